@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { projectRoot } from '../support/project';
+
+describe('package manifest', () => {
+    const manifest = JSON.parse(readFileSync(path.join(projectRoot, 'package.json'), 'utf8')) as {
+        engines: { vscode: string };
+        devDependencies: Record<string, string>;
+    };
+
+    it('compiles against the oldest VS Code API that it declares', () => {
+        const oldest = manifest.engines.vscode.replace(/^\^/, '').split('.').slice(0, 2).join('.');
+        const types = manifest.devDependencies['@types/vscode'].replace(/^~/, '').split('.').slice(0, 2).join('.');
+        assert.equal(types, oldest);
+    });
+
+    it('locks dependencies without naming where one machine fetched them from', () => {
+        const lock = JSON.parse(readFileSync(path.join(projectRoot, 'package-lock.json'), 'utf8')) as {
+            packages: Record<string, { resolved?: string }>;
+        };
+        const named = Object.entries(lock.packages).filter(([, entry]) => entry.resolved !== undefined);
+        assert.deepEqual(
+            named.map(([name]) => name),
+            [],
+        );
+    });
+});

@@ -1,0 +1,58 @@
+'use strict';
+
+const fs = require('node:fs');
+const path = require('node:path');
+const webpack = require('webpack');
+
+const OUTPUT_DIRECTORY = path.join(__dirname, 'dist');
+
+/** Marks the emitted file executable: npm does that for `bin` files at installation, `node_modules`-free runs need it too. */
+class ExecutableFile {
+    constructor(name) {
+        this.file = path.join(OUTPUT_DIRECTORY, name);
+    }
+    apply(compiler) {
+        compiler.hooks.afterEmit.tap('ExecutableFile', () => fs.chmodSync(this.file, 0o755));
+    }
+}
+
+/** Every program of the package: one bundle each, so that a process starts by reading one file. */
+const PROGRAMS = [
+    {
+        name: 'cli',
+        entry: 'src/cli/main.ts',
+        plugins: [new webpack.BannerPlugin({ banner: '#!/usr/bin/env node', raw: true }), new ExecutableFile('cli.js')],
+    },
+    { name: 'adapter', entry: 'src/dap/main.ts' },
+    { name: 'extension', entry: 'src/extension/extension.ts', externals: { vscode: 'commonjs vscode' } },
+];
+
+module.exports = (_env, argv) => {
+    const production = argv.mode !== 'development';
+    const present = PROGRAMS.filter(program => fs.existsSync(path.join(__dirname, program.entry)));
+    return present.map(({ name, entry, externals = {}, plugins = [] }) => ({
+        name,
+        target: 'node20.19',
+        entry: path.join(__dirname, entry),
+        output: {
+            path: OUTPUT_DIRECTORY,
+            filename: `${name}.js`,
+            // Chunks (worker threads) carry their program's name, since the programs share one folder.
+            chunkFilename: `${name}.[name].js`,
+            libraryTarget: 'commonjs2',
+        },
+        externals,
+        externalsPresets: { node: true },
+        resolve: { extensions: ['.ts', '.js'], extensionAlias: { '.js': ['.ts', '.js'] } },
+        module: {
+            rules: [{ test: /\.ts$/, loader: 'esbuild-loader', options: { target: 'es2022' } }],
+        },
+        plugins,
+        devtool: production ? 'source-map' : 'eval-source-map',
+        // Stack traces in reports should name our functions; the size saved by mangling is not worth that.
+        optimization: { minimize: false },
+        performance: false,
+        stats: 'errors-warnings',
+        cache: { type: 'filesystem', cacheDirectory: path.join(__dirname, '.cache', 'webpack') },
+    }));
+};
