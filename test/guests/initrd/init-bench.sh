@@ -20,8 +20,8 @@ item() {
     esac
 }
 
-bench text 16 > /tmp/text
-bench text 2 > /tmp/lines
+bench text 48 > /tmp/text
+bench text 4 > /tmp/lines
 
 echo HYPERSCOPE-BOOT-OK
 item integer bench integer

@@ -159,7 +159,7 @@ static void integer(void)
     u64 *words = (u64 *)memory;
     u64 sum = 1;
 
-    for (u64 round = 0; round < 25000; round++) {
+    for (u64 round = 0; round < 40000; round++) {
         for (u64 i = 0; i < 8192; i++) {
             sum = (sum << 7 | sum >> 57) ^ (words[i] + i);
             words[i] = sum;
@@ -174,7 +174,7 @@ static void double_arithmetic(void)
 {
     double x = 1.0, y = 0.5, z = 0.25;
 
-    for (u64 i = 1; i < 12000000; i++) {
+    for (u64 i = 1; i < 8000000; i++) {
         double squared = x * x + y * y + z * z, root;
 
         __asm__("sqrtsd %1, %0" : "=x"(root) : "x"(squared));
@@ -190,7 +190,7 @@ static void rep_movs(void)
 {
     const u64 half = sizeof memory / 2;
 
-    for (u64 round = 0; round < 600; round++) {
+    for (u64 round = 0; round < 50; round++) {
         void *to = memory, *from = memory + half;
         u64 quadwords = half / 8;
 
@@ -200,7 +200,7 @@ static void rep_movs(void)
 
 static void syscalls(void)
 {
-    for (u64 i = 0; i < 600000; i++)
+    for (u64 i = 0; i < 1000000; i++)
         syscall(SYS_GETPPID, 0, 0, 0, 0);
 }
 
