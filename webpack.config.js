@@ -43,6 +43,8 @@ module.exports = (_env, argv) => {
         },
         externals,
         externalsPresets: { node: true },
+        // A program finds its neighbours (worker threads, media) beside itself.
+        node: { __dirname: false, __filename: false },
         resolve: { extensions: ['.ts', '.js'], extensionAlias: { '.js': ['.ts', '.js'] } },
         module: {
             rules: [{ test: /\.ts$/, loader: 'esbuild-loader', options: { target: 'es2022' } }],
