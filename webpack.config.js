@@ -6,7 +6,7 @@ const webpack = require('webpack');
 
 const OUTPUT_DIRECTORY = path.join(__dirname, 'dist');
 
-/** Marks the emitted file executable: npm does so only when it installs the package, but `dist/cli.js` runs in place too. */
+/** Marks the emitted file executable: npm does so when it installs a package, but `dist/cli.js` runs in place too. */
 class ExecutableFile {
     constructor(name) {
         this.file = path.join(OUTPUT_DIRECTORY, name);

@@ -56,11 +56,11 @@ const NEEDED = {
 
 /** @type {Record<string, Guest>} */
 const OPTIONAL = {
-    modules: { package: cloudKernel, outputs: { 'modules-cloud': 'lib/modules' } },
+    modules: { package: cloudKernel, outputs: { 'modules-cloud': /^(usr\/)?lib\/modules$/ } },
     dbg: { package: cloudDebugSymbols, outputs: { 'vmlinux-cloud': /^usr\/lib\/debug\/boot\/vmlinux-/ } },
     'linux-image-amd64': {
         package: amd64Kernel,
-        outputs: { 'vmlinuz-amd64': /^boot\/vmlinuz-/, 'modules-amd64': 'lib/modules' },
+        outputs: { 'vmlinuz-amd64': /^boot\/vmlinuz-/, 'modules-amd64': /^(usr\/)?lib\/modules$/ },
     },
     'grub-pc-bin': { package: () => 'grub-pc-bin', outputs: { 'grub-pc': 'usr/lib/grub/i386-pc' } },
     syslinux: { package: () => 'syslinux-common', outputs: { syslinux: 'usr/lib/syslinux' } },

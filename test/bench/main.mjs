@@ -1,0 +1,48 @@
+#!/usr/bin/env node
+/** `npm run bench -- NAME [options]`: runs one benchmark; each is a file of this folder that exports `run`. */
+import { parseArgs } from 'node:util';
+
+const BENCHMARKS = {
+    boot: 'boot Linux to a shell command and power off: wall time',
+    compute: 'the compute suite inside Linux: time by the guest’s clock, item by item',
+};
+
+const USAGE = `usage: npm run bench -- NAME [--runs N] [--only ENGINE] [--cpus N] [--memory MIB]
+
+${Object.entries(BENCHMARKS)
+    .map(([name, what]) => `  ${name.padEnd(9)} ${what}`)
+    .join('\n')}
+
+  --runs N         runs of each engine, taken in turns (3)
+  --only ENGINE    qemu or hyperscope alone
+  --cpus N         virtual CPUs (1)
+  --memory MIB     guest memory (256)`;
+
+const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+        runs: { type: 'string', default: '3' },
+        only: { type: 'string' },
+        cpus: { type: 'string', default: '1' },
+        memory: { type: 'string', default: '256' },
+        help: { type: 'boolean' },
+    },
+});
+const [name] = positionals;
+if (values.help || !(name in BENCHMARKS)) {
+    console.log(USAGE);
+    process.exitCode = values.help ? 0 : 2;
+} else {
+    try {
+        const { run } = await import(`./${name}.mjs`);
+        await run({
+            runs: Number(values.runs),
+            only: values.only,
+            cpus: Number(values.cpus),
+            memory: Number(values.memory),
+        });
+    } catch (error) {
+        console.error(`bench ${name}: ${error.message}`);
+        process.exitCode = 1;
+    }
+}
