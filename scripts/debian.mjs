@@ -6,15 +6,15 @@ import path from 'node:path';
 /** A package or a tool that cannot be had, told with what to do about it. */
 export class DebianError extends Error {}
 
-/** The tools that tests compare against or build test programs with, and the packages that hold them. */
+/** The tools that tests compare against or build test programs with, and the packages that it takes to have them. */
 export const TEST_TOOLS = {
-    'qemu-system-x86_64': 'qemu-system-x86',
-    gdb: 'gdb',
-    gcc: 'gcc',
-    ld: 'binutils',
-    objdump: 'binutils',
-    readelf: 'binutils',
-    cpio: 'cpio',
+    'qemu-system-x86_64': ['qemu-system-x86'],
+    gdb: ['gdb'],
+    gcc: ['gcc', 'libc6-dev'],
+    ld: ['binutils'],
+    objdump: ['binutils'],
+    readelf: ['binutils'],
+    cpio: ['cpio'],
 };
 
 function run(command, args, options = {}) {
@@ -121,7 +121,7 @@ export function unpackPackage(name, folder) {
 export function installTestTools() {
     const missing = Object.keys(TEST_TOOLS).filter(tool => !isOnPath(tool));
     if (missing.length === 0) return;
-    const packages = [...new Set(missing.map(tool => TEST_TOOLS[tool]))];
+    const packages = [...new Set(missing.flatMap(tool => TEST_TOOLS[tool]))];
     if (!hasPackageClient() || !isRoot()) {
         console.log(`debian: tests that need ${missing.join(', ')} will be skipped (packages: ${packages.join(' ')})`);
         return;
