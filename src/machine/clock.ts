@@ -1,0 +1,164 @@
+import { StateReader } from '../devices/state-reader';
+import type { Alarm, Clock, StateRecord } from '../devices/device';
+
+/** Frequency of the time stamp counter: one tick a virtual nanosecond. */
+export const TSC_FREQUENCY = 1_000_000_000;
+
+/**
+ * In real-time mode the guest may read the clock several times between two looks at the host's. Time then moves with
+ * the instructions retired, at a pace no engine exceeds, so that it is strictly tied to the record and never overtakes
+ * the host by more than a slice.
+ */
+const INSTRUCTIONS_PER_NANOSECOND_BETWEEN_SYNCS = 4;
+
+interface Event extends Alarm {
+    readonly name: string;
+    readonly sequence: number;
+    readonly fire: () => void;
+    deadline: number;
+    armed: boolean;
+}
+
+/**
+ * Virtual time and what is due on it.
+ *
+ * Deterministic mode: time is the number of instructions retired, over all vCPUs, plus what {@link skipTo} passed over
+ * while every vCPU was halted. Real-time mode: the machine calls {@link synchronize} between slices with the host's
+ * time; since those readings go through the input queue, a recorded run replays to the same nanosecond.
+ */
+export class VirtualClock implements Clock {
+    /** Called when an alarm becomes the next one due, for the run loop to shorten the slice it is in. */
+    onEarlierDeadline: ((deadline: number) => void) | undefined;
+
+    private readonly retired: () => number;
+    private readonly realTime: boolean;
+    /** Virtual time when the instruction count was `epochRetired`. */
+    private epochTime = 0;
+    private epochRetired: number;
+    /** Armed alarms by deadline, then by creation; a few dozen at most, so insertion beats a heap. */
+    private readonly queue: Event[] = [];
+    private created = 0;
+
+    /** @param retired the exact number of instructions retired so far, also in the middle of a slice. */
+    constructor(retired: () => number, options: { readonly realTime?: boolean } = {}) {
+        this.retired = retired;
+        this.realTime = options.realTime ?? false;
+        this.epochRetired = retired();
+    }
+
+    now(): number {
+        const instructions = this.retired() - this.epochRetired;
+        return (
+            this.epochTime +
+            (this.realTime ? Math.floor(instructions / INSTRUCTIONS_PER_NANOSECOND_BETWEEN_SYNCS) : instructions)
+        );
+    }
+
+    alarm(name: string, fire: () => void): Alarm {
+        const event: Event = {
+            name,
+            fire,
+            sequence: this.created++,
+            deadline: 0,
+            armed: false,
+            arm: deadline => this.arm(event, deadline),
+            disarm: () => this.disarm(event),
+        };
+        return event;
+    }
+
+    /** When the next alarm is due (ns), or Infinity. May lie in the past. */
+    nextDeadline(): number {
+        return this.queue.length === 0 ? Infinity : this.queue[0].deadline;
+    }
+
+    /** Name of the alarm that is due next. */
+    nextName(): string | undefined {
+        return this.queue[0]?.name;
+    }
+
+    /** How many instructions may retire before virtual time reaches `deadline`; at least 1. */
+    instructionsUntil(deadline: number): number {
+        const nanoseconds = deadline - this.now();
+        const instructions = this.realTime ? nanoseconds * INSTRUCTIONS_PER_NANOSECOND_BETWEEN_SYNCS : nanoseconds;
+        return Math.max(1, instructions);
+    }
+
+    /**
+     * Fires what is due. An alarm that is armed again for a time not in the future waits for the next call, so that a
+     * guest's zero-length timer cannot hold the machine here.
+     */
+    runDue(): void {
+        const now = this.now();
+        if (this.nextDeadline() > now) {
+            return;
+        }
+        const due = this.queue.filter(event => event.deadline <= now);
+        for (const event of due) {
+            // An alarm fired before this one may have moved or disarmed it.
+            if (event.armed && event.deadline <= now) {
+                this.disarm(event);
+                event.fire();
+            }
+        }
+    }
+
+    /** Passes over idle time up to `time`; time never goes back. */
+    skipTo(time: number): void {
+        const now = this.now();
+        this.epochRetired = this.retired();
+        this.epochTime = Math.max(now, Math.floor(time));
+    }
+
+    /** Real-time mode: takes over the host's time (ns since power-on) where it is ahead. */
+    synchronize(hostTime: number): void {
+        this.skipTo(hostTime);
+    }
+
+    /** Alarms are saved by the devices that own them: each knows its next deadline and arms it again. */
+    save(): StateRecord {
+        return { kind: 'clock', version: 1, fields: { now: this.now() } };
+    }
+
+    /** Disarms every alarm: to be called before the devices are restored. */
+    restore(record: StateRecord): void {
+        const now = new StateReader(record, 'clock', 1).unsigned('now', Number.MAX_SAFE_INTEGER);
+        for (const event of this.queue) {
+            event.armed = false;
+        }
+        this.queue.length = 0;
+        this.epochRetired = this.retired();
+        this.epochTime = now;
+    }
+
+    private arm(event: Event, deadline: number): void {
+        if (event.armed) {
+            if (event.deadline === deadline) {
+                return;
+            }
+            this.disarm(event);
+        }
+        // NaN would break the order for good; a device that computes one means "now".
+        event.deadline = Number.isNaN(deadline) ? 0 : deadline;
+        event.armed = true;
+        let index = this.queue.length;
+        while (index > 0 && isBefore(event, this.queue[index - 1])) {
+            index--;
+        }
+        this.queue.splice(index, 0, event);
+        if (index === 0) {
+            this.onEarlierDeadline?.(event.deadline);
+        }
+    }
+
+    private disarm(event: Event): void {
+        if (event.armed) {
+            event.armed = false;
+            this.queue.splice(this.queue.indexOf(event), 1);
+        }
+    }
+}
+
+function isBefore(a: Event, b: Event): boolean {
+    return a.deadline < b.deadline || (a.deadline === b.deadline && a.sequence < b.sequence);
+}

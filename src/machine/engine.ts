@@ -1,0 +1,46 @@
+/**
+ * Why an engine came back. `budget` and `exit` say nothing about the guest: it would simply have gone on.
+ */
+export type RunStop =
+    | { readonly reason: 'budget' }
+    /** {@link Engine.requestExit} was called. */
+    | { readonly reason: 'exit' }
+    /** HLT or MWAIT, with no interrupt to take. */
+    | { readonly reason: 'halted' }
+    /** Triple fault; the vCPU is in the shutdown state. */
+    | { readonly reason: 'shutdown' }
+    /** The vCPU waits for INIT or SIPI. */
+    | { readonly reason: 'waiting' }
+    /** A debugger's stop; `id` names the breakpoint. Nothing of the instruction at RIP has been done. */
+    | { readonly reason: 'breakpoint'; readonly id: number };
+
+/** Counters that `--stats` prints; engines add their own. */
+export interface EngineStatistics {
+    readonly [counter: string]: number;
+}
+
+/**
+ * What executes instructions. It works on the state in the shared memory (`StateOffset`) and holds no architectural
+ * state of its own while it is not running, so that engines can be exchanged between two calls of {@link run}.
+ */
+export interface Engine {
+    /**
+     * Runs a vCPU for at most `budget` (≥ 1) instructions. Pending interrupts of that vCPU are taken at the start and
+     * whenever it becomes able to take them. Never throws for what the guest does.
+     */
+    run(vcpu: number, budget: number): RunStop;
+    /**
+     * Instructions retired by all vCPUs: the sum of their `StateOffset.instructions`, exact also when it is asked from
+     * inside a device access in the middle of {@link run}.
+     */
+    retired(): number;
+    /** Makes a {@link run} in progress come back after the current instruction, at the latest at the next block. */
+    requestExit(): void;
+    /** A RAM page is about to be written by somebody other than a vCPU: drop code translated from it. */
+    invalidatePage(page: number): void;
+    /** The physical address map changed: drop cached translations of addresses. */
+    mapChanged(): void;
+    /** The state of a vCPU was replaced from outside: reset, restored or edited. */
+    stateChanged(vcpu: number): void;
+    statistics(): EngineStatistics;
+}
