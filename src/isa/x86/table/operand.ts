@@ -103,6 +103,7 @@ const NATIVE_SIZE = [4, 4, 8] as const;
 
 const FIXED: Readonly<Record<string, readonly [OperandKind, number, number]>> = {
     AL: [OperandKind.Gpr, 0, 1],
+    AX: [OperandKind.Gpr, 0, 2],
     CL: [OperandKind.Gpr, 1, 1],
     DX: [OperandKind.Gpr, 2, 2],
     ES: [OperandKind.Segment, Segment.Es, 2],
