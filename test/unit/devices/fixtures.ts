@@ -16,17 +16,14 @@ export class FakeMemory implements Dma {
 
     read(address: number, target: Uint8Array): void {
         this.bytesRead += target.length;
-        for (let index = 0; index < target.length; index++) {
-            target[index] = this.bytes[address + index] ?? 0xff;
-        }
+        target.fill(0xff);
+        target.set(this.bytes.subarray(address, address + target.length));
     }
 
     write(address: number, source: Uint8Array): void {
         this.bytesWritten += source.length;
-        for (let index = 0; index < source.length; index++) {
-            if (address + index < this.bytes.length) {
-                this.bytes[address + index] = source[index];
-            }
+        if (address < this.bytes.length) {
+            this.bytes.set(source.subarray(0, this.bytes.length - address), address);
         }
     }
 }
