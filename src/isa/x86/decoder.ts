@@ -20,7 +20,7 @@ import {
     RepeatPrefix,
     Segment,
 } from './instruction';
-import { OPCODE_CELLS } from './opcodeMap';
+import { opcodeCell } from './opcodeMap';
 import { MandatoryPrefix, OpcodeMap } from './table/opcode';
 import { type OperandForm, OperandSource } from './table/operand';
 
@@ -187,8 +187,8 @@ function decodeWithin(
         opcode = bytes[position++];
     }
 
-    const cell = OPCODE_CELLS[map * 256 + opcode];
-    if (cell === undefined) {
+    const cell = opcodeCell(map, opcode);
+    if (cell === null) {
         return failure(position, start, limit);
     }
     const addressSizeIndex = mode64 ? (addressSizePrefix ? 1 : 2) : (codeSize === 32) !== addressSizePrefix ? 1 : 0;
@@ -197,7 +197,7 @@ function decodeWithin(
     let modrmClass = 0;
     if (cell.hasModrm) {
         modrm = bytes[position++];
-        modrmClass = modrm >= 0xc0 ? 8 + (modrm & 0x3f) : (modrm >> 3) & 7;
+        modrmClass = cell.modrmClasses[modrm];
     }
     const form =
         cell.leaves[

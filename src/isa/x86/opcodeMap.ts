@@ -4,8 +4,16 @@
  */
 
 import { Attribute, type Row } from './instruction';
-import { MEMORY_FORM, OPCODE_MAP_COUNT, type OpcodeKey, parseOpcode, REGISTER_FORM } from './table/opcode';
-import { type OperandForm, parseOperand } from './table/operand';
+import {
+    ANY_FORM,
+    MEMORY_FORM,
+    OPCODE_MAP_COUNT,
+    type OpcodeKey,
+    type OpcodeMap,
+    parseOpcode,
+    REGISTER_FORM,
+} from './table/opcode';
+import { type OperandForm, OperandSource, parseOperand } from './table/operand';
 import { ROWS } from './table/rows';
 
 /** A row with its operands prepared. */
@@ -22,6 +30,8 @@ export interface RowForm {
 /** The rows of one opcode. A stride of 0 means that the circumstance makes no difference. */
 export interface OpcodeCell {
     readonly hasModrm: boolean;
+    /** By ModRM byte: the class that `modrmStride` multiplies. */
+    readonly modrmClasses: Uint8Array;
     readonly leaves: readonly (RowForm | undefined)[];
     readonly modrmStride: number;
     readonly prefixStride: number;
@@ -32,118 +42,182 @@ export interface OpcodeCell {
     readonly vexLStride: number;
 }
 
-/** Values of the ModRM circumstance: 8 memory forms by reg, then 64 register forms by reg and rm. */
-const MODRM_CLASSES = 72;
-
 interface Candidate {
+    readonly row: Row;
+    readonly key: OpcodeKey;
+}
+
+interface PreparedRow {
     readonly key: OpcodeKey;
     readonly form: RowForm;
 }
 
-/** Cells by map × 256 + opcode; undefined where no row exists. */
-export const OPCODE_CELLS: readonly (OpcodeCell | undefined)[] = compile(ROWS);
+/** ModRM bytes by reg and form: 8 classes with memory, 8 with a register. */
+const CLASSES_BY_REG = Uint8Array.from({ length: 256 }, (_, modrm) => (modrm >= 0xc0 ? 8 : 0) | ((modrm >> 3) & 7));
+/** For opcodes with rows for single ModRM bytes: 8 classes with memory by reg, then 64 register forms. */
+const CLASSES_BY_RM = Uint8Array.from({ length: 256 }, (_, modrm) =>
+    modrm >= 0xc0 ? 8 + (modrm & 0x3f) : (modrm >> 3) & 7,
+);
 
-function compile(rows: readonly Row[]): (OpcodeCell | undefined)[] {
-    const candidates: Candidate[][] = Array.from({ length: OPCODE_MAP_COUNT * 256 }, () => []);
-    for (const row of rows) {
-        const candidate = prepare(row);
-        const { map, opcode, opcodeCount } = candidate.key;
-        for (let i = 0; i < opcodeCount; i++) {
-            candidates[map * 256 + opcode + i].push(candidate);
-        }
-    }
-    return candidates.map(list => (list.length === 0 ? undefined : compileCell(list)));
+/** Rows by map × 256 + opcode. */
+const candidatesByOpcode = sortByOpcode(ROWS);
+
+/** Compiled on first use: a guest uses a fraction of the opcodes, and start-up should not pay for the others. */
+const cells: (OpcodeCell | null | undefined)[] = new Array(OPCODE_MAP_COUNT * 256).fill(undefined);
+
+/** The cell of an opcode, null where no row exists. */
+export function opcodeCell(map: OpcodeMap, opcode: number): OpcodeCell | null {
+    const index = map * 256 + opcode;
+    const cell = cells[index];
+    return cell !== undefined ? cell : (cells[index] = compileCell(candidatesByOpcode[index]));
 }
 
-function prepare(row: Row): Candidate {
-    const key = parseOpcode(row.opcode);
+function sortByOpcode(rows: readonly Row[]): (Candidate[] | undefined)[] {
+    const candidates: (Candidate[] | undefined)[] = new Array(OPCODE_MAP_COUNT * 256).fill(undefined);
+    for (const row of rows) {
+        const key = parseOpcode(row.opcode);
+        const first = key.map * 256 + key.opcode;
+        for (let index = first; index < first + key.opcodeCount; index++) {
+            (candidates[index] ??= []).push({ row, key });
+        }
+    }
+    return candidates;
+}
+
+/** Fills in what the operands say: ModRM forms in the key, and the row's form. */
+function prepare({ row, key }: Candidate): PreparedRow {
+    let forms = key.forms;
+    let ignoresMod = false;
     const operands = row.operands.map((notation, i) => {
         const afterImmediate = i > 0 && row.operands[i - 1][0] === 'I';
-        return parseOperand(notation, i, afterImmediate);
+        const operand = parseOperand(notation, i, afterImmediate);
+        ignoresMod ||= operand.ignoresMod;
+        forms &= operand.memoryOnly ? MEMORY_FORM : operand.registerOnly ? REGISTER_FORM : ANY_FORM;
+        return operand;
     });
-    const ignoresMod = operands.some(operand => operand.ignoresMod);
-    for (const operand of operands) {
-        if (operand.memoryOnly) {
-            key.forms &= MEMORY_FORM;
-        }
-        if (operand.registerOnly) {
-            key.forms &= REGISTER_FORM;
-        }
-    }
-    const usesVvvv = row.operands.some(notation => notation[0] === 'B' || notation[0] === 'H');
-    return { key, form: { row, operands, attributes: row.attributes, ignoresMod, usesVvvv } };
+    const usesVvvv = operands.some(operand => operand.source === OperandSource.Vvvv);
+    const form = { row, operands, attributes: row.attributes, ignoresMod, usesVvvv };
+    return { key: { ...key, forms }, form };
 }
 
-function compileCell(candidates: readonly Candidate[]): OpcodeCell {
-    // Array.prototype.sort is stable: among equally narrow rows the table's order decides.
-    const ordered = [...candidates].sort((a, b) => b.key.conditions - a.key.conditions);
-    const hasModrm = ordered.some(({ key }) => key.modrm);
+function compileCell(candidates: readonly Candidate[] | undefined): OpcodeCell | null {
+    if (!candidates) {
+        return null;
+    }
+    const rows = candidates.map(prepare);
+    const common = commonConditions(rows);
+    const byRm = common.rm !== 0xff;
+    const modrmClasses = byRm ? 72 : 16;
     let count = 1;
-    const stride = (values: number, matters: (candidate: Candidate) => boolean): number => {
-        if (!ordered.some(matters)) {
-            return 0;
-        }
-        const result = count;
-        count *= values;
+    const stride = (matters: boolean, values: number): number => {
+        const result = matters ? count : 0;
+        count *= matters ? values : 1;
         return result;
     };
-    const cell = {
-        hasModrm,
-        modrmStride: stride(MODRM_CLASSES, ({ key }) => key.reg !== 0xff || key.rm !== 0xff || key.forms !== 3),
-        prefixStride: stride(4, ({ key }) => key.prefixes !== 0b1111),
-        operandSizeStride: stride(3, ({ key }) => key.operandSizes !== 0b111),
-        addressSizeStride: stride(3, ({ key }) => key.addressSizes !== 0b111),
-        modeStride: stride(2, ({ form }) => (form.attributes & (Attribute.Invalid64 | Attribute.Only64)) !== 0),
-        rexBStride: stride(2, ({ key }) => key.rexB !== 0b11),
-        vexLStride: stride(2, ({ key }) => key.vexL !== 0b11),
-    };
+    const modrmStride = stride(byRm || common.reg !== 0xff || common.forms !== ANY_FORM, modrmClasses);
+    const prefixStride = stride(common.prefixes !== 0b1111, 4);
+    const operandSizeStride = stride(common.operandSizes !== 0b111, 3);
+    const addressSizeStride = stride(common.addressSizes !== 0b111, 3);
+    const modeStride = stride(common.modeMatters, 2);
+    const rexBStride = stride(common.rexB !== 0b11, 2);
+    const vexLStride = stride(common.vexL !== 0b11, 2);
+
     const leaves: (RowForm | undefined)[] = new Array(count).fill(undefined);
-    for (let i = 0; i < count; i++) {
-        const value = (valueStride: number, values: number): number =>
-            valueStride === 0 ? -1 : Math.floor(i / valueStride) % values;
-        const modrm = value(cell.modrmStride, MODRM_CLASSES);
-        const prefix = value(cell.prefixStride, 4);
-        const operandSize = value(cell.operandSizeStride, 3);
-        const addressSize = value(cell.addressSizeStride, 3);
-        const mode = value(cell.modeStride, 2);
-        const rexB = value(cell.rexBStride, 2);
-        const vexL = value(cell.vexLStride, 2);
-        leaves[i] = ordered.find(
-            ({ key, form }) =>
-                matchesModrm(key, modrm) &&
-                accepts(key.prefixes, prefix) &&
-                matchesOperandSize(key, form, operandSize, mode) &&
-                accepts(key.addressSizes, addressSize) &&
-                matchesMode(form, mode) &&
-                accepts(key.rexB, rexB) &&
-                accepts(key.vexL, vexL),
-        )?.form;
+    // Narrower rows overwrite wider ones; among equals the table's order decides, the first row standing.
+    const ascending = rows.reverse().sort((a, b) => a.key.conditions - b.key.conditions);
+    for (const { key, form } of ascending) {
+        let indices = [0];
+        if (modrmStride !== 0) {
+            indices = combine(indices, modrmClassesOf(key, byRm), modrmStride);
+        }
+        indices = combineSet(indices, key.prefixes, prefixStride);
+        indices = combineSet(indices, key.addressSizes, addressSizeStride);
+        indices = combineSet(indices, key.rexB, rexBStride);
+        indices = combineSet(indices, key.vexL, vexLStride);
+        for (let mode = 0; mode < (modeStride === 0 ? 1 : 2); mode++) {
+            const forbidden = mode === 1 ? Attribute.Invalid64 : Attribute.Only64;
+            if (modeStride === 0 || (form.attributes & forbidden) === 0) {
+                for (const index of combineSet(indices, operandSizes(key, form, mode), operandSizeStride)) {
+                    leaves[mode * modeStride + index] = form;
+                }
+            }
+        }
     }
-    return { ...cell, leaves };
+    return {
+        hasModrm: common.modrm,
+        modrmClasses: byRm ? CLASSES_BY_RM : CLASSES_BY_REG,
+        leaves,
+        modrmStride,
+        prefixStride,
+        operandSizeStride,
+        addressSizeStride,
+        modeStride,
+        rexBStride,
+        vexLStride,
+    };
 }
 
-function accepts(set: number, value: number): boolean {
-    return value < 0 || ((set >> value) & 1) !== 0;
-}
-
-function matchesModrm(key: OpcodeKey, value: number): boolean {
-    if (value < 0) {
-        return true;
+/** The conditions that all rows of an opcode accept: what is missing distinguishes them. */
+function commonConditions(rows: readonly PreparedRow[]): OpcodeKey & { modeMatters: boolean } {
+    const common = { ...rows[0].key, modeMatters: false };
+    for (const { key, form } of rows) {
+        common.modrm ||= key.modrm;
+        common.prefixes &= key.prefixes;
+        common.operandSizes &= key.operandSizes;
+        common.addressSizes &= key.addressSizes;
+        common.rexB &= key.rexB;
+        common.vexL &= key.vexL;
+        common.reg &= key.reg;
+        common.rm &= key.rm;
+        common.forms &= key.forms;
+        common.modeMatters ||= (form.attributes & (Attribute.Invalid64 | Attribute.Only64)) !== 0;
     }
-    if (value < 8) {
-        return (key.forms & MEMORY_FORM) !== 0 && accepts(key.reg, value);
+    return common;
+}
+
+/** Every index with every value of a circumstance added; without a stride the indices stay. */
+function combine(indices: number[], values: readonly number[], stride: number): number[] {
+    const result: number[] = [];
+    for (const index of indices) {
+        for (const value of values) {
+            result.push(index + value * stride);
+        }
     }
-    const modrm = value - 8;
-    return (key.forms & REGISTER_FORM) !== 0 && accepts(key.reg, modrm >> 3) && accepts(key.rm, modrm & 7);
+    return result;
 }
 
-function matchesMode(form: RowForm, mode: number): boolean {
-    const forbidden = mode === 1 ? Attribute.Invalid64 : Attribute.Only64;
-    return mode < 0 || (form.attributes & forbidden) === 0;
+function combineSet(indices: number[], set: number, stride: number): number[] {
+    return stride === 0 ? indices : combine(indices, members(set), stride);
 }
 
-/** The row's condition is on the effective size, which d64 rows widen in 64-bit mode; they all come with i64 siblings. */
-function matchesOperandSize(key: OpcodeKey, form: RowForm, operandSize: number, mode: number): boolean {
-    const widened = mode === 1 && operandSize === 1 && (form.attributes & Attribute.Default64) !== 0;
-    return accepts(key.operandSizes, widened ? 2 : operandSize);
+function members(set: number): number[] {
+    const result = [];
+    for (let value = 0; set >> value !== 0; value++) {
+        if (((set >> value) & 1) !== 0) {
+            result.push(value);
+        }
+    }
+    return result;
+}
+
+function modrmClassesOf(key: OpcodeKey, byRm: boolean): number[] {
+    const regs = members(key.reg);
+    const classes = (key.forms & MEMORY_FORM) !== 0 ? [...regs] : [];
+    if ((key.forms & REGISTER_FORM) !== 0) {
+        const rms = members(key.rm);
+        for (const reg of regs) {
+            if (byRm) {
+                classes.push(...rms.map(rm => 8 + reg * 8 + rm));
+            } else {
+                classes.push(8 + reg);
+            }
+        }
+    }
+    return classes;
+}
+
+/** The row's condition is on the effective size, which d64 rows widen in 64-bit mode. Their opcodes distinguish modes. */
+function operandSizes(key: OpcodeKey, form: RowForm, mode: number): number {
+    const widens = mode === 1 && (form.attributes & Attribute.Default64) !== 0;
+    return widens ? (key.operandSizes & 0b101) | ((key.operandSizes >> 1) & 0b010) : key.operandSizes;
 }

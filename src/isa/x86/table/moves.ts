@@ -27,10 +27,10 @@ C7 /0              MOV Ev,Iz
 0F BE /r           MOVSX Gv,Eb
 0F BF /r           MOVSX Gv,Ew
 NP 0F C3 /r        MOVNTI My,Gy             @sse2
+REX.B 90           XCHG Zv,rAX
 90+r               XCHG Zv,rAX
 90                 NOP
 F3 90              PAUSE
-REX.B 90           XCHG Zv,rAX
 0F 40 /r           CMOVO Gv,Ev              r:o @cmov
 0F 41 /r           CMOVNO Gv,Ev             r:o @cmov
 0F 42 /r           CMOVB Gv,Ev              r:c @cmov

@@ -35,6 +35,7 @@ const ANY_OF_8 = 0xff;
 /** ModRM.mod classes. */
 export const MEMORY_FORM = 1;
 export const REGISTER_FORM = 2;
+export const ANY_FORM = 3;
 
 /** Conditions as bit sets of acceptable values; `1 << value` is acceptable when set. */
 export interface OpcodeKey {
@@ -94,7 +95,7 @@ export function parseOpcode(column: string): OpcodeKey {
         vexL: ANY_OF_2,
         reg: ANY_OF_8,
         rm: ANY_OF_8,
-        forms: ANY_OF_2,
+        forms: ANY_FORM,
         conditions: 1,
     };
     const words = column.split(' ');

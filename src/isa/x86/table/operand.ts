@@ -183,6 +183,7 @@ function buildOperand(notation: string, destination: boolean, second: boolean): 
                 sizes,
                 6,
                 n => !(destination && n === Segment.Cs),
+                true,
             );
         case 'C':
             return registerForm(OperandSource.Reg, OperandKind.Control, NATIVE_SIZE, 16, n =>
@@ -263,36 +264,55 @@ function unencodedForm(source: OperandSource, kind: OperandKind, sizes: readonly
     return { ...fixedForm(sizes.map(size => makeOperand(kind, 0, size))), source };
 }
 
-/** `count` registers exist; with `wraps` the REX extension bit is ignored, as for MMX. */
+/** `count` registers exist; with `wraps` the REX extension bit is ignored, as for MMX and segment registers. */
 function registerForm(
     source: OperandSource,
     kind: OperandKind,
     sizes: readonly number[],
     count: number,
-    exists: (register: number) => boolean = () => true,
+    exists?: (register: number) => boolean,
     wraps = false,
 ): OperandForm {
-    const tables = new Map<number, RegisterTable>();
-    const legacyTables = new Map<number, RegisterTable>();
-    for (const size of sizes) {
-        const table = Array.from({ length: 16 }, (_, index) => {
-            const register = wraps ? index % count : index;
-            return register < count && exists(register) ? makeOperand(kind, register, size) : undefined;
-        });
-        tables.set(size, table);
-        const legacy = kind === OperandKind.Gpr && size === 1 && count > 0;
-        legacyTables.set(
-            size,
-            legacy ? table.map((byte, n) => (n >= 4 && n < 8 ? makeOperand(kind, n - 4, 1, true) : byte)) : table,
-        );
-    }
+    const byteRegisters = kind === OperandKind.Gpr && count > 0;
+    const registers = sizes.map(size => registerTable(kind, size, count, exists, wraps));
     return {
         ...fixedForm([]),
         source,
-        registers: sizes.map(size => tables.get(size)!),
-        legacyRegisters: sizes.map(size => legacyTables.get(size)!),
+        registers,
+        legacyRegisters: byteRegisters && sizes[0] === 1 ? sizes.map(() => LEGACY_BYTE_REGISTERS) : registers,
     };
 }
+
+const registerTableCache = new Map<number, RegisterTable>();
+
+function registerTable(
+    kind: OperandKind,
+    size: number,
+    count: number,
+    exists: ((register: number) => boolean) | undefined,
+    wraps: boolean,
+): RegisterTable {
+    const key = (kind << 16) | (count << 8) | (size << 1) | (wraps ? 1 : 0);
+    let table = exists ? undefined : registerTableCache.get(key);
+    if (!table) {
+        const registers: (Operand | undefined)[] = [];
+        for (let index = 0; index < 16; index++) {
+            const register = wraps ? index & 7 : index;
+            const missing = register >= count || (exists !== undefined && !exists(register));
+            registers.push(missing ? undefined : makeOperand(kind, register, size));
+        }
+        table = registers;
+        if (!exists) {
+            registerTableCache.set(key, table);
+        }
+    }
+    return table;
+}
+
+/** Without REX, 4–7 are AH, CH, DH, BH; 8 and up cannot be encoded. */
+const LEGACY_BYTE_REGISTERS: RegisterTable = Array.from({ length: 8 }, (_, register) =>
+    makeOperand(OperandKind.Gpr, register & 3, 1, register >= 4),
+);
 
 function withMemory(form: OperandForm, sizes: readonly number[]): OperandForm {
     return { ...form, operands: sizes.map(size => makeOperand(OperandKind.Memory, 0, size)) };

@@ -2,17 +2,17 @@
  * Reads the text of the table files (see `notation.ts`) into rows.
  */
 
+import { HyperscopeError } from '../../../common/errors';
 import { Attribute, type FlagEffects, type Row } from '../instruction';
 import { FLAG_LETTERS, type RowGroup } from './notation';
 
 /** A line of a table file that is not written as `notation.ts` says: a mistake of ours, found at start-up. */
-export class TableError extends Error {
+export class TableError extends HyperscopeError {
     public constructor(
         public readonly line: string,
         problem: string,
     ) {
         super(`instruction table: ${problem} in row "${line}"`);
-        this.name = 'TableError';
     }
 }
 
@@ -35,6 +35,9 @@ const ATTRIBUTE_WORDS: Readonly<Record<string, number>> = {
     prot: Attribute.ProtectedOnly,
 };
 
+/** Columns are two or more blanks apart. */
+const COLUMN_GAP = '  ';
+
 /** A memory operand of 16 bytes: what `aligned` speaks of. */
 const SIXTEEN_BYTE_MEMORY = /(?:^|\/)[MW](?:dq|x|ps|pd|qs)$/;
 
@@ -55,10 +58,15 @@ export function parseRows(groups: readonly RowGroup[]): Row[] {
 }
 
 function parseRow(id: number, line: string, inherited: readonly string[], groupFeature: string): Row {
-    const [opcode, instruction, words] = line.split(/ {2,}/);
-    if (instruction === undefined) {
+    const opcodeEnd = line.indexOf(COLUMN_GAP);
+    if (opcodeEnd < 0) {
         throw new TableError(line, 'no instruction column');
     }
+    const opcode = line.slice(0, opcodeEnd);
+    const rest = line.slice(opcodeEnd).trimStart();
+    const instructionEnd = rest.indexOf(COLUMN_GAP);
+    const instruction = instructionEnd < 0 ? rest : rest.slice(0, instructionEnd);
+    const words = instructionEnd < 0 ? '' : rest.slice(instructionEnd).trimStart();
     const blank = instruction.indexOf(' ');
     const mnemonic = blank < 0 ? instruction : instruction.slice(0, blank);
     const operands = blank < 0 ? [] : instruction.slice(blank + 1).split(',');
@@ -69,7 +77,7 @@ function parseRow(id: number, line: string, inherited: readonly string[], groupF
     let written = 0;
     let undefinedFlags = 0;
     let unaligned = !operands.some(operand => SIXTEEN_BYTE_MEMORY.test(operand));
-    for (const word of words ? [...inherited, ...words.split(' ')] : inherited) {
+    for (const word of words === '' ? inherited : [...inherited, ...words.split(' ')]) {
         if (word[0] === '@') {
             feature = word.slice(1);
         } else if (word[1] === ':') {
