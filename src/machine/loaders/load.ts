@@ -1,0 +1,50 @@
+import { LoadError } from '../errors';
+import type { BootContext, BootRequest } from './boot-context';
+import { detectKernel } from './detect';
+import type { InitialCpuState } from './initial-state';
+import { chooseEntry, loadLinux } from './linux';
+import { type LinuxEntry, readLinuxKernel } from './linux-header';
+import { type LinuxOptionRom, linuxOptionRom } from './linux-option-rom';
+import { loadMultiboot } from './multiboot';
+import { loadPvh } from './pvh';
+
+/** How a kernel gets started. */
+export type LoadedKernel =
+    /** It lies in memory and is entered in this state. */
+    | { readonly via: 'entry'; readonly state: InitialCpuState }
+    /** The firmware will boot it. */
+    | { readonly via: 'firmware'; readonly optionRom: LinuxOptionRom };
+
+export interface LoadOptions {
+    /** For a Linux kernel: the entry point to use, instead of the best one. */
+    readonly entry?: LinuxEntry;
+    /** Whether the machine has a firmware. A Linux kernel is then started from its 16-bit entry, as on a real PC. */
+    readonly firmware?: boolean;
+}
+
+/**
+ * Loads a kernel of any kind that {@link detectKernel} knows.
+ * @throws LoadError
+ */
+export function loadKernel(request: BootRequest, context: BootContext, options: LoadOptions = {}): LoadedKernel {
+    switch (detectKernel(request.kernel)) {
+        case 'multiboot':
+            return { via: 'entry', state: loadMultiboot(request, context) };
+        case 'pvh':
+            return { via: 'entry', state: loadPvh(request, context) };
+        case 'linux':
+            return loadLinuxKernel(request, context, options);
+    }
+}
+
+function loadLinuxKernel(request: BootRequest, context: BootContext, options: LoadOptions): LoadedKernel {
+    const kernel = readLinuxKernel(request.kernel);
+    const entry = chooseEntry(kernel, options.entry ?? (options.firmware === true ? '16-bit' : undefined));
+    if (entry !== '16-bit') {
+        return { via: 'entry', state: loadLinux(kernel, entry, request, context) };
+    }
+    if (options.firmware !== true) {
+        throw new LoadError(kernel.name, 'starts in real mode and calls the BIOS: give the machine a firmware');
+    }
+    return { via: 'firmware', optionRom: linuxOptionRom(kernel, request, context) };
+}

@@ -1,0 +1,227 @@
+import { MemoryType } from '../e820';
+import { hex } from '../format';
+import { alignUp, type BootContext, type BootRequest, KERNEL_MINIMUM, LowMemory } from './boot-context';
+import { ElfMachine, isElf, readElf } from './elf';
+import { ImageReader } from './image';
+import { flatGdt, Gpr, type InitialCpuState, protectedModeState } from './initial-state';
+import { elfPieces, type Piece, writePieces } from './kernel-image';
+import { placeModules, type PlacedModule } from './pvh';
+
+/** Multiboot 0.6.96, sections 3.1 (header) and 3.2 (machine state). */
+const HEADER_MAGIC = 0x1badb002;
+const HEADER_SEARCH = 8192;
+const BOOTLOADER_MAGIC = 0x2badb002;
+const LOADER_NAME = 'Hyperscope';
+
+const enum HeaderFlag {
+    PageAlign = 1 << 0,
+    MemoryInfo = 1 << 1,
+    VideoMode = 1 << 2,
+    /** Bits 0–15 are demands: a loader that does not know one must refuse. */
+    Demands = 0xffff,
+    /** The address fields are valid ("a.out kludge"). */
+    Addresses = 1 << 16,
+}
+
+/** Section 3.3: which parts of the information structure are valid. */
+const enum InfoFlag {
+    Memory = 1 << 0,
+    CommandLine = 1 << 2,
+    Modules = 1 << 3,
+    MemoryMap = 1 << 6,
+    LoaderName = 1 << 9,
+}
+
+const INFO_SIZE = 116;
+const MODULE_SIZE = 16;
+const MAP_ENTRY_SIZE = 24;
+
+/** Offset of the Multiboot header, or undefined if there is none. */
+export function multibootHeader(reader: ImageReader): number | undefined {
+    const end = Math.min(reader.size, HEADER_SEARCH) - 12;
+    for (let at = 0; at <= end; at += 4) {
+        if (reader.u32(at) === HEADER_MAGIC && (reader.u32(at + 4) + reader.u32(at + 8) + HEADER_MAGIC) >>> 0 === 0) {
+            return at;
+        }
+    }
+    return undefined;
+}
+
+/** One entry of a module list. */
+export interface ModuleSpecification {
+    readonly file: string;
+    /** The module's string: the file with its arguments. */
+    readonly commandLine: string;
+}
+
+/** Splits `file arg,file arg`; a doubled comma stands for one inside an entry. */
+export function parseModuleList(text: string): ModuleSpecification[] {
+    return (text.match(/(?:[^,]|,,)+/g) ?? [])
+        .map(entry => entry.replaceAll(',,', ',').trim())
+        .filter(entry => entry !== '')
+        .map(entry => ({ file: entry.replace(/\s[^]*$/, ''), commandLine: entry }));
+}
+
+/**
+ * Loads a Multiboot kernel with its modules.
+ * @throws LoadError
+ */
+export function loadMultiboot(request: BootRequest, context: BootContext): InitialCpuState {
+    const reader = new ImageReader(request.kernel);
+    const header = multibootHeader(reader);
+    if (header === undefined) {
+        throw reader.error('no Multiboot header');
+    }
+    const flags = reader.u32(header + 4);
+    if ((flags & HeaderFlag.VideoMode) !== 0) {
+        throw reader.error('demands a video mode of the boot loader; this machine has no display');
+    }
+    const unknown = flags & HeaderFlag.Demands & ~(HeaderFlag.PageAlign | HeaderFlag.MemoryInfo);
+    if (unknown !== 0) {
+        throw reader.error(`demands Multiboot features ${hex(unknown)}, which do not exist`);
+    }
+    const { pieces, entry } =
+        (flags & HeaderFlag.Addresses) !== 0 ? kludgePieces(reader, header) : elfKernel(reader, header);
+    const kernelEnd = writePieces(reader, pieces, context);
+    const modules = placeModules(request.modules, kernelEnd, context);
+
+    const block = new InfoBlock(request, modules, context);
+    const low = pieces.every(({ address }) => address >= KERNEL_MINIMUM);
+    const last = modules.at(-1);
+    const behind = last === undefined ? kernelEnd : last.address + last.file.data.length;
+    const base = low ? LowMemory.bootParams : alignUp(Math.max(behind, KERNEL_MINIMUM), 0x1000);
+    const bytes = block.build(base);
+    if (base + bytes.length > (low ? LowMemory.end : context.ramEnd)) {
+        throw reader.error('its command lines and module list do not fit into memory');
+    }
+    context.write(base, bytes);
+    return protectedModeState(
+        entry,
+        [
+            [Gpr.Rax, BOOTLOADER_MAGIC],
+            [Gpr.Rbx, base],
+        ],
+        base + block.gdtOffset,
+    );
+}
+
+interface LoadedKernel {
+    readonly pieces: Piece[];
+    readonly entry: number;
+}
+
+function elfKernel(reader: ImageReader, header: number): LoadedKernel {
+    if (!isElf(reader)) {
+        throw reader.error(`has a Multiboot header at byte ${header}, but neither load addresses nor an ELF header`);
+    }
+    const image = readElf(reader);
+    if (image.is64 || image.machine === ElfMachine.X86_64) {
+        throw reader.error('a 64-bit ELF file, which Multiboot cannot start: it needs a 32-bit one');
+    }
+    // Some linkers leave a virtual entry point; the one in physical memory is where the segment was loaded.
+    const home = image.segments.find(
+        ({ virtual, memorySize }) => image.entry >= virtual && image.entry < virtual + memorySize,
+    );
+    const pieces = elfPieces(reader, image);
+    const inside = pieces.some(({ address, size }) => image.entry >= address && image.entry < address + size);
+    const entry = inside || home === undefined ? image.entry : image.entry - home.virtual + home.physical;
+    return { pieces, entry };
+}
+
+/** Section 3.1.3: where the loader finds addresses for images that are not ELF files. */
+function kludgePieces(reader: ImageReader, header: number): LoadedKernel {
+    const headerAddress = reader.u32(header + 12);
+    const loadAddress = reader.u32(header + 16);
+    const loadEnd = reader.u32(header + 20);
+    const bssEnd = reader.u32(header + 24);
+    const entry = reader.u32(header + 28);
+    const offset = header - (headerAddress - loadAddress);
+    if (headerAddress < loadAddress || offset < 0) {
+        throw reader.error(
+            `corrupt: the Multiboot header claims to lie at ${hex(headerAddress)} of a kernel at ${hex(loadAddress)}`,
+        );
+    }
+    const length = loadEnd === 0 ? reader.size - offset : loadEnd - loadAddress;
+    if (length <= 0) {
+        throw reader.error(`corrupt: the Multiboot header ends the kernel at ${hex(loadEnd)}, before it starts`);
+    }
+    const bytes = reader.bytes(offset, length, 'the kernel');
+    const size = Math.max(length, bssEnd === 0 ? 0 : bssEnd - loadAddress);
+    return { pieces: [{ address: loadAddress, size, bytes }], entry };
+}
+
+/** The information structure (section 3.3) with everything that it points to. */
+class InfoBlock {
+    readonly gdtOffset: number;
+    private readonly modulesOffset: number;
+    private readonly mapOffset: number;
+    private readonly strings: Uint8Array[] = [];
+    private next: number;
+
+    constructor(
+        private readonly request: BootRequest,
+        private readonly modules: readonly PlacedModule[],
+        private readonly context: BootContext,
+    ) {
+        this.gdtOffset = alignUp(INFO_SIZE, 8);
+        this.modulesOffset = this.gdtOffset + 5 * 8;
+        this.mapOffset = this.modulesOffset + modules.length * MODULE_SIZE;
+        this.next = this.mapOffset + context.memoryMap.length * MAP_ENTRY_SIZE;
+    }
+
+    /** The bytes, for being written to physical address `base`. */
+    build(base: number): Uint8Array {
+        const { request, modules } = this;
+        const map = this.context.memoryMap;
+        const commandLine = base + this.string(`${request.kernel.name} ${request.commandLine}`.trimEnd());
+        const loaderName = base + this.string(LOADER_NAME);
+        const names = modules.map((_, index) => {
+            const { commandLine: text, name } = request.modules[index];
+            return base + this.string(text ?? name);
+        });
+
+        const bytes = new Uint8Array(this.next);
+        const view = new DataView(bytes.buffer);
+        const u32 = (offset: number, value: number): void => view.setUint32(offset, value, true);
+        const extended = map.find(entry => entry.base === KERNEL_MINIMUM && entry.type === MemoryType.Ram);
+        u32(0, InfoFlag.Memory | InfoFlag.CommandLine | InfoFlag.Modules | InfoFlag.MemoryMap | InfoFlag.LoaderName);
+        u32(4, 640);
+        u32(8, Math.floor((extended?.size ?? 0) / 1024));
+        u32(16, commandLine);
+        u32(20, modules.length);
+        u32(24, base + this.modulesOffset);
+        u32(44, map.length * MAP_ENTRY_SIZE);
+        u32(48, base + this.mapOffset);
+        u32(64, loaderName);
+        bytes.set(flatGdt(32), this.gdtOffset);
+        modules.forEach(({ file, address }, index) => {
+            const at = this.modulesOffset + index * MODULE_SIZE;
+            u32(at, address);
+            u32(at + 4, address + file.data.length);
+            u32(at + 8, names[index]);
+        });
+        map.forEach((entry, index) => {
+            const at = this.mapOffset + index * MAP_ENTRY_SIZE;
+            // The size field does not count itself.
+            u32(at, MAP_ENTRY_SIZE - 4);
+            view.setBigUint64(at + 4, BigInt(entry.base), true);
+            view.setBigUint64(at + 12, BigInt(entry.size), true);
+            u32(at + 20, entry.type);
+        });
+        let at = bytes.length;
+        for (const text of this.strings.reverse()) {
+            at -= text.length;
+            bytes.set(text, at);
+        }
+        return bytes;
+    }
+
+    /** Adds a NUL-terminated string; returns its offset. */
+    private string(text: string): number {
+        const bytes = new TextEncoder().encode(`${text}\0`);
+        this.strings.push(bytes);
+        const offset = this.next;
+        this.next += bytes.length;
+        return offset;
+    }
+}

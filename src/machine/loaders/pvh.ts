@@ -1,0 +1,121 @@
+import { hex } from '../format';
+import { LoadError } from '../errors';
+import {
+    alignUp,
+    type BootContext,
+    type BootModule,
+    type BootRequest,
+    encodeCommandLine,
+    LowMemory,
+} from './boot-context';
+import { type ElfImage, readElf, readNotes } from './elf';
+import { type ImageFile, ImageReader } from './image';
+import { flatGdt, Gpr, type InitialCpuState, protectedModeState } from './initial-state';
+import { elfPieces, writePieces } from './kernel-image';
+
+/** XEN_ELFNOTE_PHYS32_ENTRY (Xen public/elfnote.h). */
+const NOTE_NAME = 'Xen';
+const NOTE_PHYS32_ENTRY = 18;
+
+/** hvm_start_info version 1 (Xen public/arch-x86/hvm/start_info.h). */
+const START_MAGIC = 0x336ec578;
+const START_VERSION = 1;
+const START_INFO_SIZE = 56;
+const MODULE_ENTRY_SIZE = 32;
+const MEMORY_ENTRY_SIZE = 24;
+
+/** Entry point of an ELF kernel that boots by PVH, or undefined if it carries no such note. */
+export function pvhEntry(reader: ImageReader, image: ElfImage): number | undefined {
+    const note = readNotes(reader, image).find(({ name, type }) => name === NOTE_NAME && type === NOTE_PHYS32_ENTRY);
+    if (note === undefined) {
+        return undefined;
+    }
+    const { descriptor } = note;
+    if (descriptor.length !== 4 && descriptor.length !== 8) {
+        throw reader.error(`corrupt: the PVH entry note holds ${descriptor.length} bytes`);
+    }
+    return new DataView(descriptor.buffer, descriptor.byteOffset).getUint32(0, true);
+}
+
+/**
+ * Loads an ELF kernel by the PVH boot protocol (Xen docs/misc/pvh.pandoc): 32-bit protected mode, paging off, EBX
+ * holds the physical address of hvm_start_info.
+ * @throws LoadError
+ */
+export function loadPvh(request: BootRequest, context: BootContext): InitialCpuState {
+    const reader = new ImageReader(request.kernel);
+    const image = readElf(reader);
+    const entry = pvhEntry(reader, image);
+    if (entry === undefined) {
+        throw reader.error('an ELF file without a PVH entry note');
+    }
+    const pieces = elfPieces(reader, image);
+    if (!pieces.some(({ address, size }) => entry >= address && entry < address + size)) {
+        throw reader.error(`corrupt: the PVH entry point ${hex(entry)} lies outside of the kernel`);
+    }
+    const end = writePieces(reader, pieces, context);
+    const modules = placeModules(request.modules, end, context);
+    context.write(LowMemory.gdt, flatGdt(32));
+    writeStartInfo(request, modules, context);
+    return protectedModeState(entry, [[Gpr.Rbx, LowMemory.startInfo]], LowMemory.gdt);
+}
+
+/** A module in guest memory. */
+export interface PlacedModule {
+    readonly file: ImageFile;
+    readonly address: number;
+}
+
+/**
+ * Puts modules behind the kernel, each on a page of its own.
+ * @throws LoadError for the first one that does not fit
+ */
+export function placeModules(modules: readonly BootModule[], from: number, context: BootContext): PlacedModule[] {
+    let next = alignUp(Math.max(from, 0x100000), 0x1000);
+    return modules.map(file => {
+        const address = next;
+        next = alignUp(address + file.data.length, 0x1000);
+        if (next > context.ramEnd) {
+            throw new LoadError(file.name, 'does not fit into memory behind the kernel: give the machine more memory');
+        }
+        context.write(address, file.data);
+        return { file, address };
+    });
+}
+
+function writeStartInfo(request: BootRequest, modules: readonly PlacedModule[], context: BootContext): void {
+    const map = context.memoryMap;
+    const commandLine = encodeCommandLine(request.commandLine);
+    const modulesAt = START_INFO_SIZE;
+    const mapAt = modulesAt + modules.length * MODULE_ENTRY_SIZE;
+    const size = mapAt + map.length * MEMORY_ENTRY_SIZE;
+    if (LowMemory.startInfo + size > LowMemory.pageTables) {
+        throw new LoadError(request.kernel.name, `cannot be given ${modules.length} modules: too many`);
+    }
+    if (commandLine.length > LowMemory.end - LowMemory.commandLine) {
+        throw new LoadError(request.kernel.name, `cannot be given a command line of ${commandLine.length} bytes`);
+    }
+    const info = new DataView(new ArrayBuffer(size));
+    const u32 = (offset: number, value: number): void => info.setUint32(offset, value, true);
+    const u64 = (offset: number, value: number): void => info.setBigUint64(offset, BigInt(value), true);
+    u32(0, START_MAGIC);
+    u32(4, START_VERSION);
+    u32(12, modules.length);
+    u64(16, modules.length === 0 ? 0 : LowMemory.startInfo + modulesAt);
+    u64(24, LowMemory.commandLine);
+    u64(32, context.rsdp);
+    u64(40, LowMemory.startInfo + mapAt);
+    u32(48, map.length);
+    modules.forEach(({ file, address }, index) => {
+        u64(modulesAt + index * MODULE_ENTRY_SIZE, address);
+        u64(modulesAt + index * MODULE_ENTRY_SIZE + 8, file.data.length);
+    });
+    map.forEach((entry, index) => {
+        // The types are E820's.
+        u64(mapAt + index * MEMORY_ENTRY_SIZE, entry.base);
+        u64(mapAt + index * MEMORY_ENTRY_SIZE + 8, entry.size);
+        u32(mapAt + index * MEMORY_ENTRY_SIZE + 16, entry.type);
+    });
+    context.write(LowMemory.startInfo, new Uint8Array(info.buffer));
+    context.write(LowMemory.commandLine, commandLine);
+}
