@@ -1,0 +1,339 @@
+/**
+ * A translated region: blocks of one page as one structured WebAssembly function. Registers and flags live in locals;
+ * they are read on entry and written back on exit. Whatever the fast paths cannot do leaves the region before the
+ * instruction concerned ("punts"), and the interpreter tier does it.
+ */
+import { ModeKey, StateOffset, gprOffset } from '../../machine/state';
+import { ByteWriter } from '../../wasm/bytes';
+import { Wasm } from '../../wasm/module';
+import { Helper, IrFunction } from '../ir/function';
+import { MemoryAccess, STATE_ACCESS_TYPE, StateAccess, Type } from '../ir/opcodes';
+import { Graph, Node } from '../region/graph';
+import { Emitter, LOCAL_CPU } from './emitter';
+import { ExitReason } from './exit';
+import { TranslatedModule, emitDispatch } from './handler-emitter';
+
+/** Host address of the linear address in `accessAddress`, or 0 if the access cannot be done inside a region. */
+export const REGION_MISS: Helper = { name: 'regionMiss', parameters: [Type.I32], result: Type.I32 };
+
+/** An open WebAssembly block or loop that branches may go to. */
+interface Label {
+    readonly node: Node;
+    /** Value of `depth` inside it. */
+    readonly depth: number;
+}
+
+interface Slot {
+    readonly local: number;
+    readonly access: StateAccess;
+    written: boolean;
+}
+
+export class RegionEmitter extends Emitter {
+    protected readonly missYieldsAddress = true;
+    private readonly slots = new Map<number, Slot>();
+    private readonly rip = this.takeLocal(Type.I64);
+    private readonly base = this.takeLocal(Type.I64);
+    private readonly remaining = this.takeLocal(Type.I64);
+    private readonly exitReason = this.takeLocal(Type.I32);
+    private readonly tlb = this.takeLocal(Type.I32);
+    private readonly labels: Label[] = [];
+    private node!: Node;
+    private readonly is64: boolean;
+
+    constructor(
+        private readonly target: TranslatedModule,
+        private readonly graph: Graph,
+        private readonly lift: (node: Node) => IrFunction,
+        mode: number,
+    ) {
+        super();
+        this.is64 = (mode & ModeKey.CodeSizeMask) === 2;
+        this.codeIsFlat = (mode & ModeKey.FlatCode) !== 0;
+    }
+
+    private readonly codeIsFlat: boolean;
+
+    /** The whole function body. */
+    emitRegion(): Uint8Array {
+        const entry = this.graph.nodes[0];
+        this.out.byte(Wasm.Block); // $exit
+        this.out.byte(0x40);
+        this.depth = 1;
+        if (!entry.isLoopHeader) {
+            this.emitBudgetCheck(entry);
+        }
+        this.emitTree(entry);
+        this.out.byte(Wasm.Unreachable);
+        this.close();
+        this.emitEpilogue();
+        const body = this.out.finish();
+        this.out.clear();
+        this.emitPrologue(entry);
+        const prologue = new ByteWriter();
+        prologue.append(this.out.bytes, this.out.length);
+        this.out.append(body);
+        return this.finish();
+    }
+
+    // --- registers -----------------------------------------------------------------------------------------------
+
+    private slot(offset: number, access: StateAccess): Slot | undefined {
+        if (!isPromoted(offset)) {
+            return undefined;
+        }
+        let slot = this.slots.get(offset);
+        if (slot === undefined) {
+            slot = { local: this.takeLocal(STATE_ACCESS_TYPE[access]), access, written: false };
+            this.slots.set(offset, slot);
+        }
+        return slot.access === access ? slot : undefined;
+    }
+
+    protected mayDelayGet(offset: number): boolean {
+        return isPromoted(offset);
+    }
+
+    protected emitGet(offset: number, access: StateAccess): void {
+        const slot = this.slot(offset, access);
+        if (slot !== undefined) {
+            this.localGet(slot.local);
+        } else {
+            this.loadState(offset, access);
+        }
+    }
+
+    protected emitSet(offset: number, access: StateAccess, value: () => void): void {
+        const slot = this.slot(offset, access);
+        if (slot !== undefined) {
+            value();
+            this.localSet(slot.local);
+            slot.written = true;
+        } else {
+            this.storeState(offset, access, value);
+        }
+    }
+
+    protected emitTlbBase(): void {
+        this.localGet(this.tlb);
+    }
+
+    protected emitRip(low: number, high: number): void {
+        this.localGet(this.base);
+        if (low !== 0 || high !== 0) {
+            this.i64Const(low, high);
+            this.opcode(0x7c); // i64.add
+        }
+        if (!this.is64) {
+            this.i64Const(-1, 0);
+            this.opcode(0x83); // i64.and
+        }
+    }
+
+    protected helperFunction(helper: number): number {
+        return this.target.helper(this.ir.helpers[helper]);
+    }
+
+    // --- entry and exit ------------------------------------------------------------------------------------------
+
+    private emitPrologue(entry: Node): void {
+        // blockRip is the entry's RIP; RIPs in the region are relative to the start of its page.
+        this.loadState(StateOffset.blockRip, StateAccess.I64);
+        this.i64Const(entry.offset, 0);
+        this.opcode(0x7d); // i64.sub
+        this.localSet(this.base);
+        this.loadState(StateOffset.remaining, StateAccess.I64);
+        this.localSet(this.remaining);
+        this.loadState(StateOffset.tlb, StateAccess.I32);
+        this.localSet(this.tlb);
+        for (const [offset, slot] of this.slots) {
+            this.loadState(offset, slot.access);
+            this.localSet(slot.local);
+        }
+    }
+
+    private emitEpilogue(): void {
+        for (const [offset, slot] of this.slots) {
+            if (slot.written) {
+                this.storeState(offset, slot.access, () => this.localGet(slot.local));
+            }
+        }
+        this.storeState(StateOffset.remaining, StateAccess.I64, () => this.localGet(this.remaining));
+        this.storeState(StateOffset.blockRip, StateAccess.I64, () => this.localGet(this.rip));
+        this.localGet(this.exitReason);
+        this.openIf();
+        this.localGet(this.exitReason);
+        this.out.byte(Wasm.Return);
+        this.close();
+        emitDispatch(this, this.target.functionType, this.rip, this.codeIsFlat);
+        this.out.byte(Wasm.Unreachable);
+    }
+
+    /** Leaves the region; RIP is in the local. Reason 0 goes on at that RIP. */
+    private emitExit(reason: number): void {
+        if (reason !== 0) {
+            this.i32Const(reason);
+            this.localSet(this.exitReason);
+        }
+        this.out.byte(Wasm.Br);
+        this.out.u32(this.depth - 1);
+    }
+
+    private setRip(offset: number): void {
+        this.emitRip(offset | 0, Math.floor(offset / 0x100000000));
+        this.localSet(this.rip);
+    }
+
+    private emitBudgetCheck(node: Node): void {
+        this.localGet(this.remaining);
+        this.i64Const(node.cost, 0);
+        this.opcode(0x53); // i64.lt_s
+        this.openIf();
+        this.setRip(node.offset);
+        this.emitExit(ExitReason.Budget);
+        this.close();
+    }
+
+    // --- control flow --------------------------------------------------------------------------------------------
+
+    /** Emits a node and all it dominates. */
+    private emitTree(node: Node): void {
+        if (node.isLoopHeader) {
+            this.out.byte(Wasm.Loop);
+            this.out.byte(0x40);
+            this.depth++;
+            this.labels.push({ node, depth: this.depth });
+            this.emitBudgetCheck(node);
+            this.emitWithin(node, node.mergeChildren.length);
+            this.labels.pop();
+            this.out.byte(Wasm.Unreachable);
+            this.close();
+        } else {
+            this.emitWithin(node, node.mergeChildren.length);
+        }
+    }
+
+    /** Emits a node inside the blocks whose ends lead to its first `count` merge children. */
+    private emitWithin(node: Node, count: number): void {
+        if (count === 0) {
+            this.emitNode(node);
+            return;
+        }
+        const child = node.mergeChildren[count - 1];
+        this.out.byte(Wasm.Block);
+        this.out.byte(0x40);
+        this.depth++;
+        this.labels.push({ node: child, depth: this.depth });
+        this.emitWithin(node, count - 1);
+        this.labels.pop();
+        this.out.byte(Wasm.Unreachable);
+        this.close();
+        this.emitTree(child);
+    }
+
+    private emitNode(node: Node): void {
+        const outer = this.node;
+        this.node = node;
+        this.localGet(this.remaining);
+        this.i64Const(node.block.instructions.length, 0);
+        this.opcode(0x7d); // i64.sub
+        this.localSet(this.remaining);
+        this.nested(() => this.emitSequence(this.lift(node)));
+        this.node = outer;
+    }
+
+    /** Goes to the node: a branch where it is already open, else it is emitted here. */
+    private emitBranch(target: Node): void {
+        for (let i = this.labels.length - 1; i >= 0; i--) {
+            if (this.labels[i].node === target) {
+                this.out.byte(Wasm.Br);
+                this.out.u32(this.depth - this.labels[i].depth);
+                return;
+            }
+        }
+        this.emitTree(target);
+    }
+
+    protected emitJumpRelative(index: number): void {
+        const low = this.ir.a[index];
+        const target = this.ir.b[index] === 0 && low >= 0 && low < 0x1000 ? this.graph.at(low) : undefined;
+        if (target !== undefined && this.node.successors.includes(target)) {
+            this.emitBranch(target);
+            return;
+        }
+        this.emitRip(low, this.ir.b[index]);
+        this.localSet(this.rip);
+        this.emitExit(0);
+    }
+
+    protected emitJumpIndirect(index: number): void {
+        this.value(this.ir.a[index]);
+        this.localSet(this.rip);
+        this.emitExit(0);
+    }
+
+    protected emitNext(): void {
+        throw new Error('a region has no next record');
+    }
+
+    protected emitSystem(index: number): void {
+        this.emitPunt(this.ir.c[index]);
+    }
+
+    protected emitRaise(index: number): void {
+        this.emitPunt(this.ir.c[index]);
+    }
+
+    /** Leaves before the instruction that side exit `exit` belongs to, with everything as it was then. */
+    private emitPunt(exit: number): void {
+        this.emitSideExit(exit);
+        // The SideExit operation before the exit's own ones names the instruction's offset and ordinal.
+        const marker = this.exitRanges[exit][0] - 1;
+        const unexecuted = this.node.block.instructions.length - this.ir.c[marker];
+        this.localGet(this.remaining);
+        this.i64Const(unexecuted, 0);
+        this.opcode(0x7c); // i64.add
+        this.localSet(this.remaining);
+        this.setRip(this.ir.b[marker]);
+        this.emitExit(ExitReason.Punt);
+    }
+
+    protected emitLoadMiss(index: number, access: MemoryAccess, linear: number): void {
+        this.emitMiss(linear, access | (this.ir.d[index] !== 0 ? 8 : 0), this.ir.c[index]);
+    }
+
+    protected emitStoreMiss(index: number, access: MemoryAccess, linear: number, value: number): void {
+        this.emitMiss(linear, access | 8, this.ir.d[index]);
+        this.localGet(value);
+        this.memory(STORE_OPCODE[access], 0);
+    }
+
+    /** Leaves the host address on the stack, or the region. */
+    private emitMiss(linear: number, kind: number, exit: number): void {
+        const host = this.takeLocal(Type.I32);
+        this.storeState(StateOffset.accessAddress, StateAccess.I64, () => this.localGet(linear));
+        this.localGet(LOCAL_CPU);
+        this.i32Const(kind);
+        this.out.byte(Wasm.Call);
+        this.out.u32(this.target.helper(REGION_MISS));
+        this.localTee(host);
+        this.opcode(0x45); // i32.eqz
+        this.openIf();
+        this.emitPunt(exit);
+        this.close();
+        this.localGet(host);
+        this.freeLocal(host);
+    }
+}
+
+const STORE_OPCODE: readonly number[] = [Wasm.I32Store8, Wasm.I32Store16, Wasm.I32Store, Wasm.I64Store, 0xfd0b];
+
+/** State that lives in locals: general registers, the low 128 bits of vector registers, arithmetic flags. */
+function isPromoted(offset: number): boolean {
+    return (
+        offset < gprOffset(16) ||
+        offset === StateOffset.flagResult ||
+        offset === StateOffset.flagAux ||
+        (offset >= StateOffset.vector && offset < StateOffset.scratch && (offset & 63) === 0)
+    );
+}

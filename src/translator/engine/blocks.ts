@@ -1,0 +1,323 @@
+/**
+ * Blocks of decoded instructions in the arena of the shared memory, found by physical address and mode.
+ */
+import { Attribute, BASE_RIP, Instruction, NO_REGISTER, OperandKind } from '../../isa/x86/instruction';
+import { ModeKey, StateOffset, gprOffset, segmentOffset, vectorOffset, SegmentOffset } from '../../machine/state';
+import { FixedHandler } from '../codegen/handler-emitter';
+import { ABSENT_REGISTER, RecordOffset } from '../codegen/record';
+import { segmentBaseOffset } from '../lift/handler-context';
+import { Handlers } from './handlers';
+
+export interface Block {
+    /** Index in {@link CodeCache.blocks}, which header records hold. */
+    readonly number: number;
+    /** Physical address of the first byte. */
+    readonly physical: number;
+    readonly mode: number;
+    readonly instructions: readonly Instruction[];
+    /** Bytes. */
+    readonly length: number;
+    /** Address of the header record in the shared memory. */
+    readonly record: number;
+    /** Physical page of the bytes after the page boundary, if the (only) instruction crosses it, else -1. */
+    readonly secondPage: number;
+    /** Made of one instruction for stepping: not found by ordinary look-ups. */
+    readonly single: boolean;
+    valid: boolean;
+    /** The region that this block is the entry of, if it is translated. */
+    region: Region | undefined;
+    /** All valid regions that contain its code. */
+    readonly inside: Set<Region>;
+}
+
+/** A translated region: several blocks of one page in one function, entered at the first of them. */
+export interface Region {
+    readonly tableIndex: number;
+    /** Every block whose code is inside; the entry is the first. */
+    readonly blocks: readonly Block[];
+}
+
+interface Page {
+    /** Blocks by offset in the page and mode (and whether single). */
+    readonly blocks: Map<number, Block>;
+    /** All blocks with bytes in this page. */
+    readonly all: Set<Block>;
+}
+
+/** Most instructions in a block: the ordinal in a record is a byte, and long blocks make late exits. */
+const MAX_INSTRUCTIONS = 64;
+
+/** A heat that does not reach the threshold in the life of a machine. */
+const NEVER_HOT = 0x80000000;
+
+export class CodeCache {
+    readonly blocks: (Block | undefined)[] = [];
+    /** Decoded instructions by the number in their record. */
+    readonly instructions: Instruction[] = [];
+    private readonly pages = new Map<number, Page>();
+    private readonly words: Uint32Array;
+    private readonly view: DataView;
+    private next: number;
+    decodedInstructions = 0;
+
+    constructor(
+        buffer: ArrayBufferLike,
+        private readonly arena: { readonly base: number; readonly size: number },
+        private readonly handlers: Handlers,
+        /** A physical page begins to hold code. */
+        private readonly protect: (page: number) => void,
+        /** A region is not used any more. */
+        private readonly release: (region: Region) => void,
+    ) {
+        this.words = new Uint32Array(buffer);
+        this.view = new DataView(buffer);
+        this.next = arena.base;
+    }
+
+    /** True if the arena cannot take a block of the largest size: the owner must {@link clear} first. */
+    get isFull(): boolean {
+        return this.next + (MAX_INSTRUCTIONS + 2) * RecordOffset.size > this.arena.base + this.arena.size;
+    }
+
+    isCodePage(page: number): boolean {
+        return this.pages.has(page);
+    }
+
+    find(physical: number, mode: number, single: boolean): Block | undefined {
+        const offset = physical & 0xfff;
+        return this.pages.get(physical - offset)?.blocks.get(blockKey(offset, mode, single));
+    }
+
+    /** The blocks of a page, for the region translator. */
+    blocksOfPage(page: number): Iterable<Block> {
+        return this.pages.get(page)?.all ?? [];
+    }
+
+    /** Enters a block of decoded instructions (at least one). */
+    add(
+        physical: number,
+        mode: number,
+        instructions: readonly Instruction[],
+        secondPage: number,
+        single: boolean,
+    ): Block {
+        const record = this.next;
+        this.next += (instructions.length + 2) * RecordOffset.size;
+        let length = 0;
+        let at = record + RecordOffset.size;
+        instructions.forEach((instruction, ordinal) => {
+            this.writeRecord(at, instruction, mode, length, ordinal);
+            length += instruction.length;
+            at += RecordOffset.size;
+        });
+        this.handlers.flush();
+        this.words[at >> 2] = (mode & ModeKey.CodeSizeMask) === 2 ? FixedHandler.End64 : FixedHandler.End32;
+        this.view.setUint16(at + RecordOffset.ipOffset, length, true);
+        this.view.setUint8(at + RecordOffset.ordinal, instructions.length);
+        const block: Block = {
+            number: this.blocks.length,
+            physical,
+            mode,
+            instructions,
+            length,
+            record,
+            secondPage,
+            single,
+            valid: true,
+            region: undefined,
+            inside: new Set(),
+        };
+        this.blocks.push(block);
+        this.words[record >> 2] = FixedHandler.Header;
+        this.words[(record + RecordOffset.count) >> 2] = instructions.length;
+        // A block of one instruction for stepping never becomes hot.
+        this.words[(record + RecordOffset.heat) >> 2] = single ? NEVER_HOT : 0;
+        this.words[(record + RecordOffset.block) >> 2] = block.number;
+        const offset = physical & 0xfff;
+        const page = this.page(physical - offset);
+        page.blocks.set(blockKey(offset, mode, single), block);
+        page.all.add(block);
+        if (secondPage >= 0) {
+            this.page(secondPage).all.add(block);
+        }
+        this.decodedInstructions += instructions.length;
+        return block;
+    }
+
+    /** Drops blocks that overlap physical [address, address + size). Returns whether there were any. */
+    invalidate(address: number, size: number): boolean {
+        let any = false;
+        const last = address + size - 1;
+        for (let page = address - (address & 0xfff); page <= last; page += 0x1000) {
+            const entry = this.pages.get(page);
+            if (entry === undefined) {
+                continue;
+            }
+            for (const block of entry.all) {
+                if (this.overlaps(block, address, last)) {
+                    this.drop(block);
+                    any = true;
+                }
+            }
+            if (entry.all.size === 0) {
+                this.pages.delete(page);
+            }
+        }
+        return any;
+    }
+
+    /** Forgets everything. No translated code may be running. */
+    clear(): void {
+        for (const block of this.blocks) {
+            if (block?.region !== undefined) {
+                this.release(block.region);
+            }
+        }
+        this.blocks.length = 0;
+        this.instructions.length = 0;
+        this.pages.clear();
+        this.next = this.arena.base;
+    }
+
+    /** Points the header of a region's entry at its code. */
+    enterRegion(region: Region): void {
+        const [entry] = region.blocks;
+        if (entry.region !== undefined) {
+            this.dropRegion(entry.region);
+        }
+        entry.region = region;
+        for (const block of region.blocks) {
+            block.inside.add(region);
+        }
+        this.words[entry.record >> 2] = region.tableIndex;
+    }
+
+    /** The block will not be translated: it stops asking. */
+    keepCold(block: Block): void {
+        this.words[(block.record + RecordOffset.heat) >> 2] = NEVER_HOT;
+    }
+
+    private overlaps(block: Block, first: number, last: number): boolean {
+        const page = block.physical - (block.physical & 0xfff);
+        const inFirst = block.secondPage < 0 ? block.length : page + 0x1000 - block.physical;
+        if (first < block.physical + inFirst && last >= block.physical) {
+            return true;
+        }
+        return (
+            block.secondPage >= 0 && first < block.secondPage + block.length - inFirst && last >= block.secondPage
+        );
+    }
+
+    private drop(block: Block): void {
+        if (!block.valid) {
+            return;
+        }
+        block.valid = false;
+        const offset = block.physical & 0xfff;
+        const first = this.pages.get(block.physical - offset);
+        first?.all.delete(block);
+        const key = blockKey(offset, block.mode, block.single);
+        if (first?.blocks.get(key) === block) {
+            first.blocks.delete(key);
+        }
+        if (block.secondPage >= 0) {
+            this.pages.get(block.secondPage)?.all.delete(block);
+        }
+        this.words[block.record >> 2] = FixedHandler.StaleHeader;
+        // Every record leaves, the end record too: the block may be running, and is decoded again from where it is.
+        for (let i = 1; i <= block.instructions.length + 1; i++) {
+            this.words[(block.record + i * RecordOffset.size) >> 2] = FixedHandler.Stale;
+        }
+        this.blocks[block.number] = undefined;
+        block.inside.forEach(region => this.dropRegion(region));
+    }
+
+    /** A region is as valid as all its blocks: its entry goes back to the interpreter. */
+    private dropRegion(region: Region): void {
+        const [entry] = region.blocks;
+        for (const block of region.blocks) {
+            block.inside.delete(region);
+        }
+        entry.region = undefined;
+        if (entry.valid) {
+            this.words[entry.record >> 2] = FixedHandler.Header;
+            this.words[(entry.record + RecordOffset.heat) >> 2] = 0;
+        }
+        this.release(region);
+    }
+
+    private page(page: number): Page {
+        let entry = this.pages.get(page);
+        if (entry === undefined) {
+            entry = { blocks: new Map(), all: new Set() };
+            this.pages.set(page, entry);
+            this.protect(page);
+        }
+        return entry;
+    }
+
+    private writeRecord(at: number, instruction: Instruction, mode: number, ipOffset: number, ordinal: number): void {
+        const { view } = this;
+        const handler = this.handlers.find(instruction, mode);
+        view.setUint32(at + RecordOffset.handler, handler.index, true);
+        view.setUint16(at + RecordOffset.ipOffset, ipOffset, true);
+        view.setUint8(at + RecordOffset.length, instruction.length);
+        view.setUint8(at + RecordOffset.ordinal, ordinal);
+        instruction.operands.forEach((operand, i) => {
+            let offset = 0;
+            switch (operand.kind) {
+                case OperandKind.Gpr:
+                    offset = gprOffset(operand.register) + (operand.highByte ? 1 : 0);
+                    break;
+                case OperandKind.Xmm:
+                    offset = vectorOffset(operand.register);
+                    break;
+                case OperandKind.Mmx:
+                    offset = StateOffset.x87 + operand.register * 16;
+                    break;
+                case OperandKind.Segment:
+                    offset = segmentOffset(operand.register) + SegmentOffset.selector;
+                    break;
+                case OperandKind.St:
+                    offset = operand.register;
+                    break;
+            }
+            if (i < 4) {
+                view.setUint16(at + RecordOffset.register + 2 * i, offset, true);
+            }
+        });
+        const { base, index } = instruction;
+        let displacement = instruction.displacement;
+        let displacementHigh = instruction.displacementHigh;
+        if (base === BASE_RIP) {
+            // The base field is the block's RIP; 64-bit arithmetic on a small offset.
+            const sum = displacement + ipOffset + instruction.length;
+            displacementHigh = Math.floor(sum / 0x100000000);
+            displacement = sum | 0;
+        }
+        const baseOffset =
+            base === BASE_RIP ? StateOffset.blockRip : base === NO_REGISTER ? ABSENT_REGISTER : gprOffset(base);
+        view.setUint16(at + RecordOffset.base, baseOffset, true);
+        view.setUint16(at + RecordOffset.index, index === NO_REGISTER ? ABSENT_REGISTER : gprOffset(index), true);
+        view.setUint8(at + RecordOffset.scale, instruction.scale);
+        view.setUint16(at + RecordOffset.segmentBase, segmentBaseOffset(instruction.segment), true);
+        view.setInt32(at + RecordOffset.displacement, displacement, true);
+        view.setInt32(at + RecordOffset.displacement + 4, displacementHigh, true);
+        view.setInt32(at + RecordOffset.immediate, instruction.immediate, true);
+        view.setInt32(at + RecordOffset.immediate + 4, instruction.immediateHigh, true);
+        view.setUint32(at + RecordOffset.immediate2, instruction.immediate2, true);
+        view.setUint32(at + RecordOffset.instruction, this.instructions.length, true);
+        this.instructions.push(instruction);
+    }
+}
+
+/** True if a block must end with this instruction. */
+export function endsBlock(instruction: Instruction, isSystem: boolean): boolean {
+    return isSystem || (instruction.row.attributes & (Attribute.Branch | Attribute.System)) !== 0;
+}
+
+export { MAX_INSTRUCTIONS };
+
+function blockKey(offset: number, mode: number, single: boolean): number {
+    return (mode * 2 + (single ? 1 : 0)) * 0x1000 + offset;
+}

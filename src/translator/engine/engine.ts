@@ -1,0 +1,466 @@
+/**
+ * The translator engine: runs vCPUs by interpreting cold blocks and entering translated regions for hot ones, and does
+ * between them what only TypeScript can: faults, interrupts, system operations, decoding, stepping.
+ */
+import type { Engine, EngineStatistics, RunStop } from '../../machine/engine';
+import type { Cpu } from '../../machine/cpu/cpu';
+import { GuestFault } from '../../machine/cpu/fault';
+import { MmuHooks } from '../../machine/cpu/paging';
+import { ActivityState, StateOffset } from '../../machine/state';
+import { ExitReason } from '../codegen/exit';
+import { FixedHandler, LOAD_MISS, RAISE, STORE_MISS } from '../codegen/handler-emitter';
+import { RecordOffset } from '../codegen/record';
+import { SEGMENT_CHECK } from '../lift/handler-context';
+import { SemanticTable } from '../lift/semantics';
+import { Block, CodeCache } from './blocks';
+import { Fetcher } from './fetch';
+import { RegionTranslator } from '../region/translate';
+import { REGION_MISS } from '../codegen/region-emitter';
+import { Access } from '../../machine/cpu/paging';
+import { CodeTable, HelperFunctions, Handlers } from './handlers';
+import { JumpCacheTable } from './jump-cache';
+import { ExecutionEvents } from './events';
+
+/** Times a block is entered before it is worth translating. */
+const HOT_THRESHOLD = 500;
+
+/** Low half of `remaining` while an early exit is requested: every block finds too little left. */
+const NOTHING_LEFT = -0x40000000;
+
+/** What the engine is made of. */
+export interface EngineOptions {
+    readonly memory: WebAssembly.Memory;
+    readonly arena: { readonly base: number; readonly size: number };
+    readonly semantics: SemanticTable;
+    readonly helpers: HelperFunctions;
+    /** Host milliseconds, for statistics only. */
+    readonly now: () => number;
+    /** False: everything stays in the interpreter tier. */
+    readonly translate?: boolean;
+    /** Times a block is entered before it is translated. */
+    readonly hotThreshold?: number;
+}
+
+type EnterCode = (cpu: number, record: number) => number;
+
+export class TranslatorEngine implements Engine {
+    readonly cache: CodeCache;
+    readonly handlers: Handlers;
+    private readonly codeTable = new CodeTable();
+    private readonly fetcher: Fetcher;
+    private readonly regions: RegionTranslator;
+    private readonly enter: EnterCode;
+    private readonly view: DataView;
+    private readonly cpus: Cpu[] = [];
+    private readonly byBase = new Map<number, Cpu>();
+    private readonly jumpCaches: JumpCacheTable[] = [];
+    private current = -1;
+    /** Budget of the slice in progress. */
+    private budget = 0;
+    /** Translated code is running (a helper was called from it). */
+    private inCode = false;
+    /** `remaining` was set aside because an early exit was requested. */
+    private held = false;
+    private heldRemaining = 0;
+    private exitRequested = false;
+    /** The vCPU must be looked at before its next instruction. */
+    private attentionNeeded = false;
+    private readonly exits = { miss: 0, budget: 0, hot: 0, system: 0, stale: 0, punt: 0, fault: 0, step: 0 };
+
+    constructor(
+        private readonly options: EngineOptions,
+        private readonly events: ExecutionEvents,
+    ) {
+        const { memory } = options;
+        this.view = new DataView(memory.buffer);
+        const helpers: HelperFunctions = { ...options.helpers, ...this.slowPaths() };
+        this.handlers = new Handlers(memory, this.codeTable, options.semantics, helpers, options.hotThreshold ?? HOT_THRESHOLD, options.now);
+        this.cache = new CodeCache(memory.buffer, options.arena, this.handlers, page => {
+            for (const cpu of this.cpus) {
+                cpu.mmu.protectCodePage(page);
+            }
+        }, region => this.codeTable.release(region.tableIndex));
+        this.regions = new RegionTranslator(this.cache, this.handlers, options.semantics, helpers, memory, options.now);
+        this.fetcher = new Fetcher(memory.buffer, this.cache, this.handlers);
+        this.enter = this.codeTable.table.get(FixedHandler.Enter) as EnterCode;
+    }
+
+    /** The hooks that vCPUs are to be constructed with (see `CpuHooks`): those that concern translated code. */
+    mmuHooks(vcpu: number): Omit<MmuHooks, 'watch'> & { attention(): void; modeChanged(): void; retired(): number } {
+        return {
+            isCodePage: page => this.cache.isCodePage(page),
+            codeWritten: (address, size) => {
+                this.cache.invalidate(address, size);
+            },
+            translationsFlushed: keepGlobal => this.jumpCaches[vcpu]?.flush(keepGlobal),
+            pageInvalidated: () => this.jumpCaches[vcpu]?.flush(false),
+            attention: () => this.attention(vcpu),
+            modeChanged: () => undefined,
+            retired: () => this.retiredBy(vcpu),
+        };
+    }
+
+    /** vCPUs are added in order of their number, before the first run. */
+    addCpu(cpu: Cpu): void {
+        this.cpus.push(cpu);
+        this.byBase.set(cpu.base, cpu);
+        this.jumpCaches.push(new JumpCacheTable(cpu.buffer, cpu.base));
+    }
+
+    // --- Engine ------------------------------------------------------------------------------------------------------
+
+    run(vcpu: number, budget: number): RunStop {
+        const cpu = this.cpus[vcpu];
+        this.current = vcpu;
+        this.budget = budget;
+        this.exitRequested = false;
+        this.attentionNeeded = true;
+        this.setRemaining(cpu, budget);
+        const stop = this.slice(cpu);
+        this.settle(cpu);
+        this.current = -1;
+        return stop;
+    }
+
+    retired(): number {
+        let total = 0;
+        for (let i = 0; i < this.cpus.length; i++) {
+            total += this.retiredBy(i);
+        }
+        return total;
+    }
+
+    requestExit(): void {
+        this.exitRequested = true;
+        if (this.current >= 0) {
+            this.attention(this.current);
+        }
+    }
+
+    invalidatePage(page: number): void {
+        if (this.cache.isCodePage(page)) {
+            this.cache.invalidate(page, 0x1000);
+        }
+    }
+
+    mapChanged(): void {
+        for (const cpu of this.cpus) {
+            cpu.mmu.flushAll();
+        }
+    }
+
+    stateChanged(vcpu: number): void {
+        this.jumpCaches[vcpu].flush(false);
+    }
+
+    statistics(): EngineStatistics {
+        return {
+            ...this.exits,
+            blocks: this.cache.blocks.length,
+            decodedInstructions: this.cache.decodedInstructions,
+            handlers: this.handlers.generated,
+            handlerSeconds: this.handlers.seconds,
+            regions: this.regions.translated,
+            regionInstructions: this.regions.instructions,
+            translationSeconds: this.regions.seconds,
+        };
+    }
+
+    // --- accounting --------------------------------------------------------------------------------------------------
+
+    /** Instructions a vCPU has retired, exact at the instruction that is running. */
+    private retiredBy(vcpu: number): number {
+        const cpu = this.cpus[vcpu];
+        if (cpu === undefined) {
+            return 0;
+        }
+        const base = cpu.lo(StateOffset.instructions) + cpu.hi(StateOffset.instructions) * 0x100000000;
+        if (vcpu !== this.current) {
+            return base;
+        }
+        const unexecuted = this.inCode ? this.unexecuted(cpu) : 0;
+        return base + this.budget - this.remaining(cpu) - unexecuted;
+    }
+
+    /** Instructions of the running block that its header has accounted for but that have not completed. */
+    private unexecuted(cpu: Cpu): number {
+        const record = cpu.lo(StateOffset.currentRecord);
+        const ordinal = this.view.getUint8(record + RecordOffset.ordinal);
+        const header = record - (ordinal + 1) * RecordOffset.size;
+        return this.view.getUint32(header + RecordOffset.count, true) - ordinal;
+    }
+
+    private remaining(cpu: Cpu): number {
+        return this.held ? this.heldRemaining : cpu.lo(StateOffset.remaining) | 0;
+    }
+
+    private setRemaining(cpu: Cpu, value: number): void {
+        this.held = false;
+        cpu.set(StateOffset.remaining, value, value < 0 ? -1 : 0);
+    }
+
+    private settle(cpu: Cpu): void {
+        const done = this.budget - this.remaining(cpu);
+        const total = cpu.lo(StateOffset.instructions) + cpu.hi(StateOffset.instructions) * 0x100000000 + done;
+        cpu.set(StateOffset.instructions, total % 0x100000000, Math.floor(total / 0x100000000));
+        this.setRemaining(cpu, 0);
+        this.budget = 0;
+    }
+
+    /** The vCPU must be looked at as soon as the current instruction (in translated code: the block) is done. */
+    private attention(vcpu: number): void {
+        this.attentionNeeded = true;
+        if (vcpu === this.current && this.inCode && !this.held) {
+            const cpu = this.cpus[vcpu];
+            this.heldRemaining = this.remaining(cpu);
+            this.held = true;
+            cpu.set(StateOffset.remaining, NOTHING_LEFT, -1);
+        }
+    }
+
+    /** Takes back a request for an early exit. */
+    private unhold(cpu: Cpu): void {
+        if (this.held) {
+            // Blocks entered since then would have found nothing left: none was.
+            this.setRemaining(cpu, this.heldRemaining);
+        }
+    }
+
+    // --- running -----------------------------------------------------------------------------------------------------
+
+    private slice(cpu: Cpu): RunStop {
+        for (;;) {
+            if (this.attentionNeeded) {
+                if (this.exitRequested) {
+                    return { reason: 'exit' };
+                }
+                this.attentionNeeded = false;
+                try {
+                    this.events.service(cpu);
+                } catch (error) {
+                    this.deliver(cpu, error);
+                    continue;
+                }
+                switch (cpu.activity) {
+                    case ActivityState.Halted:
+                        return { reason: 'halted' };
+                    case ActivityState.WaitForSipi:
+                        return { reason: 'waiting' };
+                    case ActivityState.Shutdown:
+                        return { reason: 'shutdown' };
+                }
+                if (this.remaining(cpu) > 0 && this.events.mustStep(cpu)) {
+                    this.attentionNeeded = true;
+                    this.step(cpu);
+                    continue;
+                }
+            }
+            if (this.remaining(cpu) <= 0) {
+                return { reason: 'budget' };
+            }
+            cpu.set(StateOffset.blockRip, cpu.ripLo, cpu.ripHi);
+            this.execute(cpu, 0);
+        }
+    }
+
+    /** Runs exactly one instruction, with what belongs to its boundaries. */
+    private step(cpu: Cpu): void {
+        this.exits.step++;
+        const remaining = this.remaining(cpu);
+        const before = this.events.beforeStep(cpu);
+        if (before) {
+            return; // a code breakpoint was delivered instead
+        }
+        let block: Block;
+        try {
+            block = this.lookUp(cpu, true);
+        } catch (error) {
+            this.deliver(cpu, error);
+            return;
+        }
+        cpu.set(StateOffset.blockRip, cpu.ripLo, cpu.ripHi);
+        // A budget of one: the next block finds nothing left.
+        const budget = this.budget;
+        this.budget = budget - remaining + 1;
+        this.setRemaining(cpu, 1);
+        this.execute(cpu, block.record);
+        const executed = 1 - this.remaining(cpu);
+        this.budget = budget;
+        this.setRemaining(cpu, remaining - executed);
+        this.events.afterStep(cpu, executed > 0);
+    }
+
+    private lookUp(cpu: Cpu, single: boolean): Block {
+        if (this.cache.isFull) {
+            this.dropEverything();
+        }
+        return this.fetcher.block(cpu, single);
+    }
+
+    private dropEverything(): void {
+        this.jumpCaches.forEach(cache => cache.flush(false));
+        this.cache.clear();
+        this.cpus.forEach(cpu => cpu.mmu.flushAll());
+    }
+
+    /** Enters code at `record` (0: at blockRip) and deals with the way it comes back. */
+    private execute(cpu: Cpu, record: number): void {
+        let reason: ExitReason;
+        this.inCode = true;
+        try {
+            reason = this.enter(cpu.base, record);
+        } catch (error) {
+            this.backOut(cpu);
+            this.deliver(cpu, error);
+            return;
+        }
+        switch (reason) {
+            case ExitReason.System:
+                this.system(cpu);
+                return;
+            case ExitReason.Miss:
+                this.inCode = false;
+                this.exits.miss++;
+                this.unhold(cpu);
+                this.leaveAtBlock(cpu);
+                this.miss(cpu);
+                return;
+            case ExitReason.Budget:
+                this.inCode = false;
+                this.exits.budget++;
+                this.unhold(cpu);
+                this.leaveAtBlock(cpu);
+                // Fewer are left than the block has: exactly those, one by one.
+                if (!this.attentionNeeded && record === 0 && this.remaining(cpu) > 0) {
+                    this.step(cpu);
+                }
+                return;
+            case ExitReason.Hot:
+                this.inCode = false;
+                this.exits.hot++;
+                this.leaveAtBlock(cpu);
+                this.translateHot(cpu);
+                return;
+            case ExitReason.Stale:
+                this.exits.stale++;
+                this.backOut(cpu);
+                return;
+            case ExitReason.Punt:
+                this.inCode = false;
+                this.exits.punt++;
+                this.unhold(cpu);
+                this.step(cpu);
+                return;
+        }
+    }
+
+    /** RIP at a block boundary. */
+    private leaveAtBlock(cpu: Cpu): void {
+        cpu.setRip(cpu.lo(StateOffset.blockRip), cpu.hi(StateOffset.blockRip));
+    }
+
+    /** RIP at the instruction of currentRecord, which has not been executed: gives its block's rest back. */
+    private backOut(cpu: Cpu): void {
+        const record = cpu.lo(StateOffset.currentRecord);
+        const unexecuted = this.unexecuted(cpu);
+        this.inCode = false;
+        this.setRemaining(cpu, this.remaining(cpu) + unexecuted);
+        const lo = cpu.lo(StateOffset.blockRip) + this.view.getUint16(record + RecordOffset.ipOffset, true);
+        cpu.setRip(lo, lo > 0xffffffff ? cpu.hi(StateOffset.blockRip) + 1 : cpu.hi(StateOffset.blockRip));
+    }
+
+    private system(cpu: Cpu): void {
+        this.exits.system++;
+        this.backOut(cpu);
+        const record = cpu.lo(StateOffset.currentRecord);
+        const instruction = this.cache.instructions[this.view.getUint32(record + RecordOffset.instruction, true)];
+        try {
+            this.events.systemOperation(cpu, instruction);
+        } catch (error) {
+            this.deliver(cpu, error);
+            return;
+        }
+        // The system instruction is the last of its block.
+        this.setRemaining(cpu, this.remaining(cpu) - 1);
+    }
+
+    private miss(cpu: Cpu): void {
+        if (this.remaining(cpu) <= 0) {
+            return;
+        }
+        try {
+            const block = this.lookUp(cpu, false);
+            const { linearLo, linearHi } = this.fetcher;
+            const global = cpu.mmu.lastGlobal;
+            this.jumpCaches[this.current].enter(linearLo, linearHi, block.mode, block.record, global);
+        } catch (error) {
+            this.deliver(cpu, error);
+        }
+    }
+
+    /** The block at RIP asks to be translated. */
+    private translateHot(cpu: Cpu): void {
+        const block = this.lookUp(cpu, false);
+        if (this.options.translate === false || !this.regions.translate(block)) {
+            this.cache.keepCold(block);
+        }
+    }
+
+    private deliver(cpu: Cpu, error: unknown): void {
+        if (!(error instanceof GuestFault)) {
+            throw error;
+        }
+        this.inCode = false;
+        this.exits.fault++;
+        this.attentionNeeded = true;
+        this.events.deliverFault(cpu, error);
+    }
+
+    /** Fills the soft TLB for a region. 0: the access faults or needs more than plain memory. */
+    private regionMiss(cpu: Cpu, access: number, forWrite: boolean): number {
+        const lo = cpu.lo(StateOffset.accessAddress);
+        const hi = cpu.hi(StateOffset.accessAddress);
+        if ((lo & 0xfff) + (1 << access) > 0x1000 || !cpu.memory.isCanonical(lo, hi) || cpu.mmu.dataBreakpoints) {
+            return 0;
+        }
+        const mode = this.events.mmuMode(cpu);
+        try {
+            cpu.mmu.translate(lo, hi, forWrite ? Access.Write : Access.Read, mode);
+        } catch {
+            return 0; // the interpreter tier meets the same fault and delivers it
+        }
+        return cpu.mmu.entered(lo, hi, forWrite, mode);
+    }
+
+    // --- slow paths of the interpreter tier --------------------------------------------------------------------------
+
+    private slowPaths(): HelperFunctions {
+        const sizes = [1, 2, 4, 8, 16];
+        return {
+            [LOAD_MISS.name]: (base, kind) => {
+                const cpu = this.byBase.get(base)!;
+                const size = sizes[kind & 7];
+                const lo = cpu.lo(StateOffset.accessAddress);
+                const hi = cpu.hi(StateOffset.accessAddress);
+                const mode = this.events.mmuMode(cpu);
+                if ((kind & 8) !== 0) {
+                    cpu.memory.probeWrite(lo, hi, size, mode);
+                }
+                cpu.memory.readInto(base + StateOffset.scratch, lo, hi, size, mode);
+            },
+            [STORE_MISS.name]: (base, access) => {
+                const cpu = this.byBase.get(base)!;
+                const lo = cpu.lo(StateOffset.accessAddress);
+                const hi = cpu.hi(StateOffset.accessAddress);
+                cpu.memory.writeFrom(base + StateOffset.scratch, lo, hi, sizes[access], this.events.mmuMode(cpu));
+            },
+            [REGION_MISS.name]: (base, kind) => this.regionMiss(this.byBase.get(base)!, kind & 7, (kind & 8) !== 0),
+            [RAISE.name]: (base, vector, errorCode) => {
+                this.events.raise(this.byBase.get(base)!, vector, errorCode);
+            },
+            [SEGMENT_CHECK.name]: (base, segment, bytes, forWrite) => {
+                this.events.checkSegment(this.byBase.get(base)!, segment, bytes, forWrite !== 0);
+            },
+        };
+    }
+}

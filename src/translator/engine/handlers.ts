@@ -1,0 +1,157 @@
+/**
+ * The interpreter tier's handlers: generated when an instruction of a new shape is first met, several to a module.
+ */
+import { Attribute, Instruction } from '../../isa/x86/instruction';
+import { ModeKey } from '../../machine/state';
+import { HandlerEmitter, FixedHandler, TranslatedModule, fixedHandler, withUnreachableEnd } from '../codegen/handler-emitter';
+import { HandlerContext, handlerKey } from '../lift/handler-context';
+import { SemanticTable } from '../lift/semantics';
+
+/** Functions over the shared memory that translated code may call, by helper name. */
+export type HelperFunctions = Readonly<Record<string, (...args: number[]) => number | void>>;
+
+/** Mode bits that no handler depends on: privilege is checked by system operations, fetching by the dispatcher. */
+const IRRELEVANT_MODE = (3 << ModeKey.CplShift) | ModeKey.AlignmentCheck;
+const WASM_PAGE = 0x10000;
+
+/** The function table that all translated code shares, and free slots in it. */
+export class CodeTable {
+    readonly table = new WebAssembly.Table({ element: 'anyfunc', initial: 1024 });
+    private next = 1;
+    private readonly free: number[] = [];
+
+    take(): number {
+        const index = this.free.pop() ?? this.next++;
+        if (index >= this.table.length) {
+            this.table.grow(this.table.length);
+        }
+        return index;
+    }
+
+    set(index: number, code: WebAssembly.ExportValue): void {
+        this.table.set(index, code);
+    }
+
+    release(index: number): void {
+        this.table.set(index, null);
+        this.free.push(index);
+    }
+}
+
+/** How an instruction of this shape runs. */
+export interface Handler {
+    /** Table index. */
+    readonly index: number;
+    /** The handler hands over to the system operations: it ends a block. */
+    readonly system: boolean;
+}
+
+interface PendingHandler {
+    readonly index: number;
+    readonly body: Uint8Array;
+}
+
+export class Handlers {
+    private readonly known = new Map<string, Handler>();
+    private pending: PendingHandler[] = [];
+    private module: TranslatedModule | undefined;
+    /** Handlers generated and seconds spent on them, for statistics. */
+    generated = 0;
+    seconds = 0;
+
+    constructor(
+        private readonly memory: WebAssembly.Memory,
+        readonly codeTable: CodeTable,
+        private readonly semantics: SemanticTable,
+        private readonly helpers: HelperFunctions,
+        hotThreshold: number,
+        private readonly now: () => number,
+    ) {
+        const target = this.target();
+        for (let which = FixedHandler.Header; which < FixedHandler.First; which++) {
+            this.pending.push({ index: this.codeTable.take(), body: fixedHandler(target, which, hotThreshold) });
+        }
+        this.flush();
+    }
+
+    /** The handler for this instruction in this mode; generated if new (see {@link flush}). */
+    find(instruction: Instruction, mode: number): Handler {
+        const key = handlerKey(instruction, mode & ~IRRELEVANT_MODE);
+        let handler = this.known.get(key);
+        if (handler === undefined) {
+            handler = this.generate(instruction, mode & ~IRRELEVANT_MODE);
+            this.known.set(key, handler);
+        }
+        return handler;
+    }
+
+    /** Compiles what {@link find} generated. To be called before any of it runs. */
+    flush(): void {
+        if (this.pending.length === 0) {
+            return;
+        }
+        const start = this.now();
+        const target = this.target();
+        this.pending.forEach(({ body }, i) => target.module.addFunction(target.functionType, body, `f${i}`));
+        const module = new WebAssembly.Module(target.module.encode());
+        const instance = new WebAssembly.Instance(module, {
+            env: { memory: this.memory, table: this.codeTable.table },
+            helpers: this.helpers as WebAssembly.ModuleImports,
+        });
+        this.pending.forEach(({ index }, i) => this.codeTable.set(index, instance.exports[`f${i}`]));
+        this.pending = [];
+        this.module = undefined;
+        this.seconds += (this.now() - start) / 1000;
+    }
+
+    /** Imports of a new module of translated code. */
+    newModule(): TranslatedModule {
+        const pages = this.memory.buffer.byteLength / WASM_PAGE;
+        return new TranslatedModule(pages, pages, 1);
+    }
+
+    private target(): TranslatedModule {
+        this.module ??= this.newModule();
+        return this.module;
+    }
+
+    private generate(instruction: Instruction, mode: number): Handler {
+        const start = this.now();
+        const context = new HandlerContext(mode);
+        context.begin(instruction);
+        const semantic = semanticOf(instruction, mode, this.semantics);
+        if (semantic === undefined) {
+            context.system();
+        } else {
+            semantic(context);
+            context.finish();
+        }
+        const target = this.target();
+        const emitter = new HandlerEmitter(target, (mode & ModeKey.FlatCode) !== 0);
+        emitter.emitSequence(context.ir.ir);
+        const index = this.codeTable.take();
+        this.pending.push({ index, body: withUnreachableEnd(emitter) });
+        this.generated++;
+        this.seconds += (this.now() - start) / 1000;
+        return { index, system: semantic === undefined };
+    }
+}
+
+/** The semantic function that applies in this mode; undefined: the dispatcher runs (or refuses) the instruction. */
+export function semanticOf(
+    instruction: Instruction,
+    mode: number,
+    semantics: SemanticTable,
+): SemanticTable[string] | undefined {
+    const { attributes, mnemonic } = instruction.row;
+    const realOrV86 = (mode & ModeKey.Protected) === 0 || (mode & ModeKey.Virtual8086) !== 0;
+    if (
+        (attributes & Attribute.System) !== 0 ||
+        ((attributes & (Attribute.X87 | Attribute.Mmx)) !== 0 && (mode & ModeKey.X87Usable) === 0) ||
+        ((attributes & Attribute.Sse) !== 0 && (mode & ModeKey.SseUsable) === 0) ||
+        ((attributes & (Attribute.Vex | Attribute.ProtectedOnly)) !== 0 && realOrV86)
+    ) {
+        return undefined;
+    }
+    return Object.prototype.hasOwnProperty.call(semantics, mnemonic) ? semantics[mnemonic] : undefined;
+}

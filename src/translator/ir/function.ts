@@ -1,0 +1,158 @@
+/**
+ * A sequence of IR operations in single-assignment form, kept in parallel arrays: a value is the index of the operation
+ * that computes it. Control flow inside a sequence is structured (if/else, do-while); values merge through variables.
+ */
+import { FIRST_PURE, Op, PURE_OPERATIONS, STATE_ACCESS_TYPE, Type } from './opcodes';
+
+/** Index of the operation that computes a value. */
+export type Value = number;
+
+/** "No value": an absent operand. */
+export const NONE = -1;
+
+/** A routine outside the translated code that IR may call. */
+export interface Helper {
+    /** Import name; unique. */
+    readonly name: string;
+    readonly parameters: readonly Type[];
+    readonly result: Type;
+    /** Result depends on the arguments only: a call without uses may be dropped. */
+    readonly pure?: boolean;
+}
+
+export class IrFunction {
+    op = new Uint16Array(256);
+    type = new Uint8Array(256);
+    a = new Int32Array(256);
+    b = new Int32Array(256);
+    c = new Int32Array(256);
+    d = new Int32Array(256);
+    length = 0;
+    /** Arguments of calls. */
+    readonly extra: Value[] = [];
+    /** 16-byte constants. */
+    readonly vectors: Uint8Array[] = [];
+    readonly helpers: Helper[] = [];
+
+    append(op: number, type: Type, a = 0, b = 0, c = 0, d = 0): Value {
+        const index = this.length;
+        if (index === this.op.length) {
+            this.grow();
+        }
+        this.op[index] = op;
+        this.type[index] = type;
+        this.a[index] = a;
+        this.b[index] = b;
+        this.c[index] = c;
+        this.d[index] = d;
+        this.length = index + 1;
+        return index;
+    }
+
+    helperIndex(helper: Helper): number {
+        let index = this.helpers.indexOf(helper);
+        if (index < 0) {
+            index = this.helpers.push(helper) - 1;
+        }
+        return index;
+    }
+
+    private grow(): void {
+        const size = this.op.length * 2;
+        const copy = <T extends Uint8Array | Uint16Array | Int32Array>(from: T, to: T): T => {
+            to.set(from);
+            return to;
+        };
+        this.op = copy(this.op, new Uint16Array(size));
+        this.type = copy(this.type, new Uint8Array(size));
+        this.a = copy(this.a, new Int32Array(size));
+        this.b = copy(this.b, new Int32Array(size));
+        this.c = copy(this.c, new Int32Array(size));
+        this.d = copy(this.d, new Int32Array(size));
+    }
+}
+
+/** Calls `visit` with each value that operation `index` uses. */
+export function forEachOperand(ir: IrFunction, index: number, visit: (value: Value) => void): void {
+    const op = ir.op[index];
+    if (op >= FIRST_PURE) {
+        const count = PURE_OPERATIONS[op - FIRST_PURE].operands.length;
+        visit(ir.a[index]);
+        if (count > 1) {
+            visit(ir.b[index]);
+        }
+        if (count > 2) {
+            visit(ir.c[index]);
+        }
+        return;
+    }
+    switch (op) {
+        case Op.Select:
+            visit(ir.a[index]);
+            visit(ir.b[index]);
+            visit(ir.c[index]);
+            break;
+        case Op.Shuffle:
+            visit(ir.a[index]);
+            visit(ir.b[index]);
+            break;
+        case Op.Set:
+        case Op.GetIndexed:
+            visit(ir.c[index]);
+            break;
+        case Op.SetIndexed:
+            visit(ir.c[index]);
+            visit(ir.d[index]);
+            break;
+        case Op.Variable:
+        case Op.If:
+        case Op.LoopEnd:
+        case Op.Load:
+        case Op.HostAddress:
+        case Op.JumpIndirect:
+            visit(ir.a[index]);
+            break;
+        case Op.VariableSet:
+            visit(ir.b[index]);
+            break;
+        case Op.Store:
+            visit(ir.a[index]);
+            visit(ir.c[index]);
+            break;
+        case Op.MemoryCopy:
+        case Op.MemoryFill:
+            visit(ir.a[index]);
+            visit(ir.b[index]);
+            visit(ir.c[index]);
+            break;
+        case Op.Call:
+            for (let i = 0; i < ir.c[index]; i++) {
+                visit(ir.extra[ir.b[index] + i]);
+            }
+            break;
+        case Op.Raise:
+            if (ir.b[index] >= 0) {
+                visit(ir.b[index]);
+            }
+            break;
+    }
+}
+
+/** True if the operation only computes a value: it may be dropped when unused and computed later than written. */
+export function isPure(ir: IrFunction, index: number): boolean {
+    const op = ir.op[index];
+    return (
+        op >= FIRST_PURE ||
+        op === Op.Const32 ||
+        op === Op.Const64 ||
+        op === Op.ConstV128 ||
+        op === Op.Select ||
+        op === Op.Shuffle ||
+        op === Op.Rip
+    );
+}
+
+/** Type of the value read by a state access. */
+export function accessType(access: number): Type {
+    return STATE_ACCESS_TYPE[access];
+}

@@ -1,0 +1,737 @@
+/**
+ * What the semantics of an instruction are written against. One semantic function serves every tier: the context decides
+ * whether registers are constants of a region or fields of a decoded-instruction record.
+ *
+ * Conventions for values of guest width w: 64 bits are i64; 8, 16 and 32 bits are i32, zero-extended; 128 bits are v128.
+ *
+ * Precise faults: an instruction does all accesses that may fault before its first write of a register or flag.
+ * (String instructions may write registers between iterations: each iteration is complete by itself.)
+ */
+import { BASE_RIP, Gpr, Instruction, NO_REGISTER, Operand, OperandKind, Segment } from '../../isa/x86/instruction';
+import {
+    FlagAux,
+    ModeKey,
+    SegmentAttribute,
+    SegmentOffset,
+    StateOffset,
+    gprOffset,
+    segmentOffset,
+    vectorOffset,
+} from '../../machine/state';
+import { IrBuilder } from '../ir/builder';
+import { Helper, NONE, Value } from '../ir/function';
+import { MemoryAccess, Op, StateAccess, Type } from '../ir/opcodes';
+import { Condition, FlagSource, PendingFlags, Width } from './flags';
+
+export const enum Vector {
+    DE = 0,
+    DB = 1,
+    BP = 3,
+    OF = 4,
+    BR = 5,
+    UD = 6,
+    NM = 7,
+    DF = 8,
+    TS = 10,
+    NP = 11,
+    SS = 12,
+    GP = 13,
+    PF = 14,
+    MF = 16,
+    AC = 17,
+    XM = 19,
+}
+
+const FLAGS_IN_STATE: PendingFlags = {
+    source: FlagSource.State,
+    width: 64,
+    a: NONE,
+    b: NONE,
+    result: NONE,
+    withCarry: false,
+    aux: NONE,
+};
+
+export function memoryAccess(bits: number): MemoryAccess {
+    switch (bits) {
+        case 8:
+            return MemoryAccess.M8;
+        case 16:
+            return MemoryAccess.M16;
+        case 32:
+            return MemoryAccess.M32;
+        case 64:
+            return MemoryAccess.M64;
+        case 128:
+            return MemoryAccess.M128;
+    }
+    throw new Error(`no memory access of ${bits} bits`);
+}
+
+export abstract class LiftContext {
+    readonly ir: IrBuilder;
+    instruction!: Instruction;
+    protected flags: PendingFlags = FLAGS_IN_STATE;
+    private addressOf = NONE;
+
+    constructor(
+        ir: IrBuilder,
+        /** ModeKey of the code being lifted. */
+        readonly mode: number,
+    ) {
+        this.ir = ir;
+    }
+
+    /** Starts the next instruction. */
+    begin(instruction: Instruction): void {
+        this.instruction = instruction;
+        this.addressOf = NONE;
+    }
+
+    // --- mode --------------------------------------------------------------------------------------------------------
+
+    get is64(): boolean {
+        return (this.mode & ModeKey.CodeSizeMask) === 2;
+    }
+
+    get isProtected(): boolean {
+        return (this.mode & ModeKey.Protected) !== 0 && (this.mode & ModeKey.Virtual8086) === 0;
+    }
+
+    get cpl(): number {
+        return (this.mode >> ModeKey.CplShift) & 3;
+    }
+
+    /** Width of the stack pointer: 16, 32 or 64. */
+    get stackWidth(): 16 | 32 | 64 {
+        return (16 << ((this.mode >> ModeKey.StackSizeShift) & 3)) as 16 | 32 | 64;
+    }
+
+    /** Operand size of this instruction in bits. */
+    get operandWidth(): 16 | 32 | 64 {
+        return this.instruction.operandSize;
+    }
+
+    /** Width in bits of operand i. */
+    widthOf(i: number): Width {
+        return (this.instruction.operands[i].size * 8) as Width;
+    }
+
+    isMemory(i: number): boolean {
+        return this.instruction.operands[i].kind === OperandKind.Memory;
+    }
+
+    // --- constants and width helpers ---------------------------------------------------------------------------------
+
+    /** A constant of guest width w (small, sign-extended then cut to the width). */
+    constant(width: Width, number: number): Value {
+        if (width === 64) {
+            return this.ir.i64(number);
+        }
+        return this.ir.i32(width === 32 ? number : number & ((1 << width) - 1));
+    }
+
+    /** An integer operation at guest width: `integer(16, 'add', x, y)`; the result is cut to the width where needed. */
+    integer(width: Width, operation: string, x: Value, y: Value = NONE): Value {
+        if (width === 64) {
+            return this.ir.op(`i64.${operation}`, x, y);
+        }
+        const result = this.ir.op(`i32.${operation}`, x, y);
+        switch (operation) {
+            case 'add': case 'sub': case 'mul': case 'shl':
+                return this.truncate(width, result);
+        } // prettier-ignore
+        return result;
+    }
+
+    /** Cuts an i32 value to 8 or 16 bits; others are returned as they are. */
+    truncate(width: Width, value: Value): Value {
+        return width === 8 || width === 16 ? this.ir.op('i32.and', value, this.ir.i32((1 << width) - 1)) : value;
+    }
+
+    /** i32 sign extension of an 8- or 16-bit value; wider values are returned as they are. */
+    signed(width: Width, value: Value): Value {
+        if (width === 8) {
+            return this.ir.op('i32.extend8_s', value);
+        }
+        return width === 16 ? this.ir.op('i32.extend16_s', value) : value;
+    }
+
+    /** Zero extension from `from` to `to` bits (from ≤ to), or truncation (from > to). */
+    resizeUnsigned(value: Value, from: Width, to: Width): Value {
+        if (from === to) {
+            return value;
+        }
+        if (to === 64) {
+            return this.ir.extendU(value);
+        }
+        const low = from === 64 ? this.ir.wrap(value) : value;
+        return from > to ? this.truncate(to, low) : low;
+    }
+
+    /** Sign extension from `from` to `to` bits (from ≤ to). */
+    resizeSigned(value: Value, from: Width, to: Width): Value {
+        if (from === to) {
+            return value;
+        }
+        const extended = this.signed(from, value);
+        return to === 64 ? this.ir.extendS(extended) : this.truncate(to, extended);
+    }
+
+    /** 1 if the value of guest width is zero, else 0. */
+    isZero(width: Width, value: Value): Value {
+        return this.ir.op(width === 64 ? 'i64.eqz' : 'i32.eqz', value);
+    }
+
+    /** Top bit of a value of guest width, as i32 0/1. */
+    signBit(width: Width, value: Value): Value {
+        if (width === 64) {
+            return this.ir.wrap(this.ir.op('i64.shr_u', value, this.ir.i64(63)));
+        }
+        const bit = this.ir.op('i32.shr_u', value, this.ir.i32(width - 1));
+        return width === 32 ? bit : this.ir.op('i32.and', bit, this.ir.i32(1));
+    }
+
+    // --- registers ---------------------------------------------------------------------------------------------------
+
+    /** GPR by number at a width (low part). */
+    gpr(register: number, width: Width): Value {
+        const full = this.ir.get(gprOffset(register), StateAccess.I64);
+        return width === 64 ? full : this.truncate(width, this.ir.wrap(full));
+    }
+
+    /** Writes a GPR: 32-bit writes zero the upper half, 8- and 16-bit writes keep the rest. */
+    setGpr(register: number, width: Width, value: Value): void {
+        const offset = gprOffset(register);
+        if (width === 64) {
+            this.ir.set(offset, StateAccess.I64, value);
+        } else if (width === 32) {
+            this.ir.set(offset, StateAccess.I64, this.ir.extendU(value));
+        } else {
+            this.setPartialGpr(register, width, 0, value);
+        }
+    }
+
+    /** Writes bits [shift, shift + width) of a GPR. */
+    protected setPartialGpr(register: number, width: 8 | 16, shift: 0 | 8, value: Value): void {
+        const ir = this.ir;
+        const offset = gprOffset(register);
+        const mask = ((1 << width) - 1) << shift;
+        const kept = ir.op('i64.and', ir.get(offset, StateAccess.I64), ir.i64(~mask, -1));
+        let inserted = ir.extendU(this.truncate(width, value));
+        if (shift !== 0) {
+            inserted = ir.op('i64.shl', inserted, ir.i64(shift));
+        }
+        ir.set(offset, StateAccess.I64, ir.op('i64.or', kept, inserted));
+    }
+
+    xmm(register: number): Value {
+        return this.ir.get(vectorOffset(register), StateAccess.V128);
+    }
+
+    setXmm(register: number, value: Value): void {
+        this.ir.set(vectorOffset(register), StateAccess.V128, value);
+    }
+
+    /** True when operands i and j are known to be the same register (`xor eax,eax`). Unknown in the interpreter tier. */
+    abstract sameRegister(i: number, j: number): boolean;
+
+    /** Number of the x87 stack register that operand i names, ST(0)–ST(7); i32. */
+    abstract stackRegister(i: number): Value;
+    /** The ModRM byte (i32), for x87's last-opcode register: the interpreter tier does not know it at lift time. */
+    abstract modrm(): Value;
+    /** Reads register operand i (GPR, XMM, MMX, segment selector). */
+    protected abstract readRegister(i: number, operand: Operand): Value;
+    protected abstract writeRegister(i: number, operand: Operand, value: Value): void;
+    /** Immediate at guest width `width` (i32, or i64 for 64). */
+    abstract immediate(width: Width): Value;
+    abstract immediate2(): Value;
+    /** Effective address (offset in the segment) of the ModRM or moffs memory operand, cut to the address size; i64. */
+    abstract effectiveAddress(): Value;
+    /** Base of the memory operand's segment: i64. Not called where it is known to be zero. */
+    protected abstract segmentBaseOfOperand(): Value;
+    /** Leaves translated code before this instruction has done anything; the dispatcher finds out what is wrong. */
+    abstract leave(): void;
+    /**
+     * Number of a side exit for an access that may fault now. In a region it brings lazily kept flags up to date;
+     * the interpreter tier needs none.
+     */
+    abstract sideExit(): number;
+    /** Address of the current instruction, i64. */
+    abstract rip(): Value;
+    /** Address of the current instruction's successor, i64. */
+    abstract nextRip(): Value;
+
+    // --- operands ----------------------------------------------------------------------------------------------------
+
+    /** Reads operand i at its own width. */
+    read(i: number): Value {
+        return this.readOperand(i, false);
+    }
+
+    /** Reads operand i, which `write(i, …)` will overwrite: a fault is reported as a write, as CPUs do. */
+    readForWrite(i: number): Value {
+        return this.readOperand(i, true);
+    }
+
+    private readOperand(i: number, forWrite: boolean): Value {
+        const operand = this.instruction.operands[i];
+        switch (operand.kind) {
+            case OperandKind.Memory:
+                return this.load(operand.size * 8, this.memoryOperand(operand.size, forWrite), forWrite);
+            case OperandKind.Immediate:
+                return this.immediate((operand.size * 8) as Width);
+            case OperandKind.Immediate2:
+                return this.immediate2();
+            case OperandKind.Constant:
+                return this.constant((operand.size * 8) as Width, operand.register);
+        }
+        return this.readRegister(i, operand);
+    }
+
+    /** Writes operand i at its own width. */
+    write(i: number, value: Value): void {
+        const operand = this.instruction.operands[i];
+        if (operand.kind === OperandKind.Memory) {
+            this.store(operand.size * 8, this.memoryOperand(operand.size, true), value);
+        } else {
+            this.writeRegister(i, operand, value);
+        }
+    }
+
+    /**
+     * Linear address (i64) of the memory operand for an access of `bytes`, segment checks included. Computed once an
+     * instruction: a read-modify-write shares it.
+     */
+    memoryOperand(bytes: number, forWrite: boolean): Value {
+        if (this.addressOf === NONE) {
+            this.addressOf = this.linear(this.effectiveAddress(), bytes, forWrite);
+        }
+        return this.addressOf;
+    }
+
+    /** Cuts an offset (i64) to the instruction's address size. */
+    cutToAddressSize(offset: Value): Value {
+        switch (this.instruction.addressSize) {
+            case 16:
+                return this.ir.op('i64.and', offset, this.ir.i64(0xffff, 0));
+            case 32:
+                return this.ir.op('i64.and', offset, this.ir.i64(-1, 0));
+        }
+        return offset;
+    }
+
+    /** Linear address of offset (i64, cut to the address size) in the memory operand's segment, with checks. */
+    linear(offset: Value, bytes: number, forWrite: boolean): Value {
+        const segment = this.instruction.segment;
+        if (this.is64) {
+            if (segment !== Segment.Fs && segment !== Segment.Gs) {
+                return offset;
+            }
+            return this.ir.op('i64.add', offset, this.segmentBaseOfOperand());
+        }
+        const flat = (this.mode & ModeKey.Flat) !== 0 && segment !== Segment.Fs && segment !== Segment.Gs;
+        if (flat && (segment !== Segment.Cs || ((this.mode & ModeKey.FlatCode) !== 0 && !forWrite))) {
+            return offset;
+        }
+        return this.segmented(segment, offset, bytes, forWrite);
+    }
+
+    /**
+     * Legacy modes: checks the access against segment number `segment` and adds its base. The common case (expand-up,
+     * present, right type, within the limit) is decided inline; anything else leaves to the dispatcher.
+     */
+    segmented(segment: number, offset: Value, bytes: number, forWrite: boolean): Value {
+        const ir = this.ir;
+        const base = segmentOffset(segment);
+        const limit = ir.get(base + SegmentOffset.limit, StateAccess.U32AsI64);
+        const last = bytes > 1 ? ir.op('i64.add', offset, ir.i64(bytes - 1)) : offset;
+        let bad = ir.op('i64.gt_u', last, limit);
+        const attributes = ir.get(base + SegmentOffset.attributes, StateAccess.I32);
+        if (this.isProtected) {
+            // Writable data, or readable code or data; expand-down limits are the dispatcher's.
+            const data = SegmentAttribute.Present | SegmentAttribute.NonSystem;
+            const mask = data | SegmentAttribute.Unusable | SegmentAttribute.WritableOrReadable;
+            const masked = ir.op('i32.and', attributes, ir.i32(mask | (forWrite ? SegmentAttribute.Code : 0)));
+            if (forWrite) {
+                bad = ir.op('i32.or', bad, ir.op('i32.ne', masked, ir.i32(data | SegmentAttribute.WritableOrReadable)));
+            } else {
+                // Read-only data (not code) is readable too.
+                const writableBit = ir.op('i32.or', masked, ir.i32(SegmentAttribute.WritableOrReadable));
+                const unreadable = ir.op(
+                    'i32.eq',
+                    ir.op(
+                        'i32.and',
+                        attributes,
+                        ir.i32(SegmentAttribute.Code | SegmentAttribute.WritableOrReadable),
+                    ),
+                    ir.i32(SegmentAttribute.Code),
+                );
+                const wrong = ir.op('i32.ne', writableBit, ir.i32(data | SegmentAttribute.WritableOrReadable));
+                bad = ir.op('i32.or', bad, ir.op('i32.or', wrong, unreadable));
+            }
+            const kind = ir.op(
+                'i32.and',
+                attributes,
+                ir.i32(SegmentAttribute.Code | SegmentAttribute.ExpandDownOrConforming),
+            );
+            bad = ir.op('i32.or', bad, ir.op('i32.eq', kind, ir.i32(SegmentAttribute.ExpandDownOrConforming)));
+        }
+        ir.if(bad, () => this.segmentViolation(segment, offset, bytes, forWrite));
+        const sum = ir.op('i64.add', offset, ir.get(base + SegmentOffset.base, StateAccess.I64));
+        return ir.op('i64.and', sum, ir.i64(-1, 0));
+    }
+
+    /** An access the inline check could not pass: raises, or lets an unusual but legal one (expand-down) through. */
+    protected abstract segmentViolation(segment: number, offset: Value, bytes: number, forWrite: boolean): void;
+
+    // --- memory ------------------------------------------------------------------------------------------------------
+
+    /** Loads `bits` at a linear address. */
+    load(bits: number, linear: Value, forWrite = false): Value {
+        return this.ir.load(memoryAccess(bits), linear, this.sideExit(), forWrite);
+    }
+
+    store(bits: number, linear: Value, value: Value): void {
+        this.ir.store(memoryAccess(bits), linear, value, this.sideExit());
+    }
+
+    /** Linear address of `offset` (i64, already cut) in the stack segment. */
+    stackAddress(offset: Value, bytes: number, forWrite: boolean): Value {
+        if (this.is64 || (this.mode & ModeKey.Flat) !== 0) {
+            return offset;
+        }
+        return this.segmented(Segment.Ss, offset, bytes, forWrite);
+    }
+
+    /** RSP plus a displacement, cut to the stack width; i64. */
+    stackPointer(displacement: number): Value {
+        const ir = this.ir;
+        const rsp = ir.get(gprOffset(Gpr.Rsp), StateAccess.I64);
+        const sum = ir.op('i64.add', rsp, ir.i64(displacement));
+        return this.cutToStack(sum);
+    }
+
+    cutToStack(value: Value): Value {
+        switch (this.stackWidth) {
+            case 16:
+                return this.ir.op('i64.and', value, this.ir.i64(0xffff, 0));
+            case 32:
+                return this.ir.op('i64.and', value, this.ir.i64(-1, 0));
+        }
+        return value;
+    }
+
+    /** Writes the stack pointer (i64 value already cut to the stack width), keeping RSP's upper bits as the mode does. */
+    setStackPointer(value: Value): void {
+        if (this.stackWidth === 16) {
+            this.setPartialGpr(Gpr.Rsp, 16, 0, this.ir.wrap(value));
+        } else {
+            this.ir.set(gprOffset(Gpr.Rsp), StateAccess.I64, value);
+        }
+    }
+
+    /** Pushes a value of guest width (16, 32 or 64). */
+    push(width: Width, value: Value): void {
+        const bytes = width / 8;
+        const pointer = this.stackPointer(-bytes);
+        this.store(width, this.stackAddress(pointer, bytes, true), value);
+        this.setStackPointer(pointer);
+    }
+
+    /** Loads the top of the stack without moving the stack pointer. */
+    peek(width: Width, displacement = 0): Value {
+        return this.load(width, this.stackAddress(this.stackPointer(displacement), width / 8, false));
+    }
+
+    /** Pops a value of guest width. The stack pointer is written after the load. */
+    pop(width: Width): Value {
+        const value = this.peek(width);
+        this.setStackPointer(this.stackPointer(width / 8));
+        return value;
+    }
+
+    // --- control -----------------------------------------------------------------------------------------------------
+
+    raise(vector: Vector, errorCode: Value = NONE): void {
+        this.ir.ir.append(Op.Raise, Type.Void, vector, errorCode, this.sideExit());
+    }
+
+    /** Goes to next instruction + immediate, cut to the operand size. `slot`: 0 fall-through, 1 taken. */
+    abstract jumpToImmediate(): void;
+    /** Goes to the next instruction. */
+    abstract jumpToNext(): void;
+    /** Goes to this same instruction again (the next chunk of a repeated string instruction). */
+    abstract jumpToSelf(): void;
+
+    /** Conditional near branch: to the immediate if the i32 value is not zero, else to the next instruction. */
+    branchIf(condition: Value): void {
+        this.flushFlags();
+        this.ir.if(condition, () => this.jumpToImmediate());
+        this.jumpToNext();
+    }
+
+    /** Goes to the RIP in `target` (value of guest width `width`). */
+    jumpTo(width: Width, target: Value): void {
+        this.flushFlags();
+        const rip = width === 64 ? target : this.ir.extendU(target);
+        this.ir.ir.append(Op.JumpIndirect, Type.Void, rip);
+    }
+
+    /** Ends the block: the dispatcher runs the system operation of this instruction. */
+    system(): void {
+        this.flushFlags();
+        this.ir.ir.append(Op.System, Type.Void, 0, 0, this.sideExit());
+    }
+
+    call(helper: Helper, args: readonly Value[]): Value {
+        return this.ir.call(helper, args);
+    }
+
+    // --- flags -------------------------------------------------------------------------------------------------------
+
+    setFlagsAdd(width: Width, a: Value, b: Value, result: Value, withCarry = false): void {
+        this.flags = { source: FlagSource.Add, width, a, b, result, withCarry, aux: NONE };
+    }
+
+    /** Flags of a − b = result (CMP, SUB, NEG, SBB…). */
+    setFlagsSubtract(width: Width, a: Value, b: Value, result: Value, withCarry = false): void {
+        this.flags = { source: FlagSource.Subtract, width, a, b, result, withCarry, aux: NONE };
+    }
+
+    setFlagsLogic(width: Width, result: Value): void {
+        this.flags = { source: FlagSource.Logic, width, a: NONE, b: NONE, result, withCarry: false, aux: NONE };
+    }
+
+    /** Flags given as state values: flagResult (i64) and flagAux (i32). */
+    setFlagsRaw(result: Value, aux: Value): void {
+        this.flags = { source: FlagSource.Raw, width: 64, a: NONE, b: NONE, result, withCarry: false, aux };
+    }
+
+    /**
+     * ZF, SF and PF from `result` of guest width; CF, OF and AF from i32 values that are 0 or 1.
+     */
+    setFlagsParts(width: Width, result: Value, carry: Value, overflow: Value, adjust: Value = NONE): void {
+        const ir = this.ir;
+        const carryIn = ir.op('i32.xor', carry, overflow);
+        let aux = ir.op('i32.or', ir.op('i32.shl', carry, ir.i32(31)), ir.op('i32.shl', carryIn, ir.i32(30)));
+        if (adjust !== NONE) {
+            aux = ir.op('i32.or', aux, ir.op('i32.shl', adjust, ir.i32(3)));
+        }
+        this.setFlagsRaw(this.flagResultOf(width, result), aux);
+    }
+
+    /** All six arithmetic flags from an i32 value in RFLAGS bit positions (other bits ignored). */
+    setFlagsFromBits(bits: Value): void {
+        const ir = this.ir;
+        const bit = (position: number): Value =>
+            ir.op('i32.and', ir.op('i32.shr_u', bits, ir.i32(position)), ir.i32(1));
+        const cf = bit(0);
+        const carryIn = ir.op('i32.xor', cf, bit(11));
+        const zero = bit(6);
+        // flagResult is 0 (ZF) or 1; SF by the correction bit; PF: parity of the low byte is that of (result ^ correction).
+        const result = ir.op('i32.xor', zero, ir.i32(1));
+        const parityOdd = ir.op('i32.xor', bit(2), ir.i32(1));
+        const parityCorrection = ir.op('i32.xor', result, parityOdd);
+        let aux = ir.op('i32.shl', cf, ir.i32(31));
+        aux = ir.op('i32.or', aux, ir.op('i32.shl', carryIn, ir.i32(30)));
+        aux = ir.op('i32.or', aux, ir.op('i32.shl', bit(4), ir.i32(3)));
+        aux = ir.op('i32.or', aux, bit(7));
+        aux = ir.op('i32.or', aux, ir.op('i32.shl', parityCorrection, ir.i32(FlagAux.ParityShift)));
+        this.setFlagsRaw(ir.extendU(result), aux);
+    }
+
+    /** All six arithmetic flags as an i32 in RFLAGS bit positions. */
+    flagsAsBits(): Value {
+        const ir = this.ir;
+        const { result, aux } = this.flagState();
+        const at = (value: Value, position: number): Value =>
+            position === 0 ? value : ir.op('i32.shl', value, ir.i32(position));
+        let bits = this.carryOf(aux);
+        bits = ir.op('i32.or', bits, at(this.parityOf(result, aux), 2));
+        bits = ir.op('i32.or', bits, ir.op('i32.and', ir.op('i32.shl', aux, ir.i32(1)), ir.i32(0x10)));
+        bits = ir.op('i32.or', bits, at(ir.op('i64.eqz', result), 6));
+        bits = ir.op('i32.or', bits, at(this.signOf(result, aux), 7));
+        return ir.op('i32.or', bits, at(this.overflowOf(aux), 11));
+    }
+
+    /** flagResult (i64) and flagAux (i32) of the flags as they are now. */
+    flagState(): { result: Value; aux: Value } {
+        const ir = this.ir;
+        const flags = this.flags;
+        switch (flags.source) {
+            case FlagSource.State:
+                return {
+                    result: ir.get(StateOffset.flagResult, StateAccess.I64),
+                    aux: ir.get(StateOffset.flagAux, StateAccess.I32),
+                };
+            case FlagSource.Raw:
+                return { result: flags.result, aux: flags.aux };
+            case FlagSource.Logic:
+                return { result: this.flagResultOf(flags.width, flags.result), aux: ir.i32(0) };
+        }
+        return { result: this.flagResultOf(flags.width, flags.result), aux: this.carriesOf(flags) };
+    }
+
+    /** Writes pending flags to the guest state. */
+    flushFlags(): void {
+        if (this.flags.source !== FlagSource.State) {
+            const { result, aux } = this.flagState();
+            this.ir.set(StateOffset.flagResult, StateAccess.I64, result);
+            this.ir.set(StateOffset.flagAux, StateAccess.I32, aux);
+            this.flags = FLAGS_IN_STATE;
+        }
+    }
+
+    /** CF as i32 0/1. */
+    carry(): Value {
+        return this.condition(Condition.B);
+    }
+
+    /** A condition code as i32 0/1. */
+    condition(code: Condition): Value {
+        const positive = this.positiveCondition(code & ~1);
+        return (code & 1) !== 0 ? this.ir.not(positive) : positive;
+    }
+
+    private positiveCondition(code: Condition): Value {
+        const direct = this.directCondition(code);
+        if (direct !== NONE) {
+            return direct;
+        }
+        const ir = this.ir;
+        const { result, aux } = this.flagState();
+        switch (code) {
+            case Condition.O:
+                return this.overflowOf(aux);
+            case Condition.B:
+                return this.carryOf(aux);
+            case Condition.E:
+                return ir.op('i64.eqz', result);
+            case Condition.BE:
+                return ir.op('i32.or', this.carryOf(aux), ir.op('i64.eqz', result));
+            case Condition.S:
+                return this.signOf(result, aux);
+            case Condition.P:
+                return this.parityOf(result, aux);
+            case Condition.L:
+                return ir.op('i32.xor', this.signOf(result, aux), this.overflowOf(aux));
+            default:
+                return ir.op(
+                    'i32.or',
+                    ir.op('i32.xor', this.signOf(result, aux), this.overflowOf(aux)),
+                    ir.op('i64.eqz', result),
+                );
+        }
+    }
+
+    /** The condition as a comparison of what set the flags, or NONE if that does not tell. */
+    private directCondition(code: Condition): Value {
+        const flags = this.flags;
+        const { source, width, a, b, result } = flags;
+        if (source === FlagSource.State || source === FlagSource.Raw) {
+            return NONE;
+        }
+        const type = width === 64 ? 'i64' : 'i32';
+        const ir = this.ir;
+        if (code === Condition.E) {
+            return source === FlagSource.Subtract && !flags.withCarry
+                ? ir.op(`${type}.eq`, a, b)
+                : this.isZero(width, result);
+        }
+        if (code === Condition.S) {
+            return this.signBit(width, result);
+        }
+        if (source === FlagSource.Logic) {
+            switch (code) {
+                case Condition.O:
+                case Condition.B:
+                    return ir.i32(0);
+                case Condition.BE:
+                    return this.isZero(width, result);
+                case Condition.L:
+                    return this.signBit(width, result);
+                case Condition.LE: {
+                    const zero = width === 64 ? ir.i64(0) : ir.i32(0);
+                    return ir.op(`${type}.le_s`, this.signed(width, result), zero);
+                }
+            }
+        } else if (!flags.withCarry) {
+            if (source === FlagSource.Subtract) {
+                switch (code) {
+                    case Condition.B:
+                        return ir.op(`${type}.lt_u`, a, b);
+                    case Condition.BE:
+                        return ir.op(`${type}.le_u`, a, b);
+                    case Condition.L:
+                        return ir.op(`${type}.lt_s`, this.signed(width, a), this.signed(width, b));
+                    case Condition.LE:
+                        return ir.op(`${type}.le_s`, this.signed(width, a), this.signed(width, b));
+                }
+            } else if (code === Condition.B) {
+                return ir.op(`${type}.lt_u`, result, a);
+            }
+        }
+        return NONE;
+    }
+
+    /** The result sign-extended to i64, as flagResult wants it. */
+    flagResultOf(width: Width, result: Value): Value {
+        return width === 64 ? result : this.ir.extendS(this.signed(width, result));
+    }
+
+    /** flagAux of an addition or subtraction: the carries (borrows) out of each bit, moved to their places. */
+    private carriesOf(flags: PendingFlags): Value {
+        const ir = this.ir;
+        const { width, a, b, result } = flags;
+        const type = width === 64 ? 'i64' : 'i32';
+        const op = (name: string, x: Value, y: Value): Value => ir.op(`${type}.${name}`, x, y);
+        const ones = width === 64 ? ir.i64(-1) : ir.i32(-1);
+        let carries: Value;
+        if (flags.source === FlagSource.Add) {
+            // Carry out of bit i: a & b, or either of them when the sum bit is clear.
+            carries = op('or', op('and', a, b), op('and', op('or', a, b), op('xor', result, ones)));
+        } else {
+            const notA = op('xor', a, ones);
+            carries = op('or', op('and', notA, b), op('and', op('or', notA, b), result));
+        }
+        if (width === 64) {
+            const high = ir.wrap(ir.op('i64.shr_u', carries, ir.i64(32)));
+            return ir.op(
+                'i32.or',
+                ir.op('i32.and', high, ir.i32(0xc0000000 | 0)),
+                ir.op('i32.and', ir.wrap(carries), ir.i32(8)),
+            );
+        }
+        if (width === 32) {
+            return ir.op('i32.and', carries, ir.i32(0xc0000008 | 0));
+        }
+        const top = ir.op('i32.and', ir.op('i32.shl', carries, ir.i32(32 - width)), ir.i32(0xc0000000 | 0));
+        return ir.op('i32.or', top, ir.op('i32.and', carries, ir.i32(8)));
+    }
+
+    private carryOf(aux: Value): Value {
+        return this.ir.op('i32.shr_u', aux, this.ir.i32(31));
+    }
+
+    private overflowOf(aux: Value): Value {
+        const shifted = this.ir.op('i32.shl', aux, this.ir.i32(1));
+        return this.ir.op('i32.shr_u', this.ir.op('i32.xor', aux, shifted), this.ir.i32(31));
+    }
+
+    private signOf(result: Value, aux: Value): Value {
+        const sign = this.ir.wrap(this.ir.op('i64.shr_u', result, this.ir.i64(63)));
+        return this.ir.op('i32.xor', sign, this.ir.op('i32.and', aux, this.ir.i32(1)));
+    }
+
+    private parityOf(result: Value, aux: Value): Value {
+        const ir = this.ir;
+        const correction = ir.op('i32.shr_u', aux, ir.i32(FlagAux.ParityShift));
+        const byte = ir.op('i32.and', ir.op('i32.xor', ir.wrap(result), correction), ir.i32(0xff));
+        const odd = ir.op('i32.and', ir.op('i32.popcnt', byte), ir.i32(1));
+        return ir.op('i32.xor', odd, ir.i32(1));
+    }
+}
+
+/** Re-exported for the contexts. */
+export { BASE_RIP, NO_REGISTER };

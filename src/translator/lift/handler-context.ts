@@ -1,0 +1,203 @@
+/** Lift context of the interpreter tier: operands are fields of the decoded-instruction record. */
+import { Instruction, Operand, OperandKind } from '../../isa/x86/instruction';
+import { SegmentOffset, StateOffset } from '../../machine/state';
+import { RecordOffset } from '../codegen/record';
+import { IrBuilder } from '../ir/builder';
+import { Helper, NONE, Value } from '../ir/function';
+import { Op, StateAccess, Type } from '../ir/opcodes';
+import { LiftContext } from './context';
+import { Width } from './flags';
+
+/** Raises the segment violation, or returns if the access is legal after all. Offset in `accessAddress`. */
+export const SEGMENT_CHECK: Helper = {
+    name: 'segmentCheck',
+    parameters: [Type.I32, Type.I32, Type.I32],
+    result: Type.Void,
+};
+
+/** ModRM byte of the instruction (u8), in the record's free byte after the scale; 0 until the engine writes it. */
+export const RECORD_MODRM: number = RecordOffset.scale + 1;
+
+export class HandlerContext extends LiftContext {
+    constructor(mode: number) {
+        super(new IrBuilder(), mode);
+    }
+
+    /** Ends the handler: flags are in the state, control goes to the next record. */
+    finish(): void {
+        this.flushFlags();
+        this.ir.ir.append(Op.Next, Type.Void);
+    }
+
+    sameRegister(): boolean {
+        return false;
+    }
+
+    stackRegister(i: number): Value {
+        return this.registerOffset(i);
+    }
+
+    modrm(): Value {
+        return this.ir.record(RECORD_MODRM, StateAccess.U8);
+    }
+
+    protected readRegister(i: number, operand: Operand): Value {
+        return this.ir.getIndexed(0, this.registerOffset(i), registerAccess(operand));
+    }
+
+    protected writeRegister(i: number, operand: Operand, value: Value): void {
+        const offset = this.registerOffset(i);
+        if (operand.kind === OperandKind.Gpr && operand.size === 4) {
+            this.ir.setIndexed(0, offset, StateAccess.I64, this.ir.extendU(value));
+        } else {
+            this.ir.setIndexed(0, offset, registerAccess(operand), value);
+        }
+        if (operand.kind === OperandKind.Mmx) {
+            // Sign and exponent of the x87 register become ones (SDM Vol. 1, 9.5.1).
+            this.ir.setIndexed(8, offset, StateAccess.U16, this.ir.i32(0xffff));
+        }
+    }
+
+    private registerOffset(i: number): Value {
+        return this.ir.record(RecordOffset.register + 2 * i, StateAccess.U16);
+    }
+
+    immediate(width: Width): Value {
+        const access =
+            width === 64
+                ? StateAccess.I64
+                : width === 32
+                  ? StateAccess.I32
+                  : width === 16
+                    ? StateAccess.U16
+                    : StateAccess.U8;
+        return this.ir.record(RecordOffset.immediate, access);
+    }
+
+    immediate2(): Value {
+        return this.ir.record(RecordOffset.immediate2, StateAccess.I32);
+    }
+
+    effectiveAddress(): Value {
+        const ir = this.ir;
+        const base = ir.getIndexed(0, ir.record(RecordOffset.base, StateAccess.U16), StateAccess.I64);
+        const index = ir.getIndexed(0, ir.record(RecordOffset.index, StateAccess.U16), StateAccess.I64);
+        const scale = ir.record(RecordOffset.scale, StateAccess.U8AsI64);
+        const sum = ir.op(
+            'i64.add',
+            ir.op('i64.add', base, ir.op('i64.shl', index, scale)),
+            ir.record(RecordOffset.displacement, StateAccess.I64),
+        );
+        switch (this.instruction.addressSize) {
+            case 16:
+                return ir.op('i64.and', sum, ir.i64(0xffff, 0));
+            case 32:
+                return ir.op('i64.and', sum, ir.i64(-1, 0));
+        }
+        return sum;
+    }
+
+    protected segmentBaseOfOperand(): Value {
+        return this.ir.getIndexed(0, this.ir.record(RecordOffset.segmentBase, StateAccess.U16), StateAccess.I64);
+    }
+
+    leave(): void {
+        this.system();
+    }
+
+    protected segmentViolation(segment: number, offset: Value, bytes: number, forWrite: boolean): void {
+        this.ir.set(StateOffset.accessAddress, StateAccess.I64, offset);
+        const constant = (value: number): Value => this.ir.i32(value);
+        this.call(SEGMENT_CHECK, [constant(segment), constant(bytes), constant(forWrite ? 1 : 0)]);
+    }
+
+    sideExit(): number {
+        return NONE;
+    }
+
+    nextRip(): Value {
+        const ir = this.ir;
+        const length = ir.record(RecordOffset.length, StateAccess.U8AsI64);
+        return this.cutToCode(ir.op('i64.add', this.rip(), length));
+    }
+
+    jumpToImmediate(): void {
+        const ir = this.ir;
+        const target = ir.op('i64.add', this.nextRip(), ir.record(RecordOffset.immediate, StateAccess.I64));
+        const width = this.instruction.operandSize;
+        const cut = width === 64 ? target : ir.op('i64.and', target, width === 32 ? ir.i64(-1, 0) : ir.i64(0xffff, 0));
+        ir.ir.append(Op.JumpIndirect, Type.Void, cut);
+    }
+
+    jumpToNext(): void {
+        this.ir.ir.append(Op.JumpIndirect, Type.Void, this.nextRip());
+    }
+
+    jumpToSelf(): void {
+        this.flushFlags();
+        this.ir.ir.append(Op.JumpIndirect, Type.Void, this.rip());
+    }
+
+    /** Any helper may throw: the dispatcher must know which instruction was running. */
+    override call(helper: Helper, args: readonly Value[]): Value {
+        this.ir.ir.append(Op.Set, Type.Void, StateOffset.currentRecord, StateAccess.I32, this.recordAddress());
+        return super.call(helper, args);
+    }
+
+    private recordAddress(): Value {
+        return this.ir.ir.append(Op.RecordAddress, Type.I32);
+    }
+
+    rip(): Value {
+        return this.ir.ir.append(Op.Rip, Type.I64);
+    }
+
+    private cutToCode(rip: Value): Value {
+        return this.is64 ? rip : this.ir.op('i64.and', rip, this.ir.i64(-1, 0));
+    }
+}
+
+function registerAccess(operand: Operand): StateAccess {
+    switch (operand.kind) {
+        case OperandKind.Xmm:
+            return StateAccess.V128;
+        case OperandKind.Mmx:
+            return StateAccess.I64;
+        case OperandKind.Segment:
+            return StateAccess.U16;
+    }
+    switch (operand.size) {
+        case 1:
+            return StateAccess.U8;
+        case 2:
+            return StateAccess.U16;
+        case 4:
+            return StateAccess.I32;
+    }
+    return StateAccess.I64;
+}
+
+/**
+ * What distinguishes handlers: everything a semantic function may look at. Registers, immediates and displacements are
+ * not in it.
+ */
+export function handlerKey(instruction: Instruction, mode: number): string {
+    let operands = '';
+    for (const operand of instruction.operands) {
+        operands += `,${operand.kind}:${operand.size}`;
+        if (operand.kind === OperandKind.Constant) {
+            operands += `=${operand.register}`;
+        }
+    }
+    // In 64-bit code only FS and GS have a base.
+    const segment = instruction.codeSize === 64 ? (instruction.segment >= 4 ? 4 : 0) : instruction.segment;
+    return (
+        `${instruction.row.id}.${instruction.operandSize}.${instruction.addressSize}.${mode}.${segment}` +
+        `.${instruction.repeat}.${instruction.lock ? 1 : 0}${operands}`
+    );
+}
+
+/** Offset of a segment's base, for the record. */
+export function segmentBaseOffset(segment: number): number {
+    return StateOffset.segments + segment * SegmentOffset.size + SegmentOffset.base;
+}
