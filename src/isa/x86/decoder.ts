@@ -20,7 +20,7 @@ import {
     RepeatPrefix,
     Segment,
 } from './instruction';
-import { opcodeCell } from './opcodeMap';
+import { opcodeCell } from './opcode-map';
 import { MandatoryPrefix, OpcodeMap } from './table/opcode';
 import { type OperandForm, OperandSource } from './table/operand';
 

@@ -13,7 +13,7 @@ import {
     RepeatPrefix,
     Segment,
 } from './instruction';
-import { formatMnemonic, shownOperands } from './formatMnemonic';
+import { formatMnemonic, shownOperands } from './format-mnemonic';
 import { GPR_NAMES, HIGH_BYTE_NAMES, SEGMENT_NAMES } from './registers';
 
 /** How {@link formatInstruction} may be told more than the bytes say. */
@@ -61,7 +61,7 @@ class InstructionText {
     ) {}
 
     public format(): string {
-        const operands = shownOperands(this.instruction).map(operand => this.formatOperand(operand));
+        const operands = shownOperands(this.instruction).map(position => this.formatOperand(position));
         const head = `${this.formatPrefixes()}${formatMnemonic(this.instruction)}`;
         const body = operands.length === 0 ? head : `${head} ${operands.join(', ')}`;
         return this.comment === '' ? body : `${body}  # ${this.comment}`;
@@ -77,8 +77,10 @@ class InstructionText {
         return `${lock}${instruction.repeat === RepeatPrefix.Repne ? 'repne' : compares ? 'repe' : 'rep'} `;
     }
 
-    private formatOperand(operand: Operand): string {
+    private formatOperand(position: number): string {
         const { instruction } = this;
+        const operand = instruction.operands[position];
+        const notation = instruction.row.operands[position];
         switch (operand.kind) {
             case OperandKind.Gpr:
                 return operand.highByte ? HIGH_BYTE_NAMES[operand.register] : GPR_NAMES[operand.size][operand.register];
@@ -95,9 +97,10 @@ class InstructionText {
             case OperandKind.Ymm:
                 return `ymm${operand.register}`;
             case OperandKind.St:
-                return this.formatStackRegister(operand);
+                // The table's ST0 is the top of the stack; STi has its number even if that is 0.
+                return notation === 'ST0' ? 'st' : `st(${operand.register})`;
             case OperandKind.Memory:
-                return this.formatMemory(operand);
+                return this.formatMemory(operand, notation);
             case OperandKind.StringSource:
                 return `${SEGMENT_NAMES[instruction.segment]}:[${this.addressRegister(6)}]`;
             case OperandKind.StringDestination:
@@ -113,14 +116,6 @@ class InstructionText {
             case OperandKind.Constant:
                 return String(operand.register);
         }
-    }
-
-    /** The table's ST0 is the top of the stack, `st`; STi has its number even if that is 0. */
-    private formatStackRegister(operand: Operand): string {
-        const { operands, row } = this.instruction;
-        return row.operands[operands.indexOf(operand)] === 'ST0' && operand.register === 0
-            ? 'st'
-            : `st(${operand.register})`;
     }
 
     private addressRegister(register: number): string {
@@ -151,18 +146,18 @@ class InstructionText {
         return name === undefined ? '' : `<${name}>`;
     }
 
-    private formatMemory(operand: Operand): string {
+    private formatMemory(operand: Operand, notation: string): string {
         const { instruction } = this;
         const segment = instruction.segmentOverride >= 0 ? `${SEGMENT_NAMES[instruction.segmentOverride]}:` : '';
-        return `${this.sizeKeyword(operand)}${segment}[${this.formatAddress()}]`;
+        return `${this.sizeKeyword(operand, notation)}${segment}[${this.formatAddress()}]`;
     }
 
-    private sizeKeyword(operand: Operand): string {
+    private sizeKeyword(operand: Operand, notation: string): string {
         const { operands, row } = this.instruction;
         if (operand.size === 0) {
             return '';
         }
-        const far = row.operands[operands.indexOf(operand)] === 'Mp' && (row.attributes & Attribute.Branch) !== 0;
+        const far = notation === 'Mp' && (row.attributes & Attribute.Branch) !== 0;
         const told =
             !SIZE_CHANGING.has(row.mnemonic) &&
             operands.some((other, i) => registerSize(other) === operand.size && row.operands[i] !== 'CL');

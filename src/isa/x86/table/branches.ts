@@ -61,10 +61,10 @@ CA                 RETF Iw                  branch sys
 CB                 RETF                     branch sys
 
 # Interrupts
-CC                 INT3                     branch sys
-CD                 INT Ib                   branch sys
-CE                 INTO                     cond i64 sys r:o
-F1                 INT1                     branch sys
+CC                 INT3                     branch sys r:oszapctidlnkve
+CD                 INT Ib                   branch sys r:oszapctidlnkve
+CE                 INTO                     cond i64 sys r:oszapctidlnkve
+F1                 INT1                     branch sys r:oszapctidlnkve
 o16 CF             IRET                     branch sys r:nml w:oszapctidlnfmkve
 o32 CF             IRETD                    branch sys r:nml w:oszapctidlnfmkve
 o64 CF             IRETQ                    branch sys r:nml w:oszapctidlnfmkve

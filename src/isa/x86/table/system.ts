@@ -53,7 +53,7 @@ NFx 0F C7 /6       RDRAND Rv                @rdrand w:oszapc
 NFx 0F C7 /7       RDSEED Rv                @rdseed w:oszapc
 
 # Fast system calls
-0F 05              SYSCALL                  branch @syscall w:oszapctidlnfmkve
+0F 05              SYSCALL                  branch @syscall r:oszapctidlnkve w:oszapctidlnfmkve
 0F 07              SYSRET                   branch @syscall w:oszapctidlnkve
 0F 34              SYSENTER                 branch @sep w:ifm
 0F 35              SYSEXIT                  branch prot @sep

@@ -3,7 +3,7 @@
  * sizes that no operand tells, and pseudo-operations.
  */
 
-import { Attribute, type Instruction, type Operand, OperandKind, Segment } from './instruction';
+import { Attribute, type Instruction, OperandKind, Segment } from './instruction';
 
 /** Spelt otherwise than in the table. */
 const SPELLINGS: Readonly<Record<string, string>> = { XLAT: 'xlatb' };
@@ -34,16 +34,17 @@ export function formatMnemonic(instruction: Instruction): string {
     return needsSizeSuffix(instruction) ? `${spelling}${SIZE_SUFFIXES[instruction.operandSize]}` : spelling;
 }
 
-/** The operands that the text names, in order. */
-export function shownOperands(instruction: Instruction): readonly Operand[] {
+/** Which operands the text names, by position in the row. */
+export function shownOperands(instruction: Instruction): readonly number[] {
     const { operands, row } = instruction;
+    const all = operands.map((_, position) => position);
     if ((row.attributes & Attribute.Repeat) !== 0) {
-        return hasPlainAddress(instruction) ? [] : operands;
+        return hasPlainAddress(instruction) ? [] : all;
     }
     if (hidesPredicate(instruction)) {
-        return operands.slice(0, 2);
+        return all.slice(0, 2);
     }
-    return IMPLICIT_TOP.has(row.mnemonic) && operands.length === 2 ? operands.slice(1) : operands;
+    return IMPLICIT_TOP.has(row.mnemonic) && operands.length === 2 ? all.slice(1) : all;
 }
 
 /** Width in bytes of what a string instruction moves. */
