@@ -1,0 +1,34 @@
+/** Where the board's devices are: physical addresses, I/O ports, ISA interrupts. The one place that knows. */
+export const BoardMap = {
+    localApic: 0xfee0_0000,
+    ioApic: 0xfec0_0000,
+    hpet: 0xfed0_0000,
+    hpetSize: 0x400,
+    /** 32-bit PCI memory ends below the IOAPIC. */
+    pciMemoryEnd: 0xfec0_0000,
+    /** PCI memory starts here even where RAM ends earlier (as QEMU's `pc`). */
+    pciMemoryMinimum: 0xc000_0000,
+
+    isaBridgeSlot: 1,
+
+    /** ACPI power management registers, as SeaBIOS places those of a PIIX4. */
+    powerManagement: 0x600,
+    powerManagementSize: 0x40,
+    /** APM control and status: what ACPI calls SMI_CMD. */
+    apmControl: 0xb2,
+    resetControl: 0xcf9,
+
+    rtc: 0x70,
+    fwCfg: 0x510,
+    serial: [
+        { port: 0x3f8, irq: 4 },
+        { port: 0x2f8, irq: 3 },
+    ],
+
+    /** ACPI's system control interrupt. */
+    sci: 9,
+    /** ISA IRQs that PCI interrupts are routed to: level triggered. */
+    pciIrqs: [10, 10, 11, 11],
+    /** IOAPIC input of the PIT, whose ISA IRQ 0 is the PIC's. */
+    timerPin: 2,
+} as const;
