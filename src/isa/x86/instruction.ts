@@ -187,7 +187,10 @@ export interface Instruction {
     readonly displacement: number;
     /** High 32 bits of the displacement (its sign extension, or moffs64's upper half). */
     readonly displacementHigh: number;
-    /** Immediate or branch displacement, low 32 bits as a signed number. */
+    /**
+     * Immediate or branch displacement, low 32 bits as a signed number. `Ib` and `Iw` are zero-extended; `sIb`, `Iz`,
+     * `Iv` and branch displacements are sign-extended to 64 bits, of which the operand's size counts.
+     */
     readonly immediate: number;
     /** High 32 bits of the immediate (its sign extension, or MOV r64,imm64's upper half). */
     readonly immediateHigh: number;
