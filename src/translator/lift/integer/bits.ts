@@ -77,8 +77,8 @@ function bitScan(index: typeof trailingZeros): Semantic {
         const width = c.widthOf(0);
         const value = c.read(1);
         c.ir.if(c.ir.not(c.isZero(width, value)), () => c.write(0, index(c, width, value)));
-        // Only ZF is defined.
-        c.setFlagsLogic(width, value);
+        // Only ZF is defined; AMD CPUs clear the others but PF, which equals it.
+        c.setFlagsLogic(32, c.ir.not(c.isZero(width, value)));
     };
 }
 

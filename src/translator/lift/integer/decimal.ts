@@ -25,8 +25,7 @@ function unpackedAdjustment(operation: 'add' | 'sub'): Semantic {
         const adjust = lowDigitNeedsAdjustment(c, c.gpr(Gpr.Rax, 8));
         const adjusted = c.integer(16, operation, ax, ir.select(adjust, ir.i32(0x106), ir.i32(0)));
         c.setGpr(Gpr.Rax, 16, ir.op('i32.and', adjusted, ir.i32(0xff0f)));
-        const low = ir.op('i32.and', adjusted, ir.i32(0xf));
-        c.setFlagsParts(8, low, adjust, ir.i32(0), adjust);
+        c.setFlagsParts(8, c.truncate(8, adjusted), adjust, ir.i32(0), adjust);
     };
 }
 

@@ -7,7 +7,7 @@
 import { type Value } from '../../ir/function';
 import { type LiftContext } from '../context';
 import { type Width } from '../flags';
-import { type Semantic, type SemanticTable } from '../semantics';
+import { type SemanticTable } from '../semantics';
 import { setFlagsWhen } from './partial-flags';
 
 /** The masked count in operand i, as i32. */
@@ -36,13 +36,10 @@ function finish(c: LiftContext, width: Width, count: Value, result: Value, carry
     setFlagsWhen(c, count, () => c.setFlagsParts(width, result, carry, overflow, c.ir.i32(1)));
 }
 
-function shiftLeft(c: LiftContext): void {
+/** CF: the last bit shifted out of the top. OF: for a count of 1, whether the sign changed. */
+function finishLeft(c: LiftContext, width: Width, count: Value, value: Value, result: Value): void {
     const { ir } = c;
-    const width = c.widthOf(0);
-    const value = c.readForWrite(0);
-    const count = shiftCount(c, 1, width);
-    const result = c.integer(width, 'shl', value, asAmount(c, width, count));
-    // The last bit shifted out; for 8 and 16 bits it is still in the i32, zero where the count exceeds the width.
+    // Of 8 and 16 bits it is still in the i32, or zero where the count exceeds the width.
     const carry =
         width === 8 || width === 16
             ? lowBit(c, 32, ir.op('i32.shr_u', ir.op('i32.shl', value, count), ir.i32(width)))
@@ -50,21 +47,32 @@ function shiftLeft(c: LiftContext): void {
     finish(c, width, count, result, carry, ir.op('i32.xor', c.signBit(width, result), carry));
 }
 
-/** Bit `position` (i32, modulo the width) of a value of 32 or 64 bits, as i32 0/1. */
+/** CF: the last bit shifted out of the bottom. OF: for a count of 1, whether the sign changed. */
+function finishRight(c: LiftContext, width: Width, count: Value, value: Value, result: Value): void {
+    const { ir } = c;
+    const carry = bitAt(c, width, value, ir.op('i32.sub', count, ir.i32(1)));
+    const overflow = ir.op('i32.xor', c.signBit(width, result), bitBelowSign(c, width, result));
+    finish(c, width, count, result, carry, overflow);
+}
+
+/** Bit `position` (i32, modulo the width of the type) of a value, as i32 0/1. */
 function bitAt(c: LiftContext, width: Width, value: Value, position: Value): Value {
     const type = width === 64 ? 'i64' : 'i32';
     return lowBit(c, width, c.ir.op(`${type}.shr_u`, value, asAmount(c, width, position)));
 }
 
-function shiftRight(c: LiftContext): void {
-    const { ir } = c;
+function shiftLeft(c: LiftContext): void {
     const width = c.widthOf(0);
     const value = c.readForWrite(0);
     const count = shiftCount(c, 1, width);
-    const result = c.integer(width, 'shr_u', value, asAmount(c, width, count));
-    const carry = bitAt(c, width, value, ir.op('i32.sub', count, ir.i32(1)));
-    // For a count of 1 that is the old sign.
-    finish(c, width, count, result, carry, bitBelowSign(c, width, result));
+    finishLeft(c, width, count, value, c.integer(width, 'shl', value, asAmount(c, width, count)));
+}
+
+function shiftRight(c: LiftContext): void {
+    const width = c.widthOf(0);
+    const value = c.readForWrite(0);
+    const count = shiftCount(c, 1, width);
+    finishRight(c, width, count, value, c.integer(width, 'shr_u', value, asAmount(c, width, count)));
 }
 
 function shiftRightSigned(c: LiftContext): void {
@@ -77,41 +85,30 @@ function shiftRightSigned(c: LiftContext): void {
     finish(c, width, count, result, carry, ir.i32(0));
 }
 
-/** What a double shift computes: the result and the last bit shifted out (meaningless for a count of zero). */
-interface DoubleShift {
-    readonly result: Value;
-    readonly carry: Value;
-}
-
-function doubleLeft(c: LiftContext, width: Width, value: Value, filler: Value, count: Value): DoubleShift {
+function doubleLeft(c: LiftContext, width: Width, value: Value, filler: Value, count: Value): Value {
     const { ir } = c;
     if (width === 16) {
         // Counts above 16 are undefined; AMD CPUs go on with the filler again.
-        const chain = concatenate(c, value, filler, filler);
-        const shifted = ir.op('i64.shl', chain, ir.extendU(count));
-        const result = c.truncate(16, ir.wrap(ir.op('i64.shr_u', shifted, ir.i64(32))));
-        return { result, carry: lowBit(c, 64, ir.op('i64.shr_u', shifted, ir.i64(48))) };
+        const shifted = ir.op('i64.shl', concatenate(c, value, filler, filler), ir.extendU(count));
+        return c.truncate(16, ir.wrap(ir.op('i64.shr_u', shifted, ir.i64(32))));
     }
     const type = width === 64 ? 'i64' : 'i32';
     // Shifted in two steps, as a shift by the whole width would be one by zero.
     const inverse = asAmount(c, width, ir.op('i32.xor', count, ir.i32(width - 1)));
     const entering = ir.op(`${type}.shr_u`, ir.op(`${type}.shr_u`, filler, c.constant(width, 1)), inverse);
-    const result = ir.op(`${type}.or`, ir.op(`${type}.shl`, value, asAmount(c, width, count)), entering);
-    return { result, carry: bitAt(c, width, value, ir.op('i32.sub', ir.i32(width), count)) };
+    return ir.op(`${type}.or`, ir.op(`${type}.shl`, value, asAmount(c, width, count)), entering);
 }
 
-function doubleRight(c: LiftContext, width: Width, value: Value, filler: Value, count: Value): DoubleShift {
+function doubleRight(c: LiftContext, width: Width, value: Value, filler: Value, count: Value): Value {
     const { ir } = c;
     if (width === 16) {
         const chain = concatenate(c, filler, filler, value);
-        const result = c.truncate(16, ir.wrap(ir.op('i64.shr_u', chain, ir.extendU(count))));
-        return { result, carry: bitAt(c, 64, chain, ir.op('i32.sub', count, ir.i32(1))) };
+        return c.truncate(16, ir.wrap(ir.op('i64.shr_u', chain, ir.extendU(count))));
     }
     const type = width === 64 ? 'i64' : 'i32';
     const inverse = asAmount(c, width, ir.op('i32.xor', count, ir.i32(width - 1)));
     const entering = ir.op(`${type}.shl`, ir.op(`${type}.shl`, filler, c.constant(width, 1)), inverse);
-    const result = ir.op(`${type}.or`, ir.op(`${type}.shr_u`, value, asAmount(c, width, count)), entering);
-    return { result, carry: bitAt(c, width, value, ir.op('i32.sub', count, ir.i32(1))) };
+    return ir.op(`${type}.or`, ir.op(`${type}.shr_u`, value, asAmount(c, width, count)), entering);
 }
 
 /** Three words as an i64, the highest first. */
@@ -121,16 +118,20 @@ function concatenate(c: LiftContext, high: Value, middle: Value, low: Value): Va
     return ir.op('i64.or', ir.op('i64.shl', ir.extendU(high), ir.i64(32)), ir.extendU(lower));
 }
 
-function doubleShift(shift: typeof doubleLeft): Semantic {
-    return c => {
-        const width = c.widthOf(0);
-        const value = c.readForWrite(0);
-        const filler = c.read(1);
-        const count = shiftCount(c, 2, width);
-        const { result, carry } = shift(c, width, value, filler, count);
-        const overflow = c.ir.op('i32.xor', c.signBit(width, result), c.signBit(width, value));
-        finish(c, width, count, result, carry, overflow);
-    };
+function shiftLeftDouble(c: LiftContext): void {
+    const width = c.widthOf(0);
+    const value = c.readForWrite(0);
+    const filler = c.read(1);
+    const count = shiftCount(c, 2, width);
+    finishLeft(c, width, count, value, doubleLeft(c, width, value, filler, count));
+}
+
+function shiftRightDouble(c: LiftContext): void {
+    const width = c.widthOf(0);
+    const value = c.readForWrite(0);
+    const filler = c.read(1);
+    const count = shiftCount(c, 2, width);
+    finishRight(c, width, count, value, doubleRight(c, width, value, filler, count));
 }
 
 export const SHIFT: SemanticTable = {
@@ -138,6 +139,6 @@ export const SHIFT: SemanticTable = {
     SAL: shiftLeft,
     SHR: shiftRight,
     SAR: shiftRightSigned,
-    SHLD: doubleShift(doubleLeft),
-    SHRD: doubleShift(doubleRight),
+    SHLD: shiftLeftDouble,
+    SHRD: shiftRightDouble,
 };
