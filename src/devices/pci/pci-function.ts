@@ -161,14 +161,8 @@ export abstract class PciFunction implements Device {
         });
     }
 
-    /** Where a BAR answers, or undefined while it does not. */
-    protected barAddress(index: number): number | undefined {
-        const bar = this.bars.find(candidate => candidate.index === index);
-        return bar === undefined || bar.mappedAt === unmapped ? undefined : bar.mappedAt;
-    }
-
-    /** The region behind a BAR. */
-    protected barRegion(index: number): BarOptions | undefined {
+    /** What is behind a BAR, mapped or not. */
+    protected barOptions(index: number): BarOptions | undefined {
         return this.bars.find(candidate => candidate.index === index);
     }
 

@@ -1,0 +1,501 @@
+import assert from 'node:assert/strict';
+import type { StateValue } from '../../../src/devices/device';
+import { DescriptorChain } from '../../../src/devices/virtio/descriptor-chain';
+import { DeterministicEntropy } from '../../../src/devices/virtio/entropy';
+import { VirtioDevice, VirtioFeature } from '../../../src/devices/virtio/virtio-device';
+import { VirtioRng } from '../../../src/devices/virtio/virtio-rng';
+import type { Virtqueue } from '../../../src/devices/virtio/virtqueue';
+import { ascii, assertRefusesForeignRecords, FakeMemory } from './fixtures';
+import { type Descriptor, DescriptorFlag, VirtioDriver } from './virtio-driver';
+
+const { next, write, indirect } = DescriptorFlag;
+const version1 = VirtioFeature.version1;
+const needsReset = 0x40;
+
+const rng = (options = {}) => new VirtioDriver(new VirtioRng(new DeterministicEntropy(1)), options);
+
+/** What the entropy device of these tests gives first. */
+function expected(length: number): Uint8Array {
+    const bytes = new Uint8Array(length);
+    new DeterministicEntropy(1).fill(bytes);
+    return bytes;
+}
+
+/** Answers each request with its bytes in reverse; has configuration of its own. */
+class Reverser extends VirtioDevice {
+    override readonly type = 2;
+    override readonly pciClass = 0x010000;
+    override readonly queueSizes = [16, 4];
+    override readonly features = 1n << 5n;
+    override readonly configurationSize = 8;
+    private readonly settings = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
+
+    override readConfiguration(offset: number, size: number): number {
+        return size === 1 ? this.settings[offset] : this.settings[offset] | (this.settings[offset + 1] << 8);
+    }
+
+    override writeConfiguration(offset: number, _size: number, value: number): void {
+        this.settings[offset] = value;
+    }
+
+    override notified(queue: Virtqueue): void {
+        for (let chain = queue.take(); chain !== undefined; chain = queue.take()) {
+            const request = new Uint8Array(Math.min(chain.readableLength, 4096));
+            chain.read(request);
+            chain.write(request.reverse());
+            queue.complete(chain, chain.written);
+        }
+        this.transport.completed(queue);
+    }
+
+    grow(): void {
+        this.settings[0]++;
+        this.transport.configurationChanged();
+    }
+
+    override reset(): void {
+        this.settings[7] = 8;
+    }
+
+    override save(): { readonly [field: string]: StateValue } {
+        return { settings: this.settings.slice() };
+    }
+}
+
+describe('virtio over PCI', () => {
+    it('identifies itself as Linux and SeaBIOS look for it, transitional or modern', () => {
+        const transitional = rng().pci;
+        assert.equal(transitional.readConfiguration(0, 4), 0x10051af4);
+        assert.equal(transitional.readConfiguration(8, 1), 0);
+        assert.equal(transitional.readConfiguration(0x2e, 2), 4);
+        const modern = rng({ transitional: false }).pci;
+        assert.equal(modern.readConfiguration(0, 4), 0x10441af4);
+        assert.equal(modern.readConfiguration(8, 1), 1);
+        assert.ok(modern.readConfiguration(0x2e, 2) >= 0x40);
+    });
+
+    it('goes through the negotiation of version 1.0 and fills a buffer with entropy', () => {
+        const driver = rng();
+        driver.enable();
+        driver.status = 0;
+        assert.equal(driver.status, 0);
+        driver.status = 1;
+        driver.status = 3;
+        const offered = driver.offered;
+        assert.equal(offered & version1, version1);
+        driver.accept(offered);
+        driver.status = 0x0b;
+        assert.equal(driver.status, 0x0b);
+        assert.equal(driver.common(0x12, 2), 1);
+        driver.setCommon(0x16, 2, 0);
+        assert.equal(driver.common(0x18, 2), 64);
+        driver.setCommon(0x16, 2, 1);
+        assert.equal(driver.common(0x18, 2), 0);
+        driver.setUpQueue(8);
+        assert.equal(driver.common(0x1c, 2), 1);
+        assert.equal(driver.common(0x20, 4), 0x1000);
+        driver.status = 0x0f;
+        driver.offer([{ address: 0x8000, length: 32, flags: write }]);
+        driver.ring();
+        assert.equal(driver.usedIndex, 1);
+        assert.deepEqual(driver.used(0), { head: 0, length: 32 });
+        assert.deepEqual(driver.bytes(0x8000, 33), Uint8Array.of(...expected(32), 0));
+        assert.equal(driver.interrupt.asserted, true);
+        const isr = driver.structure(3);
+        assert.equal(driver.bar('memory 4').read(isr.offset, 1), 1);
+        assert.equal(driver.interrupt.asserted, false);
+        assert.equal(driver.bar('memory 4').read(isr.offset, 1), 0);
+    });
+
+    it('refuses FEATURES_OK for features it never offered, and without VERSION_1', () => {
+        for (const features of [version1 | (1n << 40n), VirtioFeature.eventIndex]) {
+            const driver = rng();
+            driver.enable();
+            driver.status = 3;
+            driver.accept(features);
+            driver.status = 0x0b;
+            assert.equal(driver.status, 3);
+        }
+    });
+
+    it('serves no queue before DRIVER_OK and bus mastering, and then what is waiting', () => {
+        const driver = rng();
+        driver.enable(3);
+        driver.status = 3;
+        driver.accept(version1);
+        driver.status = 0x0b;
+        driver.setUpQueue(8);
+        driver.offer([{ address: 0x8000, length: 4, flags: write }]);
+        driver.ring();
+        driver.status = 0x0f;
+        assert.equal(driver.usedIndex, 0);
+        driver.pci.writeConfiguration(0x04, 2, 7);
+        assert.equal(driver.usedIndex, 1);
+    });
+
+    it('interrupts by MSI-X where the driver gave vectors, and never by the pin then', () => {
+        const driver = rng();
+        driver.enable();
+        const table = driver.bar('memory 1');
+        table.write(16, 4, 0xfee00000);
+        table.write(24, 4, 0x77);
+        table.write(28, 4, 0);
+        let at = driver.pci.readConfiguration(0x34, 1);
+        while (driver.pci.readConfiguration(at, 1) !== 0x11) {
+            at = driver.pci.readConfiguration(at + 1, 1);
+        }
+        driver.pci.writeConfiguration(at + 2, 2, 0x8000);
+        driver.start(version1, 8, 1);
+        assert.equal(driver.common(0x1a, 2), 1);
+        driver.offer([{ address: 0x8000, length: 4, flags: write }]);
+        driver.ring();
+        assert.deepEqual(driver.messages, ['fee00000=77']);
+        assert.equal(driver.interrupt.asserted, false);
+        driver.setCommon(0x1a, 2, 9);
+        assert.equal(driver.common(0x1a, 2), 0xffff);
+    });
+
+    it('serves legacy drivers through I/O ports', () => {
+        const driver = rng();
+        driver.enable();
+        const ports = driver.bar('io 0');
+        ports.write(0x12, 1, 0);
+        ports.write(0x12, 1, 3);
+        assert.equal(ports.read(0x00, 4), Number(driver.offered & 0xffffffffn));
+        ports.write(0x04, 4, 0);
+        ports.write(0x0e, 2, 0);
+        assert.equal(ports.read(0x0c, 2), 64);
+        assert.equal(ports.read(0x08, 4), 0);
+        ports.write(0x08, 4, 0x10);
+        assert.equal(ports.read(0x08, 4), 0x10);
+        ports.write(0x12, 1, 7);
+        // 64 descriptors of 16 bytes, then the available ring; the used ring on the next page.
+        driver.describe(0x10000, 5, { address: 0x8000, length: 8, flags: write });
+        driver.memory.view.setUint16(0x10404, 5, true);
+        driver.memory.view.setUint16(0x10402, 1, true);
+        ports.write(0x10, 2, 0);
+        assert.equal(driver.memory.view.getUint16(0x11002, true), 1);
+        assert.equal(driver.memory.view.getUint32(0x11004, true), 5);
+        assert.deepEqual(driver.bytes(0x8000, 8), expected(8));
+        assert.equal(ports.read(0x13, 1), 1);
+        assert.equal(ports.read(0x13, 1), 0);
+        ports.write(0x12, 1, 0);
+        assert.equal(ports.read(0x08, 4), 0);
+    });
+
+    it('moves the legacy configuration behind the vector registers while MSI-X is on', () => {
+        const driver = new VirtioDriver(new Reverser());
+        driver.enable();
+        const ports = driver.bar('io 0');
+        assert.equal(ports.read(0x14, 1), 1);
+        let at = driver.pci.readConfiguration(0x34, 1);
+        while (driver.pci.readConfiguration(at, 1) !== 0x11) {
+            at = driver.pci.readConfiguration(at + 1, 1);
+        }
+        driver.pci.writeConfiguration(at + 2, 2, 0x8000);
+        assert.equal(ports.read(0x14, 2), 0xffff);
+        ports.write(0x16, 2, 2);
+        assert.equal(ports.read(0x16, 2), 2);
+        assert.equal(ports.read(0x18, 1), 1);
+        assert.equal(ports.read(0x20, 1), 0xff);
+    });
+
+    it('reaches BARs through the configuration access capability, as firmware does before it maps them', () => {
+        const driver = rng();
+        const { at } = driver.structure(5);
+        const access = (offset: number, size: number) => {
+            driver.pci.writeConfiguration(at + 4, 1, 4);
+            driver.pci.writeConfiguration(at + 8, 4, offset);
+            driver.pci.writeConfiguration(at + 12, 4, size);
+        };
+        access(0x14, 1);
+        driver.pci.writeConfiguration(at + 16, 1, 1);
+        assert.equal(driver.pci.readConfiguration(at + 16, 1), 1);
+        access(0x12, 2);
+        assert.equal(driver.pci.readConfiguration(at + 16, 2), 1);
+        for (const [offset, size] of [
+            [0x4000, 4],
+            [0xffffffff, 1],
+            [0, 3],
+            [0, 0],
+        ]) {
+            access(offset, size);
+            driver.pci.writeConfiguration(at + 16, 4, 0xffffffff);
+            assert.equal(driver.pci.readConfiguration(at + 16, 4), 0);
+        }
+    });
+
+    it('passes device configuration on and tells of its changes', () => {
+        const device = new Reverser();
+        const driver = new VirtioDriver(device);
+        driver.start(version1);
+        const { offset, length } = driver.structure(4);
+        assert.equal(length, 8);
+        assert.equal(driver.bar('memory 4').read(offset + 2, 2), 0x0403);
+        driver.bar('memory 4').write(offset + 7, 1, 0x55);
+        assert.equal(driver.bar('memory 4').read(offset + 7, 1), 0x55);
+        assert.equal(driver.bar('memory 4').read(offset + 8, 1), 0);
+        const generation = driver.common(0x15, 1);
+        device.grow();
+        assert.equal(driver.common(0x15, 1), generation + 1);
+        assert.equal(driver.interrupt.asserted, true);
+        assert.equal(driver.bar('memory 4').read(driver.structure(3).offset, 1), 2);
+    });
+});
+
+describe('split virtqueue', () => {
+    it('joins the buffers of a chain, readable ones before writable ones', () => {
+        const driver = new VirtioDriver(new Reverser());
+        driver.start(version1);
+        driver.memory.bytes.set(ascii('hel'), 0x8000);
+        driver.memory.bytes.set(ascii('lo!'), 0x9000);
+        driver.offer([
+            { address: 0x8000, length: 3, flags: next, next: 2 },
+            { address: 0xa004, length: 10, flags: write },
+            { address: 0x9000, length: 3, flags: next, next: 3 },
+            { address: 0xa000, length: 4, flags: next | write, next: 1 },
+        ]);
+        driver.ring();
+        assert.deepEqual(driver.used(0), { head: 0, length: 6 });
+        assert.deepEqual(driver.bytes(0xa000, 7), ascii('!olleh\0'));
+    });
+
+    it('follows an indirect table', () => {
+        const driver = new VirtioDriver(new Reverser());
+        driver.start(version1 | VirtioFeature.indirectDescriptors);
+        driver.memory.bytes.set(ascii('ab'), 0x8000);
+        driver.describe(0x5000, 0, { address: 0x8000, length: 2, flags: next, next: 1 });
+        driver.describe(0x5000, 1, { address: 0xa000, length: 2, flags: write });
+        driver.offer([{ address: 0x5000, length: 32, flags: indirect }]);
+        driver.ring();
+        assert.deepEqual(driver.bytes(0xa000, 2), ascii('ba'));
+    });
+
+    it('goes round its rings and past 16-bit indices', () => {
+        const driver = rng();
+        driver.start(version1, 4);
+        for (let count = 0; count < 70_000; count++) {
+            driver.offer([{ address: 0x8000, length: 1, flags: write }]);
+            driver.ring();
+        }
+        assert.equal(driver.usedIndex, 70_000 & 0xffff);
+    });
+
+    it('keeps quiet where the driver asked for no interrupts', () => {
+        const driver = rng();
+        driver.start(version1);
+        driver.setAvailable('flags', 1);
+        driver.offer([{ address: 0x8000, length: 1, flags: write }]);
+        driver.ring();
+        assert.equal(driver.interrupt.asserted, false);
+        driver.setAvailable('flags', 0);
+        driver.offer([{ address: 0x8000, length: 1, flags: write }]);
+        driver.ring();
+        assert.equal(driver.interrupt.asserted, true);
+    });
+
+    it('interrupts at the used index that the driver named, and asks to be told of the next chain', () => {
+        const driver = rng();
+        driver.start(version1 | VirtioFeature.eventIndex);
+        driver.setAvailable('usedEvent', 1);
+        driver.offer([{ address: 0x8000, length: 1, flags: write }]);
+        driver.ring();
+        assert.equal(driver.availableEvent, 1);
+        assert.equal(driver.interrupt.asserted, false);
+        driver.offer([{ address: 0x8000, length: 1, flags: write }]);
+        driver.ring();
+        assert.equal(driver.interrupt.asserted, true);
+    });
+
+    const chains: [string, bigint, Descriptor[], number?][] = [
+        ['a loop', version1, [{ address: 0, length: 1, flags: next | write, next: 0 }]],
+        [
+            'a loop of two',
+            version1,
+            [
+                { address: 0, length: 1, flags: next | write, next: 1 },
+                { address: 0, length: 1, flags: next | write, next: 0 },
+            ],
+        ],
+        ['a next descriptor outside the table', version1, [{ address: 0, length: 1, flags: next | write, next: 8 }]],
+        ['a head outside the table', version1, [], 8],
+        ['an address that no processor has', version1, [{ address: 1n << 60n, length: 1, flags: write }]],
+        [
+            'more than 4 GiB',
+            version1,
+            [
+                { address: 0, length: 0xffffffff, flags: next | write, next: 1 },
+                { address: 0, length: 0xffffffff, flags: write },
+            ],
+        ],
+        [
+            'a readable buffer after a writable one',
+            version1,
+            [
+                { address: 0, length: 1, flags: next | write, next: 1 },
+                { address: 0, length: 1 },
+            ],
+        ],
+        ['an indirect table that was not negotiated', version1, [{ address: 0x5000, length: 16, flags: indirect }]],
+        [
+            'an indirect table of odd size',
+            version1 | VirtioFeature.indirectDescriptors,
+            [{ address: 0x5000, length: 17, flags: indirect }],
+        ],
+        [
+            'an empty indirect table',
+            version1 | VirtioFeature.indirectDescriptors,
+            [{ address: 0x5000, length: 0, flags: indirect }],
+        ],
+        [
+            'an indirect table in another',
+            version1 | VirtioFeature.indirectDescriptors,
+            [{ address: 0x1000, length: 16, flags: indirect }],
+        ],
+        [
+            'an endless indirect table outside memory',
+            version1 | VirtioFeature.indirectDescriptors,
+            [{ address: 0xfff00000, length: 0xfffffff0, flags: indirect }],
+        ],
+    ];
+    for (const [name, features, descriptors, head] of chains) {
+        it(`breaks, and works again after a reset, on ${name}`, () => {
+            const driver = rng();
+            driver.start(features);
+            driver.offer(descriptors, head);
+            driver.ring();
+            assert.equal(driver.status & needsReset, needsReset);
+            assert.equal(driver.usedIndex, 0);
+            assert.equal(driver.bar('memory 4').read(driver.structure(3).offset, 1), 2);
+            assert.match(
+                `${driver.pci.inspect().find(line => line.name === 'device status')?.description}`,
+                /queue 0: /,
+            );
+            driver.ring();
+            driver.start(version1);
+            assert.equal(driver.status, 0x0f);
+            driver.offer([{ address: 0x8000, length: 4, flags: write }]);
+            driver.ring();
+            assert.deepEqual(driver.used(0), { head: 0, length: 4 });
+        });
+    }
+
+    it('breaks when the available index runs away', () => {
+        const driver = rng();
+        driver.start(version1);
+        driver.setAvailable('index', 9);
+        driver.ring();
+        assert.equal(driver.status & needsReset, needsReset);
+    });
+
+    it('stays disabled with a size that is no power of two, and keeps its rings once enabled', () => {
+        const driver = rng();
+        driver.enable();
+        driver.status = 3;
+        driver.accept(version1);
+        driver.status = 0x0b;
+        driver.setUpQueue(7);
+        assert.equal(driver.common(0x1c, 2), 0);
+        driver.setUpQueue(8);
+        driver.setCommon(0x20, 4, 0xdead0000);
+        assert.equal(driver.common(0x20, 4), 0x1000);
+    });
+
+    it('gives a huge buffer a part of what it could take, and nothing outside memory', () => {
+        const driver = rng();
+        driver.start(version1);
+        driver.offer([{ address: 0x3ff00, length: 0xffffffff, flags: write }]);
+        driver.ring();
+        assert.equal(driver.used(0).length, 0x10000);
+        assert.deepEqual(driver.bytes(0x3ff00, 0x100), expected(0x100));
+    });
+
+    it('ends even where the buffer overlies the rings', () => {
+        const driver = rng();
+        driver.start(version1);
+        driver.offer([{ address: 0x1000, length: 0x3000, flags: write }]);
+        driver.ring();
+        driver.status = 0;
+        assert.equal(driver.status, 0);
+    });
+
+    it('reads and writes chains in pieces of any size', () => {
+        const memory = new FakeMemory(64);
+        const chain = new DescriptorChain(0, memory);
+        memory.bytes.set(ascii('abcdefgh'), 0);
+        chain.add(0, 3, false);
+        chain.add(3, 0, false);
+        chain.add(3, 5, false);
+        chain.add(32, 2, true);
+        chain.add(40, 2, true);
+        const piece = new Uint8Array(4);
+        assert.equal(chain.read(piece), 4);
+        assert.deepEqual(piece, ascii('abcd'));
+        assert.equal(chain.read(piece), 4);
+        assert.equal(chain.read(piece), 0);
+        assert.equal(chain.write(ascii('x')), 1);
+        assert.equal(chain.write(ascii('yz123')), 3);
+        assert.deepEqual(memory.bytes.slice(32, 34), ascii('xy'));
+        assert.deepEqual(memory.bytes.slice(40, 43), ascii('z1\0'));
+        assert.equal(chain.written, 4);
+    });
+});
+
+describe('virtio device state', () => {
+    it('continues after save and restore in the middle of a negotiated session', () => {
+        const one = rng();
+        one.start(version1 | VirtioFeature.eventIndex, 8);
+        one.offer([{ address: 0x8000, length: 7, flags: write }]);
+        one.ring();
+        const record = one.pci.save();
+
+        const two = new VirtioDriver(new VirtioRng(new DeterministicEntropy(99)));
+        two.memory.bytes.set(one.memory.bytes);
+        two.pci.restore(record);
+        assert.deepEqual(two.pci.save(), record);
+        assert.equal(two.interrupt.asserted, true);
+        for (const driver of [one, two]) {
+            driver.size = 8;
+            driver.memory.view.setUint16(0x2006, 0, true);
+            driver.setAvailable('index', 2);
+            driver.ring();
+        }
+        assert.equal(two.usedIndex, 2);
+        assert.deepEqual(two.memory.bytes, one.memory.bytes);
+        assertRefusesForeignRecords(two.pci);
+    });
+
+    it('refuses the record of another device type', () => {
+        const record = new VirtioDriver(new Reverser()).pci.save();
+        assert.throws(() => rng().pci.restore(record), /type/);
+    });
+
+    it('is gone after a reset of the machine', () => {
+        const driver = rng();
+        driver.start(version1);
+        driver.offer([{ address: 0x8000, length: 4, flags: write }]);
+        driver.ring();
+        driver.pci.reset();
+        assert.equal(driver.interrupt.asserted, false);
+        assert.throws(() => driver.status, /not mapped/);
+        driver.enable();
+        assert.equal(driver.status, 0);
+    });
+});
+
+describe('deterministic entropy', () => {
+    it('follows the published generator', () => {
+        const entropy = new DeterministicEntropy(0);
+        assert.equal(entropy.restore(new Uint8Array(Uint32Array.of(1, 2, 3, 4).buffer)), true);
+        assert.deepEqual(
+            [entropy.next(), entropy.next(), entropy.next(), entropy.next()],
+            [11520, 0, 5927040, 70819200],
+        );
+    });
+
+    it('differs by seed and refuses a state that would give zeros', () => {
+        assert.notEqual(new DeterministicEntropy(1).next(), new DeterministicEntropy(2).next());
+        assert.equal(new DeterministicEntropy(1).restore(new Uint8Array(16)), false);
+        assert.equal(new DeterministicEntropy(1).restore(new Uint8Array(3)), false);
+    });
+});
