@@ -2,7 +2,7 @@
  * Decides for each value of an IR sequence where it is computed: at its only use (so that it stays on the WebAssembly
  * stack) or where it stands (then in a local), and until when that local is needed.
  */
-import { IrFunction, forEachOperand, isPure } from '../ir/function';
+import { IrFunction, forEachOperand, isPure, sideExitOf } from '../ir/function';
 import { Op } from '../ir/opcodes';
 
 export interface Placement {
@@ -129,18 +129,4 @@ function lastSiteOf(index: number, ir: IrFunction, exitSite: readonly number[], 
         }
     }
     return index;
-}
-
-/** The side exit that operation `index` may take, or -1. */
-export function sideExitOf(ir: IrFunction, index: number): number {
-    switch (ir.op[index]) {
-        case Op.Load:
-        case Op.Raise:
-        case Op.System:
-            return ir.c[index];
-        case Op.Store:
-        case Op.Call:
-            return ir.d[index];
-    }
-    return -1;
 }

@@ -157,8 +157,12 @@ export abstract class Emitter {
 
     /** Takes a local of that type until {@link freeLocal}. */
     takeLocal(type: Type): number {
-        const free = this.free[type].pop();
-        return free ?? this.localTypes.push(type) - 1 + PARAMETERS;
+        return this.free[type].pop() ?? this.newLocal(type);
+    }
+
+    /** A local that no code emitted before uses: for what lives through the whole function. */
+    protected newLocal(type: Type): number {
+        return this.localTypes.push(type) - 1 + PARAMETERS;
     }
 
     freeLocal(local: number): void {

@@ -337,4 +337,3 @@ function emitHeader(emitter: HandlerEmitter, hotThreshold: number): void {
     emitter.storeState(StateOffset.remaining, StateAccess.I64, () => emitter.localGet(left));
     emitter.emitGoOn();
 }
-

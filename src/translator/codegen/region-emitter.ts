@@ -84,7 +84,7 @@ export class RegionEmitter extends Emitter {
         }
         let slot = this.slots.get(offset);
         if (slot === undefined) {
-            slot = { local: this.takeLocal(STATE_ACCESS_TYPE[access]), access, written: false };
+            slot = { local: this.newLocal(STATE_ACCESS_TYPE[access]), access, written: false };
             this.slots.set(offset, slot);
         }
         return slot.access === access ? slot : undefined;

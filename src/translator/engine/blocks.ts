@@ -23,6 +23,8 @@ export interface Block {
     readonly secondPage: number;
     /** Made of one instruction for stepping: not found by ordinary look-ups. */
     readonly single: boolean;
+    /** A breakpoint stands at its start: regions end before it. */
+    readonly boundary: boolean;
     valid: boolean;
     /** The region that this block is the entry of, if it is translated. */
     region: Region | undefined;
@@ -100,6 +102,7 @@ export class CodeCache {
         instructions: readonly Instruction[],
         secondPage: number,
         single: boolean,
+        boundary: boolean,
     ): Block {
         const record = this.next;
         this.next += (instructions.length + 2) * RecordOffset.size;
@@ -123,6 +126,7 @@ export class CodeCache {
             record,
             secondPage,
             single,
+            boundary,
             valid: true,
             region: undefined,
             inside: new Set(),
@@ -203,9 +207,7 @@ export class CodeCache {
         if (first < block.physical + inFirst && last >= block.physical) {
             return true;
         }
-        return (
-            block.secondPage >= 0 && first < block.secondPage + block.length - inFirst && last >= block.secondPage
-        );
+        return block.secondPage >= 0 && first < block.secondPage + block.length - inFirst && last >= block.secondPage;
     }
 
     private drop(block: Block): void {

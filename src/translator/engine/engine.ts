@@ -13,6 +13,7 @@ import { RecordOffset } from '../codegen/record';
 import { SEGMENT_CHECK } from '../lift/handler-context';
 import { SemanticTable } from '../lift/semantics';
 import { Block, CodeCache } from './blocks';
+import { Breakpoint, Breakpoints } from './breakpoints';
 import { Fetcher } from './fetch';
 import { RegionTranslator } from '../region/translate';
 import { REGION_MISS } from '../codegen/region-emitter';
@@ -65,6 +66,13 @@ export class TranslatorEngine implements Engine {
     private exitRequested = false;
     /** The vCPU must be looked at before its next instruction. */
     private attentionNeeded = false;
+    readonly breakpoints = new Breakpoints();
+    /** vCPU that last stopped at a breakpoint, or -1: its next run begins with the instruction there. */
+    private stoppedAt = -1;
+    /** Set when the slice in progress has to end with a stop. */
+    private stop: RunStop | undefined;
+    /** RIP at which this run began: a breakpoint there has been reported already. */
+    private resuming = false;
     private readonly exits = { miss: 0, budget: 0, hot: 0, system: 0, stale: 0, punt: 0, fault: 0, step: 0 };
 
     constructor(
@@ -74,14 +82,27 @@ export class TranslatorEngine implements Engine {
         const { memory } = options;
         this.view = new DataView(memory.buffer);
         const helpers: HelperFunctions = { ...options.helpers, ...this.slowPaths() };
-        this.handlers = new Handlers(memory, this.codeTable, options.semantics, helpers, options.hotThreshold ?? HOT_THRESHOLD, options.now);
-        this.cache = new CodeCache(memory.buffer, options.arena, this.handlers, page => {
-            for (const cpu of this.cpus) {
-                cpu.mmu.protectCodePage(page);
-            }
-        }, region => this.codeTable.release(region.tableIndex));
+        this.handlers = new Handlers(
+            memory,
+            this.codeTable,
+            options.semantics,
+            helpers,
+            options.hotThreshold ?? HOT_THRESHOLD,
+            options.now,
+        );
+        this.cache = new CodeCache(
+            memory.buffer,
+            options.arena,
+            this.handlers,
+            page => {
+                for (const cpu of this.cpus) {
+                    cpu.mmu.protectCodePage(page);
+                }
+            },
+            region => this.codeTable.release(region.tableIndex),
+        );
         this.regions = new RegionTranslator(this.cache, this.handlers, options.semantics, helpers, memory, options.now);
-        this.fetcher = new Fetcher(memory.buffer, this.cache, this.handlers);
+        this.fetcher = new Fetcher(memory.buffer, this.cache, this.handlers, this.breakpoints);
         this.enter = this.codeTable.table.get(FixedHandler.Enter) as EnterCode;
     }
 
@@ -116,6 +137,9 @@ export class TranslatorEngine implements Engine {
         this.exitRequested = false;
         this.attentionNeeded = true;
         this.setRemaining(cpu, budget);
+        this.stop = undefined;
+        this.resuming = this.stoppedAt === vcpu;
+        this.stoppedAt = -1;
         const stop = this.slice(cpu);
         this.settle(cpu);
         this.current = -1;
@@ -149,7 +173,16 @@ export class TranslatorEngine implements Engine {
         }
     }
 
+    /** Replaces the breakpoints. Code is decoded anew, so that each begins a block. Not while a vCPU runs. */
+    setBreakpoints(breakpoints: readonly Breakpoint[]): void {
+        this.breakpoints.replace(breakpoints);
+        this.dropEverything();
+    }
+
     stateChanged(vcpu: number): void {
+        if (this.stoppedAt === vcpu) {
+            this.stoppedAt = -1; // RIP may be elsewhere
+        }
         this.jumpCaches[vcpu].flush(false);
     }
 
@@ -251,16 +284,76 @@ export class TranslatorEngine implements Engine {
                 }
                 if (this.remaining(cpu) > 0 && this.events.mustStep(cpu)) {
                     this.attentionNeeded = true;
-                    this.step(cpu);
-                    continue;
+                    this.stepUnlessBreakpoint(cpu);
                 }
+            }
+            if (this.stop !== undefined) {
+                return this.stop;
             }
             if (this.remaining(cpu) <= 0) {
                 return { reason: 'budget' };
             }
+            if (this.attentionNeeded) {
+                continue;
+            }
+            if (this.resuming) {
+                this.resuming = false;
+                this.step(cpu);
+                continue;
+            }
             cpu.set(StateOffset.blockRip, cpu.ripLo, cpu.ripHi);
             this.execute(cpu, 0);
         }
+    }
+
+    private stepUnlessBreakpoint(cpu: Cpu): void {
+        if (!this.hitsBreakpoint(cpu)) {
+            this.step(cpu);
+        }
+    }
+
+    /** Ends the run if there is a breakpoint at RIP whose condition holds. */
+    private hitsBreakpoint(cpu: Cpu): boolean {
+        if (this.breakpoints.isEmpty || this.resuming) {
+            this.resuming = false;
+            return false;
+        }
+        const { lo, hi } = this.fetcher.linear(cpu);
+        const breakpoint = this.breakpoints.at(lo, hi);
+        if (breakpoint === undefined || !(breakpoint.condition?.(this.current) ?? true)) {
+            return false;
+        }
+        this.stoppedAt = this.current;
+        this.stop = { reason: 'breakpoint', id: breakpoint.id };
+        return true;
+    }
+
+    /**
+     * The block or region at RIP may need more instructions than are left: goes on block by block in the interpreter
+     * tier, which stops exactly, and for less than a block instruction by instruction.
+     */
+    private runOut(cpu: Cpu): void {
+        let block: Block;
+        try {
+            block = this.lookUp(cpu, false);
+        } catch (error) {
+            this.deliver(cpu, error);
+            return;
+        }
+        this.interpret(cpu, block);
+    }
+
+    /** Runs one block in the interpreter tier, or what is left of the budget if that is less. */
+    private interpret(cpu: Cpu, block: Block): void {
+        const left = this.remaining(cpu) - block.instructions.length;
+        if (left < 0) {
+            this.step(cpu);
+            return;
+        }
+        this.setRemaining(cpu, left);
+        cpu.set(StateOffset.blockRip, cpu.ripLo, cpu.ripHi);
+        // Past the header, which might enter a region.
+        this.execute(cpu, block.record + RecordOffset.size);
     }
 
     /** Runs exactly one instruction, with what belongs to its boundaries. */
@@ -330,9 +423,8 @@ export class TranslatorEngine implements Engine {
                 this.exits.budget++;
                 this.unhold(cpu);
                 this.leaveAtBlock(cpu);
-                // Fewer are left than the block has: exactly those, one by one.
                 if (!this.attentionNeeded && record === 0 && this.remaining(cpu) > 0) {
-                    this.step(cpu);
+                    this.runOut(cpu);
                 }
                 return;
             case ExitReason.Hot:
@@ -389,13 +481,27 @@ export class TranslatorEngine implements Engine {
             return;
         }
         try {
-            const block = this.lookUp(cpu, false);
-            const { linearLo, linearHi } = this.fetcher;
-            const global = cpu.mmu.lastGlobal;
-            this.jumpCaches[this.current].enter(linearLo, linearHi, block.mode, block.record, global);
+            if (this.breakpoints.isEmpty || !this.breakpointBefore(cpu)) {
+                const block = this.lookUp(cpu, false);
+                const { linearLo, linearHi } = this.fetcher;
+                const global = cpu.mmu.lastGlobal;
+                this.jumpCaches[this.current].enter(linearLo, linearHi, block.mode, block.record, global);
+            }
         } catch (error) {
             this.deliver(cpu, error);
         }
+    }
+
+    /** A breakpoint at RIP: stops, or has the instruction there run alone, never entering it in the jump cache. */
+    private breakpointBefore(cpu: Cpu): boolean {
+        const { lo, hi } = this.fetcher.linear(cpu);
+        if (this.breakpoints.at(lo, hi) === undefined) {
+            return false;
+        }
+        if (!this.hitsBreakpoint(cpu)) {
+            this.resuming = true;
+        }
+        return true;
     }
 
     /** The block at RIP asks to be translated. */

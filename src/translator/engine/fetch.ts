@@ -6,6 +6,7 @@ import type { Cpu } from '../../machine/cpu/cpu';
 import { MmuMode, ModeKey, SegmentOffset, StateOffset } from '../../machine/state';
 import { Segment } from '../../isa/x86/instruction';
 import { Block, CodeCache, MAX_INSTRUCTIONS, endsBlock } from './blocks';
+import { Breakpoints } from './breakpoints';
 import { Handlers } from './handlers';
 
 const PAGE = 0x1000;
@@ -22,6 +23,7 @@ export class Fetcher {
         buffer: ArrayBufferLike,
         private readonly cache: CodeCache,
         private readonly handlers: Handlers,
+        private readonly breakpoints: Breakpoints,
     ) {
         this.bytes = new Uint8Array(buffer);
     }
@@ -41,6 +43,13 @@ export class Fetcher {
             this.cache.invalidate(physical, 1);
         }
         return this.decodeBlock(cpu, physical, mode, single);
+    }
+
+    /** Linear address of RIP. */
+    linear(cpu: Cpu): { lo: number; hi: number } {
+        return (cpu.mode & ModeKey.FlatCode) !== 0
+            ? { lo: cpu.ripLo, hi: cpu.ripHi }
+            : { lo: (cpu.ripLo + cpu.lo(CS_BASE)) >>> 0, hi: 0 };
     }
 
     private translate(cpu: Cpu, ripLo: number, ripHi: number): number {
@@ -97,6 +106,14 @@ export class Fetcher {
         let secondPage = -1;
         const start = at;
         while (instructions.length < MAX_INSTRUCTIONS) {
+            // A breakpoint begins a block, so that it is met at a look-up.
+            if (
+                instructions.length > 0 &&
+                !this.breakpoints.isEmpty &&
+                this.breakpoints.at((this.linearLo + at - start) >>> 0, this.linearHi) !== undefined
+            ) {
+                break;
+            }
             const left = Math.min(end, start + limit);
             const decoded = decode(source, at, left, codeSize);
             if (typeof decoded !== 'number') {
@@ -124,14 +141,13 @@ export class Fetcher {
             instructions.push(crossing.instruction);
             break;
         }
-        return this.cache.add(physical, mode, instructions, secondPage, single);
+        const boundary = !this.breakpoints.isEmpty && this.breakpoints.at(this.linearLo, this.linearHi) !== undefined;
+        return this.cache.add(physical, mode, instructions, secondPage, single, boundary);
     }
 
     /** Bytes from RIP to the end of the code segment. */
     private bytesWithinLimit(cpu: Cpu, mode: number): number {
-        return (mode & ModeKey.FlatCode) !== 0
-            ? Number.MAX_SAFE_INTEGER
-            : cpu.segmentLimit(Segment.Cs) - cpu.ripLo + 1;
+        return (mode & ModeKey.FlatCode) !== 0 ? Number.MAX_SAFE_INTEGER : cpu.segmentLimit(Segment.Cs) - cpu.ripLo + 1;
     }
 
     private decodeCrossing(

@@ -3,7 +3,13 @@
  */
 import { Attribute, Instruction } from '../../isa/x86/instruction';
 import { ModeKey } from '../../machine/state';
-import { HandlerEmitter, FixedHandler, TranslatedModule, fixedHandler, withUnreachableEnd } from '../codegen/handler-emitter';
+import {
+    HandlerEmitter,
+    FixedHandler,
+    TranslatedModule,
+    fixedHandler,
+    withUnreachableEnd,
+} from '../codegen/handler-emitter';
 import { HandlerContext, handlerKey } from '../lift/handler-context';
 import { SemanticTable } from '../lift/semantics';
 

@@ -3,7 +3,16 @@
  * this and the lift context; neither knows whether the result becomes an interpreter handler or part of a region.
  */
 import { Helper, IrFunction, NONE, Value } from './function';
-import { FIRST_PURE, MEMORY_ACCESS_TYPE, MemoryAccess, Op, STATE_ACCESS_TYPE, StateAccess, Type, pureOperation } from './opcodes';
+import {
+    FIRST_PURE,
+    MEMORY_ACCESS_TYPE,
+    MemoryAccess,
+    Op,
+    STATE_ACCESS_TYPE,
+    StateAccess,
+    Type,
+    pureOperation,
+} from './opcodes';
 
 export class IrBuilder {
     constructor(readonly ir: IrFunction = new IrFunction()) {}

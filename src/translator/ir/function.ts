@@ -138,6 +138,20 @@ export function forEachOperand(ir: IrFunction, index: number, visit: (value: Val
     }
 }
 
+/** The side exit that operation `index` may take, or -1. */
+export function sideExitOf(ir: IrFunction, index: number): number {
+    switch (ir.op[index]) {
+        case Op.Load:
+        case Op.Raise:
+        case Op.System:
+            return ir.c[index];
+        case Op.Store:
+        case Op.Call:
+            return ir.d[index];
+    }
+    return -1;
+}
+
 /** True if the operation only computes a value: it may be dropped when unused and computed later than written. */
 export function isPure(ir: IrFunction, index: number): boolean {
     const op = ir.op[index];

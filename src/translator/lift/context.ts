@@ -250,6 +250,8 @@ export abstract class LiftContext {
     abstract effectiveAddress(): Value;
     /** Base of the memory operand's segment: i64. Not called where it is known to be zero. */
     protected abstract segmentBaseOfOperand(): Value;
+    /** Selector of the memory operand's segment: i32. */
+    abstract segmentSelectorOfOperand(): Value;
     /** Leaves translated code before this instruction has done anything; the dispatcher finds out what is wrong. */
     abstract leave(): void;
     /**
@@ -360,11 +362,7 @@ export abstract class LiftContext {
                 const writableBit = ir.op('i32.or', masked, ir.i32(SegmentAttribute.WritableOrReadable));
                 const unreadable = ir.op(
                     'i32.eq',
-                    ir.op(
-                        'i32.and',
-                        attributes,
-                        ir.i32(SegmentAttribute.Code | SegmentAttribute.WritableOrReadable),
-                    ),
+                    ir.op('i32.and', attributes, ir.i32(SegmentAttribute.Code | SegmentAttribute.WritableOrReadable)),
                     ir.i32(SegmentAttribute.Code),
                 );
                 const wrong = ir.op('i32.ne', writableBit, ir.i32(data | SegmentAttribute.WritableOrReadable));

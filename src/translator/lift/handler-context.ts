@@ -101,6 +101,11 @@ export class HandlerContext extends LiftContext {
         return this.ir.getIndexed(0, this.ir.record(RecordOffset.segmentBase, StateAccess.U16), StateAccess.I64);
     }
 
+    segmentSelectorOfOperand(): Value {
+        const base = this.ir.record(RecordOffset.segmentBase, StateAccess.U16);
+        return this.ir.getIndexed(SegmentOffset.selector - SegmentOffset.base, base, StateAccess.U16);
+    }
+
     leave(): void {
         this.system();
     }

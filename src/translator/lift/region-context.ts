@@ -74,6 +74,8 @@ export class RegionContext extends LiftContext {
                 return;
             case OperandKind.Mmx:
                 this.ir.set(StateOffset.x87 + 16 * operand.register, StateAccess.I64, value);
+                // Sign and exponent of the x87 register become ones (SDM Vol. 1, 9.5.1).
+                this.ir.set(StateOffset.x87 + 16 * operand.register + 8, StateAccess.U16, this.ir.i32(0xffff));
                 return;
         }
         throw new Error(`register operand of kind ${operand.kind} cannot be written`);
@@ -124,6 +126,10 @@ export class RegionContext extends LiftContext {
 
     protected segmentBaseOfOperand(): Value {
         return this.ir.get(segmentOffset(this.instruction.segment) + SegmentOffset.base, StateAccess.I64);
+    }
+
+    segmentSelectorOfOperand(): Value {
+        return this.ir.get(segmentOffset(this.instruction.segment) + SegmentOffset.selector, StateAccess.U16);
     }
 
     leave(): void {

@@ -87,6 +87,7 @@ export function buildGraph(entry: Block, find: (offset: number) => Block | undef
                 if (
                     block === undefined ||
                     block.secondPage >= 0 ||
+                    block.boundary ||
                     byOffset.size >= MAX_BLOCKS ||
                     instructions + block.instructions.length > MAX_INSTRUCTIONS
                 ) {
@@ -147,7 +148,7 @@ function findDominators(nodes: readonly Node[]): void {
         return x;
     };
     nodes[0].dominator = nodes[0];
-    for (let changed = true; changed; ) {
+    for (let changed = true; changed;) {
         changed = false;
         for (const node of nodes.slice(1)) {
             let dominator: Node | undefined;
