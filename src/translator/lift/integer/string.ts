@@ -2,9 +2,9 @@
  * String instructions (SDM Vol. 2: MOVS, STOS, LODS, CMPS, SCAS and REP; Vol. 1, 7.3.9).
  *
  * A repeated instruction is a loop over elements that writes rSI, rDI and rCX after each, so that a fault leaves it
- * restartable. It comes up for air every {@link CHUNK} elements: then it jumps to itself, and interrupts are taken. The
- * chunk does not depend on how the elements were moved, so that instruction counts are the same however the soft TLB was
- * filled.
+ * restartable. It comes up for air whenever rCX reaches a multiple of {@link CHUNK}: then it jumps to itself, and interrupts
+ * are taken. Where that happens depends on rCX alone, so that instruction counts are the same in every tier, however the
+ * elements were moved and wherever a tier was left in the middle.
  *
  * CMPS and SCAS keep the flags while they may still fault: SDM Vol. 2 (REP) has a fault restore them.
  */
@@ -19,7 +19,7 @@ import { setFlagsWhen } from './partial-flags';
 import { copyBulk, fillBulk, isOneByteRepeated } from './string-bulk';
 import { advance, destinationAddress, directionFlag, elementStep, isFlat, sourceAddress } from './string-operands';
 
-/** Elements handled before a repeated instruction lets interrupts in. */
+/** At most so many elements are handled before a repeated instruction lets interrupts in; a power of two. */
 const CHUNK = 4096;
 
 /** Handles several elements at once if it can. Given how many at most, and the i32 variable to be set to how many it did. */
@@ -37,7 +37,6 @@ function repeat(c: LiftContext, element: () => Value | undefined, bulk?: Bulk): 
     ir.if(ir.op('i64.ne', counter(), ir.i64(0)), () => {
         // With TF set there is a trap after each element.
         const trapping = ir.op('i32.and', ir.get(StateOffset.rflags, StateAccess.I32), ir.i32(Flag.TF));
-        const chunk = ir.variable(ir.select(trapping, ir.i64(1), ir.i64(CHUNK)));
         const done = ir.variable(ir.i32(0));
         const goOn = ir.variable(ir.i32(1));
         const one = (): void => {
@@ -52,19 +51,16 @@ function repeat(c: LiftContext, element: () => Value | undefined, bulk?: Bulk): 
                 one();
             } else {
                 ir.setVariable(done, ir.i32(0));
-                const left = counter();
-                const inChunk = ir.getVariable(chunk);
-                bulk(ir.wrap(ir.select(ir.op('i64.lt_u', left, inChunk), left, inChunk)), done);
+                const before = ir.op('i32.and', ir.op('i32.sub', ir.wrap(counter()), ir.i32(1)), ir.i32(CHUNK - 1));
+                bulk(ir.select(trapping, ir.i32(1), ir.op('i32.add', before, ir.i32(1))), done);
                 ir.if(ir.not(ir.getVariable(done)), one);
             }
-            const handled = ir.extendU(ir.getVariable(done));
-            const rest = ir.op('i64.sub', counter(), handled);
+            const rest = ir.op('i64.sub', counter(), ir.extendU(ir.getVariable(done)));
             c.setGpr(Gpr.Rcx, width, c.resizeUnsigned(rest, 64, width));
-            const chunkRest = ir.op('i64.sub', ir.getVariable(chunk), handled);
-            ir.setVariable(chunk, chunkRest);
             const more = ir.op('i32.and', ir.op('i64.ne', rest, ir.i64(0)), ir.getVariable(goOn));
             ir.setVariable(again, more);
-            return ir.op('i32.and', more, ir.op('i64.ne', chunkRest, ir.i64(0)));
+            const inChunk = ir.op('i32.ne', ir.op('i32.and', ir.wrap(rest), ir.i32(CHUNK - 1)), ir.i32(0));
+            return ir.select(trapping, ir.i32(0), ir.op('i32.and', more, inChunk));
         });
     });
     return ir.getVariable(again);
