@@ -14,6 +14,7 @@ import { type Helper, type Value } from '../../ir/function';
 import { StateAccess, Type } from '../../ir/opcodes';
 import { type LiftContext, Vector } from '../context';
 import { type FloatOperation, FloatScratch, Mxcsr, floatCode } from './floatOperation';
+import { enterMmxState, usesMmx } from './operands';
 
 /**
  * sseFloat(operation word, detail): operands and result in the scratch area, flags into MXCSR. Returns 0, or the vector
@@ -65,6 +66,10 @@ export function callFloatHelper(
     const code = ir.i32(floatCode(operation, shape.isDouble, shape.lanes));
     const vector = c.call(FLOAT_HELPER, [code, detail]);
     ir.if(vector, () => {
+        if (usesMmx(c)) {
+            // CPUs have left x87 state by the time a conversion to or from MMX raises #XM.
+            enterMmxState(c);
+        }
         ir.if(ir.op('i32.eq', vector, ir.i32(Vector.UD)), () => c.raise(Vector.UD));
         c.raise(Vector.XM);
     });

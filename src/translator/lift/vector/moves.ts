@@ -137,9 +137,6 @@ const loadMxcsr: Semantic = c => {
 
 const storeMxcsr: Semantic = c => c.write(0, c.ir.get(StateOffset.mxcsr, StateAccess.I32));
 
-/** All memory accesses of one vCPU are in order, and the vCPUs take turns: nothing to wait for. */
-const fence: Semantic = () => undefined;
-
 export const MOVES: SemanticTable = {
     MOVAPS: move,
     MOVAPD: move,
@@ -175,7 +172,4 @@ export const MOVES: SemanticTable = {
     MASKMOVDQU: maskedStore(16),
     LDMXCSR: loadMxcsr,
     STMXCSR: storeMxcsr,
-    SFENCE: fence,
-    LFENCE: fence,
-    MFENCE: fence,
 };

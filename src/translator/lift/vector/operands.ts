@@ -142,11 +142,12 @@ export function immediateByte(c: LiftContext): { value: Value; constant: number 
 
 /**
  * An instruction that belongs to MMX (SDM Vol. 1, 9.5.1): pending x87 exceptions come first, and afterwards all x87
- * registers are valid and the top of the stack is 0. The registers' exponents are set by the write itself.
+ * registers are valid and the top of the stack is 0. The registers' exponents are set by the write itself. CVTPI2PS and
+ * CVTPI2PD from memory use no MMX register and leave the x87 state alone.
  */
 export function inMmxState(semantic: Semantic): Semantic {
     return c => {
-        if ((c.instruction.row.attributes & Attribute.Mmx) === 0) {
+        if (!usesMmx(c)) {
             semantic(c);
             return;
         }
@@ -163,7 +164,11 @@ export function raisePendingX87(c: LiftContext): void {
     ir.if(pending, () => c.raise(Vector.MF));
 }
 
-function enterMmxState(c: LiftContext): void {
+export function usesMmx(c: LiftContext): boolean {
+    return c.instruction.operands.some(({ kind }) => kind === OperandKind.Mmx);
+}
+
+export function enterMmxState(c: LiftContext): void {
     const ir = c.ir;
     ir.set(StateOffset.fempty, StateAccess.I64, ir.i64(0));
     ir.set(StateOffset.ftop, StateAccess.I32, ir.i32(0));
