@@ -165,6 +165,9 @@ export class ApicTimer {
         this.expiry = state.integer('expiry', STOPPED, Number.MAX_SAFE_INTEGER);
         this.mode = mode;
         this.masked = masked;
+        // The machine's clock has disarmed all alarms, whatever this timer remembers.
+        this.alarm.disarm();
+        this.armedFor = STOPPED;
         if (mode === TimerMode.Periodic && this.initial === 0) {
             this.expiry = STOPPED;
         }

@@ -83,6 +83,14 @@ export class FakeClock implements Clock {
         this.time += ns;
     }
 
+    /** As the machine's clock does before devices are restored: time jumps and every alarm is disarmed. */
+    restore(now: number): void {
+        this.time = now;
+        for (const alarm of this.alarms) {
+            alarm.disarm();
+        }
+    }
+
     /** Deadline (ns) of the next alarm, or -1 when nothing is armed. */
     nextDeadline(): number {
         return this.earliest()?.deadline ?? -1;

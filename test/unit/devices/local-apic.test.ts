@@ -460,6 +460,16 @@ describe('local APIC: state', () => {
         assert.equal(bench.cpus[0].log[0], bench.cpus[0].log[1]);
     });
 
+    it('goes back to an earlier state of itself with its alarm armed again', () => {
+        const bench = new ApicBench().enable();
+        bench.write(Apic.LvtTimer, 0xec);
+        bench.write(Apic.InitialCount, 100_000);
+        const record = bench.apics[0].save();
+        bench.clock.restore(0);
+        bench.apics[0].restore(record);
+        assert.equal(bench.clock.nextDeadline(), 200_000);
+    });
+
     it('restores x2APIC mode and a TSC deadline, and tells the processor', () => {
         const bench = new ApicBench().enable();
         bench.x2apic();
