@@ -9,7 +9,7 @@
  *   line(pin): input `pin` of the IOAPIC; routes: mask of the pins that timers may choose
  *   legacyLines: [IRQ 0 (PIC input 0 and IOAPIC pin 2), IRQ 8] for timers 0 and 1 in legacy replacement
  *   legacyReplacement(enabled): the board takes PIT and RTC off those interrupts, as with `GatedLine`
- *   region: `mmio`, 1 KiB, usually at 0xfed00000
+ *   region: `mmio`, 1 KiB, usually at 0xfed00000; capabilities: the block ID for the ACPI table
  *
  * An edge-triggered interrupt keeps its line asserted until just before the next edge: the PIC withdraws a request whose
  * line drops.
@@ -117,6 +117,12 @@ export class Hpet implements Device {
         };
     }
 
+    /** Bits 31:0 of the capabilities, which the ACPI table repeats as "event timer block ID". */
+    get capabilities(): number {
+        const sizes = Capability.LegacyReplacement | Capability.Counter64 | ((this.timers.length - 1) << 8);
+        return ((VENDOR_ID << 16) | sizes | REVISION) >>> 0;
+    }
+
     reset(): void {
         const legacy = this.isLegacy();
         this.dropLines();
@@ -200,14 +206,7 @@ export class Hpet implements Device {
         }
         switch (offset) {
             case Offset.CapabilitiesLow:
-                return (
-                    ((VENDOR_ID << 16) |
-                        Capability.LegacyReplacement |
-                        Capability.Counter64 |
-                        ((this.timers.length - 1) << 8) |
-                        REVISION) >>>
-                    0
-                );
+                return this.capabilities;
             case Offset.CapabilitiesHigh:
                 return PERIOD_FS;
             case Offset.Configuration:
