@@ -2,7 +2,7 @@
  * Decides for each value of an IR sequence where it is computed: at its only use (so that it stays on the WebAssembly
  * stack) or where it stands (then in a local), and until when that local is needed.
  */
-import { IrFunction, forEachOperand, isPure, sideExitOf } from '../ir/function';
+import { type IrFunction, forEachOperand, isPure, sideExitOf } from '../ir/function';
 import { Op } from '../ir/opcodes';
 
 export interface Placement {

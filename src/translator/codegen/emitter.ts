@@ -8,18 +8,18 @@
 import { Tlb } from '../../machine/state';
 import { ByteWriter } from '../../wasm/bytes';
 import { Wasm } from '../../wasm/module';
-import { IrFunction, Value } from '../ir/function';
+import { type IrFunction, type Value } from '../ir/function';
 import {
     FIRST_PURE,
     MEMORY_ACCESS_BYTES,
-    MemoryAccess,
+    type MemoryAccess,
     Op,
     PURE_OPERATIONS,
-    StateAccess,
+    type StateAccess,
     Type,
     WASM_TYPE,
 } from '../ir/opcodes';
-import { Placement, placeValues } from './analysis';
+import { type Placement, placeValues } from './analysis';
 
 export const LOCAL_CPU = 0;
 export const LOCAL_RECORD = 1;

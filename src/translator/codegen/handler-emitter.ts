@@ -5,11 +5,11 @@
  */
 import { CpuArea, JumpCache, StateOffset } from '../../machine/state';
 import { Wasm, WasmModule } from '../../wasm/module';
-import { Helper } from '../ir/function';
-import { MemoryAccess, StateAccess, Type, WASM_TYPE } from '../ir/opcodes';
+import { type Helper } from '../ir/function';
+import { type MemoryAccess, StateAccess, Type, WASM_TYPE } from '../ir/opcodes';
 import { Emitter, LOCAL_CPU, LOCAL_RECORD } from './emitter';
 import { ExitReason } from './exit';
-import { RecordOffset } from './record';
+import { HeaderOffset, RecordOffset } from './record';
 
 const I32 = 0x7f;
 
@@ -313,7 +313,7 @@ function emitHeader(emitter: HandlerEmitter, hotThreshold: number): void {
     const heat = emitter.takeLocal(Type.I32);
     emitter.loadState(StateOffset.remaining, StateAccess.I64);
     emitter.localGet(LOCAL_RECORD);
-    emitter.memory(Wasm.I64Load32U, RecordOffset.count);
+    emitter.memory(Wasm.I64Load32U, HeaderOffset.count);
     emitter.opcode(0x7d); // i64.sub
     emitter.localTee(left);
     emitter.i64Const(0, 0);
@@ -323,11 +323,11 @@ function emitHeader(emitter: HandlerEmitter, hotThreshold: number): void {
     emitter.close();
     emitter.localGet(LOCAL_RECORD);
     emitter.localGet(LOCAL_RECORD);
-    emitter.memory(Wasm.I32Load, RecordOffset.heat);
+    emitter.memory(Wasm.I32Load, HeaderOffset.heat);
     emitter.i32Const(1);
     emitter.opcode(0x6a); // i32.add
     emitter.localTee(heat);
-    emitter.memory(Wasm.I32Store, RecordOffset.heat);
+    emitter.memory(Wasm.I32Store, HeaderOffset.heat);
     emitter.localGet(heat);
     emitter.i32Const(hotThreshold);
     emitter.opcode(0x46); // i32.eq

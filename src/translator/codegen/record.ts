@@ -31,15 +31,18 @@ export const enum RecordOffset {
     /** Index of the decoded instruction in the engine's list (u32). */
     instruction = 44,
 
-    /** Header records: number of instructions in the block (u32). */
-    count = 8,
-    /** Header records: times entered, counted up to the threshold (u32). */
-    heat = 12,
-    /** Header records: number of the block in the engine's list (u32). */
-    block = 16,
-
     size = 64,
 }
 
 /** Field used by {@link StateOffset.zero}-like absent registers. */
 export const ABSENT_REGISTER: number = StateOffset.zero;
+
+/** Header records use the fields after the handler for their block. */
+export const enum HeaderOffset {
+    /** Number of instructions in the block (u32). */
+    count = 8,
+    /** Times entered, counted up to the threshold (u32). */
+    heat = 12,
+    /** Number of the block in the engine's list (u32). */
+    block = 16,
+}

@@ -6,12 +6,12 @@
 import { ModeKey, StateOffset, gprOffset } from '../../machine/state';
 import { ByteWriter } from '../../wasm/bytes';
 import { Wasm } from '../../wasm/module';
-import { Helper, IrFunction } from '../ir/function';
-import { MemoryAccess, STATE_ACCESS_TYPE, StateAccess, Type } from '../ir/opcodes';
-import { Graph, Node } from '../region/graph';
+import { type Helper, type IrFunction } from '../ir/function';
+import { type MemoryAccess, STATE_ACCESS_TYPE, StateAccess, Type } from '../ir/opcodes';
+import { type Graph, type Node } from '../region/graph';
 import { Emitter, LOCAL_CPU } from './emitter';
 import { ExitReason } from './exit';
-import { TranslatedModule, emitDispatch } from './handler-emitter';
+import { type TranslatedModule, emitDispatch } from './handler-emitter';
 
 /** Host address of the linear address in `accessAddress`, or 0 if the access cannot be done inside a region. */
 export const REGION_MISS: Helper = { name: 'regionMiss', parameters: [Type.I32], result: Type.I32 };

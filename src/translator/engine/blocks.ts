@@ -1,12 +1,12 @@
 /**
  * Blocks of decoded instructions in the arena of the shared memory, found by physical address and mode.
  */
-import { Attribute, BASE_RIP, Instruction, NO_REGISTER, OperandKind } from '../../isa/x86/instruction';
+import { Attribute, BASE_RIP, type Instruction, NO_REGISTER, OperandKind } from '../../isa/x86/instruction';
 import { ModeKey, StateOffset, gprOffset, segmentOffset, vectorOffset, SegmentOffset } from '../../machine/state';
 import { FixedHandler } from '../codegen/handler-emitter';
-import { ABSENT_REGISTER, RecordOffset } from '../codegen/record';
+import { ABSENT_REGISTER, HeaderOffset, RecordOffset } from '../codegen/record';
 import { segmentBaseOffset } from '../lift/handler-context';
-import { Handlers } from './handlers';
+import { type Handlers } from './handlers';
 
 export interface Block {
     /** Index in {@link CodeCache.blocks}, which header records hold. */
@@ -133,10 +133,10 @@ export class CodeCache {
         };
         this.blocks.push(block);
         this.words[record >> 2] = FixedHandler.Header;
-        this.words[(record + RecordOffset.count) >> 2] = instructions.length;
+        this.words[(record + HeaderOffset.count) >> 2] = instructions.length;
         // A block of one instruction for stepping never becomes hot.
-        this.words[(record + RecordOffset.heat) >> 2] = single ? NEVER_HOT : 0;
-        this.words[(record + RecordOffset.block) >> 2] = block.number;
+        this.words[(record + HeaderOffset.heat) >> 2] = single ? NEVER_HOT : 0;
+        this.words[(record + HeaderOffset.block) >> 2] = block.number;
         const offset = physical & 0xfff;
         const page = this.page(physical - offset);
         page.blocks.set(blockKey(offset, mode, single), block);
@@ -198,7 +198,7 @@ export class CodeCache {
 
     /** The block will not be translated: it stops asking. */
     keepCold(block: Block): void {
-        this.words[(block.record + RecordOffset.heat) >> 2] = NEVER_HOT;
+        this.words[(block.record + HeaderOffset.heat) >> 2] = NEVER_HOT;
     }
 
     private overlaps(block: Block, first: number, last: number): boolean {
@@ -243,7 +243,7 @@ export class CodeCache {
         entry.region = undefined;
         if (entry.valid) {
             this.words[entry.record >> 2] = FixedHandler.Header;
-            this.words[(entry.record + RecordOffset.heat) >> 2] = 0;
+            this.words[(entry.record + HeaderOffset.heat) >> 2] = 0;
         }
         this.release(region);
     }

@@ -4,23 +4,26 @@
  */
 import type { Engine, EngineStatistics, RunStop } from '../../machine/engine';
 import type { Cpu } from '../../machine/cpu/cpu';
-import { GuestFault } from '../../machine/cpu/fault';
-import { MmuHooks } from '../../machine/cpu/paging';
-import { ActivityState, StateOffset } from '../../machine/state';
+import type { Processor } from '../../machine/processor';
+import { GuestFault, raise } from '../../machine/cpu/fault';
+import type { SystemOperation } from '../../machine/cpu/operation';
+import { deliverException } from '../../machine/cpu/interrupts';
+import { type MmuHooks } from '../../machine/cpu/paging';
+import { ActivityState, CpuArea, type MmuMode, StateOffset, Tlb } from '../../machine/state';
 import { ExitReason } from '../codegen/exit';
 import { FixedHandler, LOAD_MISS, RAISE, STORE_MISS } from '../codegen/handler-emitter';
-import { RecordOffset } from '../codegen/record';
+import { HeaderOffset, RecordOffset } from '../codegen/record';
 import { SEGMENT_CHECK } from '../lift/handler-context';
-import { SemanticTable } from '../lift/semantics';
-import { Block, CodeCache } from './blocks';
-import { Breakpoint, Breakpoints } from './breakpoints';
+import { type SemanticTable } from '../lift/semantics';
+import { type Block, CodeCache } from './blocks';
+import { type Breakpoint, Breakpoints } from './breakpoints';
 import { Fetcher } from './fetch';
 import { RegionTranslator } from '../region/translate';
 import { REGION_MISS } from '../codegen/region-emitter';
 import { Access } from '../../machine/cpu/paging';
-import { CodeTable, HelperFunctions, Handlers } from './handlers';
+import { CodeTable, type HelperFunctions, Handlers } from './handlers';
 import { JumpCacheTable } from './jump-cache';
-import { ExecutionEvents } from './events';
+import { type EventSource, InstructionBoundary } from './boundary';
 
 /** Times a block is entered before it is worth translating. */
 const HOT_THRESHOLD = 500;
@@ -28,12 +31,16 @@ const HOT_THRESHOLD = 500;
 /** Low half of `remaining` while an early exit is requested: every block finds too little left. */
 const NOTHING_LEFT = -0x40000000;
 
+/** Id of the stop that {@link TranslatorEngine.onFault} asks for. */
+export const FAULT_STOP = -1;
+
 /** What the engine is made of. */
 export interface EngineOptions {
     readonly memory: WebAssembly.Memory;
     readonly arena: { readonly base: number; readonly size: number };
     readonly semantics: SemanticTable;
     readonly helpers: HelperFunctions;
+    readonly systemOperations: ReadonlyMap<string, SystemOperation>;
     /** Host milliseconds, for statistics only. */
     readonly now: () => number;
     /** False: everything stays in the interpreter tier. */
@@ -54,6 +61,7 @@ export class TranslatorEngine implements Engine {
     private readonly view: DataView;
     private readonly cpus: Cpu[] = [];
     private readonly byBase = new Map<number, Cpu>();
+    private readonly boundaries: InstructionBoundary[] = [];
     private readonly jumpCaches: JumpCacheTable[] = [];
     private current = -1;
     /** Budget of the slice in progress. */
@@ -67,6 +75,8 @@ export class TranslatorEngine implements Engine {
     /** The vCPU must be looked at before its next instruction. */
     private attentionNeeded = false;
     readonly breakpoints = new Breakpoints();
+    /** Called with each fault before it is delivered; true ends the run instead, with {@link FAULT_STOP}. */
+    onFault: ((vcpu: number, fault: GuestFault) => boolean) | undefined;
     /** vCPU that last stopped at a breakpoint, or -1: its next run begins with the instruction there. */
     private stoppedAt = -1;
     /** Set when the slice in progress has to end with a stop. */
@@ -75,10 +85,7 @@ export class TranslatorEngine implements Engine {
     private resuming = false;
     private readonly exits = { miss: 0, budget: 0, hot: 0, system: 0, stale: 0, punt: 0, fault: 0, step: 0 };
 
-    constructor(
-        private readonly options: EngineOptions,
-        private readonly events: ExecutionEvents,
-    ) {
+    constructor(private readonly options: EngineOptions) {
         const { memory } = options;
         this.view = new DataView(memory.buffer);
         const helpers: HelperFunctions = { ...options.helpers, ...this.slowPaths() };
@@ -121,10 +128,11 @@ export class TranslatorEngine implements Engine {
         };
     }
 
-    /** vCPUs are added in order of their number, before the first run. */
-    addCpu(cpu: Cpu): void {
+    addProcessor(processor: EventSource & Pick<Processor, 'cpu'>): void {
+        const { cpu } = processor;
         this.cpus.push(cpu);
         this.byBase.set(cpu.base, cpu);
+        this.boundaries.push(new InstructionBoundary(processor, this.options.systemOperations));
         this.jumpCaches.push(new JumpCacheTable(cpu.buffer, cpu.base));
     }
 
@@ -220,7 +228,7 @@ export class TranslatorEngine implements Engine {
         const record = cpu.lo(StateOffset.currentRecord);
         const ordinal = this.view.getUint8(record + RecordOffset.ordinal);
         const header = record - (ordinal + 1) * RecordOffset.size;
-        return this.view.getUint32(header + RecordOffset.count, true) - ordinal;
+        return this.view.getUint32(header + HeaderOffset.count, true) - ordinal;
     }
 
     private remaining(cpu: Cpu): number {
@@ -262,18 +270,14 @@ export class TranslatorEngine implements Engine {
     // --- running -----------------------------------------------------------------------------------------------------
 
     private slice(cpu: Cpu): RunStop {
+        const boundary = this.boundaries[this.current];
         for (;;) {
             if (this.attentionNeeded) {
                 if (this.exitRequested) {
                     return { reason: 'exit' };
                 }
                 this.attentionNeeded = false;
-                try {
-                    this.events.service(cpu);
-                } catch (error) {
-                    this.deliver(cpu, error);
-                    continue;
-                }
+                boundary.service(cpu);
                 switch (cpu.activity) {
                     case ActivityState.Halted:
                         return { reason: 'halted' };
@@ -282,7 +286,7 @@ export class TranslatorEngine implements Engine {
                     case ActivityState.Shutdown:
                         return { reason: 'shutdown' };
                 }
-                if (this.remaining(cpu) > 0 && this.events.mustStep(cpu)) {
+                if (this.remaining(cpu) > 0 && boundary.mustStep(cpu)) {
                     this.attentionNeeded = true;
                     this.stepUnlessBreakpoint(cpu);
                 }
@@ -360,12 +364,10 @@ export class TranslatorEngine implements Engine {
     private step(cpu: Cpu): void {
         this.exits.step++;
         const remaining = this.remaining(cpu);
-        const before = this.events.beforeStep(cpu);
-        if (before) {
-            return; // a code breakpoint was delivered instead
-        }
+        const boundary = this.boundaries[this.current];
         let block: Block;
         try {
+            boundary.beforeStep(cpu);
             block = this.lookUp(cpu, true);
         } catch (error) {
             this.deliver(cpu, error);
@@ -380,7 +382,9 @@ export class TranslatorEngine implements Engine {
         const executed = 1 - this.remaining(cpu);
         this.budget = budget;
         this.setRemaining(cpu, remaining - executed);
-        this.events.afterStep(cpu, executed > 0);
+        if (executed > 0) {
+            boundary.afterStep(cpu);
+        }
     }
 
     private lookUp(cpu: Cpu, single: boolean): Block {
@@ -467,7 +471,7 @@ export class TranslatorEngine implements Engine {
         const record = cpu.lo(StateOffset.currentRecord);
         const instruction = this.cache.instructions[this.view.getUint32(record + RecordOffset.instruction, true)];
         try {
-            this.events.systemOperation(cpu, instruction);
+            this.boundaries[this.current].execute(cpu, instruction);
         } catch (error) {
             this.deliver(cpu, error);
             return;
@@ -519,7 +523,11 @@ export class TranslatorEngine implements Engine {
         this.inCode = false;
         this.exits.fault++;
         this.attentionNeeded = true;
-        this.events.deliverFault(cpu, error);
+        if (this.onFault?.(this.current, error)) {
+            this.stop = { reason: 'breakpoint', id: FAULT_STOP };
+            return;
+        }
+        deliverException(cpu, error);
     }
 
     /** Fills the soft TLB for a region. 0: the access faults or needs more than plain memory. */
@@ -529,7 +537,7 @@ export class TranslatorEngine implements Engine {
         if ((lo & 0xfff) + (1 << access) > 0x1000 || !cpu.memory.isCanonical(lo, hi) || cpu.mmu.dataBreakpoints) {
             return 0;
         }
-        const mode = this.events.mmuMode(cpu);
+        const mode = mmuMode(cpu);
         try {
             cpu.mmu.translate(lo, hi, forWrite ? Access.Write : Access.Read, mode);
         } catch {
@@ -548,7 +556,7 @@ export class TranslatorEngine implements Engine {
                 const size = sizes[kind & 7];
                 const lo = cpu.lo(StateOffset.accessAddress);
                 const hi = cpu.hi(StateOffset.accessAddress);
-                const mode = this.events.mmuMode(cpu);
+                const mode = mmuMode(cpu);
                 if ((kind & 8) !== 0) {
                     cpu.memory.probeWrite(lo, hi, size, mode);
                 }
@@ -558,15 +566,19 @@ export class TranslatorEngine implements Engine {
                 const cpu = this.byBase.get(base)!;
                 const lo = cpu.lo(StateOffset.accessAddress);
                 const hi = cpu.hi(StateOffset.accessAddress);
-                cpu.memory.writeFrom(base + StateOffset.scratch, lo, hi, sizes[access], this.events.mmuMode(cpu));
+                cpu.memory.writeFrom(base + StateOffset.scratch, lo, hi, sizes[access], mmuMode(cpu));
             },
             [REGION_MISS.name]: (base, kind) => this.regionMiss(this.byBase.get(base)!, kind & 7, (kind & 8) !== 0),
-            [RAISE.name]: (base, vector, errorCode) => {
-                this.events.raise(this.byBase.get(base)!, vector, errorCode);
-            },
+            [RAISE.name]: (_base, vector, errorCode) => raise(vector, Math.max(errorCode, 0)),
             [SEGMENT_CHECK.name]: (base, segment, bytes, forWrite) => {
-                this.events.checkSegment(this.byBase.get(base)!, segment, bytes, forWrite !== 0);
+                const boundary = this.boundaries[this.current];
+                boundary.checkSegment(this.byBase.get(base)!, segment, bytes, forWrite !== 0);
             },
         };
     }
+}
+
+/** MMU mode of the current code's ordinary data accesses: the one whose soft TLB is selected. */
+function mmuMode(cpu: Cpu): MmuMode {
+    return (cpu.lo(StateOffset.tlb) - cpu.base - CpuArea.tlb) / Tlb.modeSize;
 }

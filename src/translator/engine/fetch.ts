@@ -1,13 +1,13 @@
 /** Instruction fetch: finds or makes the block at a vCPU's current instruction. */
-import { CodeSize, DecodeFailure, Instruction, MAX_INSTRUCTION_LENGTH, decode } from '../../isa/x86';
+import { type CodeSize, DecodeFailure, type Instruction, MAX_INSTRUCTION_LENGTH, decode } from '../../isa/x86';
 import { Access } from '../../machine/cpu/paging';
 import { raise, Vector } from '../../machine/cpu/fault';
 import type { Cpu } from '../../machine/cpu/cpu';
 import { MmuMode, ModeKey, SegmentOffset, StateOffset } from '../../machine/state';
 import { Segment } from '../../isa/x86/instruction';
-import { Block, CodeCache, MAX_INSTRUCTIONS, endsBlock } from './blocks';
-import { Breakpoints } from './breakpoints';
-import { Handlers } from './handlers';
+import { type Block, type CodeCache, MAX_INSTRUCTIONS, endsBlock } from './blocks';
+import { type Breakpoints } from './breakpoints';
+import { type Handlers } from './handlers';
 
 const PAGE = 0x1000;
 const CS_BASE = StateOffset.segments + Segment.Cs * SegmentOffset.size;

@@ -1,7 +1,7 @@
 /**
  * The interpreter tier's handlers: generated when an instruction of a new shape is first met, several to a module.
  */
-import { Attribute, Instruction } from '../../isa/x86/instruction';
+import { Attribute, type Instruction } from '../../isa/x86/instruction';
 import { ModeKey } from '../../machine/state';
 import {
     HandlerEmitter,
@@ -11,7 +11,7 @@ import {
     withUnreachableEnd,
 } from '../codegen/handler-emitter';
 import { HandlerContext, handlerKey } from '../lift/handler-context';
-import { SemanticTable } from '../lift/semantics';
+import { type SemanticTable } from '../lift/semantics';
 
 /** Functions over the shared memory that translated code may call, by helper name. */
 export type HelperFunctions = Readonly<Record<string, (...args: number[]) => number | void>>;

@@ -7,7 +7,7 @@
  * Precise faults: an instruction does all accesses that may fault before its first write of a register or flag.
  * (String instructions may write registers between iterations: each iteration is complete by itself.)
  */
-import { BASE_RIP, Gpr, Instruction, NO_REGISTER, Operand, OperandKind, Segment } from '../../isa/x86/instruction';
+import { BASE_RIP, Gpr, type Instruction, NO_REGISTER, type Operand, OperandKind, Segment } from '../../isa/x86/instruction';
 import {
     FlagAux,
     ModeKey,
@@ -18,10 +18,10 @@ import {
     segmentOffset,
     vectorOffset,
 } from '../../machine/state';
-import { IrBuilder } from '../ir/builder';
-import { Helper, NONE, Value } from '../ir/function';
+import { type IrBuilder } from '../ir/builder';
+import { type Helper, NONE, type Value } from '../ir/function';
 import { MemoryAccess, Op, StateAccess, Type } from '../ir/opcodes';
-import { Condition, FlagSource, PendingFlags, Width } from './flags';
+import { Condition, FlagSource, type PendingFlags, type Width } from './flags';
 
 export const enum Vector {
     DE = 0,

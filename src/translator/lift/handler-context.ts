@@ -1,12 +1,12 @@
 /** Lift context of the interpreter tier: operands are fields of the decoded-instruction record. */
-import { Instruction, Operand, OperandKind } from '../../isa/x86/instruction';
+import { type Instruction, type Operand, OperandKind } from '../../isa/x86/instruction';
 import { SegmentOffset, StateOffset } from '../../machine/state';
 import { RecordOffset } from '../codegen/record';
 import { IrBuilder } from '../ir/builder';
-import { Helper, NONE, Value } from '../ir/function';
+import { type Helper, NONE, type Value } from '../ir/function';
 import { Op, StateAccess, Type } from '../ir/opcodes';
 import { LiftContext } from './context';
-import { Width } from './flags';
+import { type Width } from './flags';
 
 /** Raises the segment violation, or returns if the access is legal after all. Offset in `accessAddress`. */
 export const SEGMENT_CHECK: Helper = {

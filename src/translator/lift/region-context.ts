@@ -1,11 +1,11 @@
 /** Lift context of translated regions: operands are constants, flags stay symbolic through a block. */
-import { BASE_RIP, Instruction, NO_REGISTER, Operand, OperandKind } from '../../isa/x86/instruction';
+import { BASE_RIP, type Instruction, NO_REGISTER, type Operand, OperandKind } from '../../isa/x86/instruction';
 import { SegmentOffset, StateOffset, segmentOffset } from '../../machine/state';
 import { IrBuilder } from '../ir/builder';
-import { NONE, Value } from '../ir/function';
+import { NONE, type Value } from '../ir/function';
 import { Op, StateAccess, Type } from '../ir/opcodes';
 import { LiftContext } from './context';
-import { FlagSource, PendingFlags, Width } from './flags';
+import { FlagSource, type PendingFlags, type Width } from './flags';
 
 export class RegionContext extends LiftContext {
     /** Offset in the page of the current instruction. */

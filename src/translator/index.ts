@@ -1,0 +1,36 @@
+/** Puts the translator engine together: what a machine is given as its engine factory. */
+import type { EngineFactory } from '../machine/engine';
+import { systemOperations } from '../machine/cpu/system';
+import { TranslatorEngine } from './engine/engine';
+import { integerSemantics } from './lift/integer';
+import { vectorHelpers, vectorSemantics } from './lift/vector';
+import { x87Helpers, x87Semantics } from './lift/x87';
+
+export { TranslatorEngine } from './engine/engine';
+
+/** Bytes of the shared memory that the engine wants for decoded-instruction records. */
+export const CODE_ARENA_SIZE = 48 * 0x100000;
+
+/** The meaning of every instruction that is not a system operation, by mnemonic. */
+export const semantics = { ...integerSemantics, ...vectorSemantics, ...x87Semantics };
+
+export interface TranslatorOptions {
+    /** Host milliseconds, for statistics only. */
+    readonly now: () => number;
+    /** False: everything stays in the interpreter tier. */
+    readonly translate?: boolean;
+    /** Times a block is entered before it is translated. */
+    readonly hotThreshold?: number;
+}
+
+export function translatorEngine(options: TranslatorOptions): EngineFactory {
+    return memory =>
+        new TranslatorEngine({
+            ...options,
+            memory: memory.memory,
+            arena: memory.layout.arena,
+            semantics,
+            systemOperations,
+            helpers: { ...vectorHelpers(memory.memory), ...x87Helpers(memory.memory) },
+        });
+}
