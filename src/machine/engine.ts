@@ -1,3 +1,7 @@
+import type { CpuHooks } from './cpu/cpu';
+import type { GuestMemory } from './memory';
+import type { Processor } from './processor';
+
 /**
  * Why an engine came back. `budget` and `exit` say nothing about the guest: it would simply have gone on.
  */
@@ -19,11 +23,24 @@ export interface EngineStatistics {
     readonly [counter: string]: number;
 }
 
+/** The part of a vCPU's hooks (see `CpuHooks`) that is the engine's: they concern translated code and its run loop. */
+export type EngineCpuHooks = Omit<CpuHooks, 'apic' | 'ports' | 'tsc' | 'random' | 'watch' | 'accessed'>;
+
+/** Makes the engine of a machine, once its memory exists; processors are added before the first run. */
+export type EngineFactory = (memory: GuestMemory) => Engine;
+
 /**
  * What executes instructions. It works on the state in the shared memory (`StateOffset`) and holds no architectural
  * state of its own while it is not running, so that engines can be exchanged between two calls of {@link run}.
  */
 export interface Engine {
+    /** Hooks that vCPU number `vcpu` is to be constructed with. */
+    mmuHooks(vcpu: number): EngineCpuHooks;
+    /**
+     * Adds a processor, in order of its number. Interrupts: `interruptPending`, `acknowledgeInterrupt()` and
+     * `nmiPending` of the processor, to be looked at whenever its hook `attention` was called.
+     */
+    addProcessor(processor: Processor): void;
     /**
      * Runs a vCPU for at most `budget` (≥ 1) instructions. Pending interrupts of that vCPU are taken at the start and
      * whenever it becomes able to take them. Never throws for what the guest does.

@@ -1,7 +1,7 @@
 import { concat, littleEndian } from './acpi/aml';
 import { applyChecksum, text } from './acpi/table-set';
 import { pirqOf } from './acpi/dsdt';
-import { BoardMap } from './board-map';
+import { BoardMap } from './board/board-map';
 
 /** MultiProcessor Specification 1.4, chapter 4. */
 export interface MpOptions {

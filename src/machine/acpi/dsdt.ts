@@ -22,7 +22,7 @@ import {
     store,
     string,
 } from './aml';
-import { BoardMap } from '../board-map';
+import { BoardMap } from '../board/board-map';
 import {
     busNumbers,
     fixedMemory,

@@ -1,4 +1,4 @@
-import { BoardMap } from '../board-map';
+import { BoardMap } from '../board/board-map';
 import { concat, littleEndian } from './aml';
 import { dsdt, type DsdtOptions } from './dsdt';
 import { applyChecksum, TableSet, text, type TablePointer } from './table-set';

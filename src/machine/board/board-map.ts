@@ -10,6 +10,10 @@ export const BoardMap = {
     pciMemoryMinimum: 0xc000_0000,
 
     isaBridgeSlot: 1,
+    /** Slot 2 is where PCs have their display. */
+    firstFreeSlot: 3,
+    /** I/O ports that PCI devices get where no firmware assigns them. */
+    pciPorts: 0xc000,
 
     /** ACPI power management registers, as SeaBIOS places those of a PIIX4. */
     powerManagement: 0x600,
@@ -20,6 +24,8 @@ export const BoardMap = {
 
     rtc: 0x70,
     fwCfg: 0x510,
+    /** Edge/level control registers of the PIC. */
+    elcr: 0x4d0,
     serial: [
         { port: 0x3f8, irq: 4 },
         { port: 0x2f8, irq: 3 },
