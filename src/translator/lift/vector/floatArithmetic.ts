@@ -39,13 +39,13 @@ function isOrdinaryResult(
     return ir.not(shape.any(ir, shape.or(ir, denormal, shape.not(ir, good))));
 }
 
-/** The operation on bits, fast or exact. */
+/** The operation on numbers, fast or exact. */
 function compute(c: LiftContext, shape: FloatShape, operation: FloatOperation, a: Value, b: Value): Value {
     const ir = c.ir;
     // x + (-y) is x - y, rounding and signs of zero included; NaNs take the slow path.
     const addend = operation === FloatOperation.AddSubtract ? ir.op('v128.xor', b, evenSigns(ir, shape)) : b;
     const name = `${shape.number}.${OPERATION_NAME[operation]}`;
-    const fast = shape.toBits(ir, ir.op(name, shape.toNumber(ir, a), shape.toNumber(ir, addend)));
+    const fast = ir.op(name, a, addend);
     const ordinary = isOrdinaryResult(ir, shape, operation, a, b, fast);
     return fastOrExact(
         c,
@@ -69,7 +69,7 @@ function arithmetic(shape: FloatShape, operation: FloatOperation): Semantic {
         const ir = c.ir;
         const b = shape.read(c, 1);
         const destination = c.read(0);
-        const result = compute(c, shape, operation, shape.bitsOf(ir, destination), b);
+        const result = compute(c, shape, operation, shape.lowest(ir, destination), b);
         c.write(0, shape.replace(ir, destination, result));
     };
 }
@@ -81,15 +81,10 @@ function extremum(shape: FloatShape, operation: FloatOperation.Minimum | FloatOp
         const ir = c.ir;
         const b = shape.read(c, 1);
         const destination = c.read(0);
-        const a = shape.bitsOf(ir, destination);
-        let fast: Value;
-        if (shape.lanes === 1) {
-            const numbers = [shape.toNumber(ir, a), shape.toNumber(ir, b)] as const;
-            fast = ir.select(ir.op(`${shape.number}.${isMinimum ? 'lt' : 'gt'}`, ...numbers), a, b);
-        } else {
-            // pmin(x, y) is y < x ? y : x. The source wins ties and NaNs, as on x86.
-            fast = ir.op(`${shape.number}.${isMinimum ? 'pmin' : 'pmax'}`, b, a);
-        }
+        const a = shape.lowest(ir, destination);
+        // pmin(x, y) is y < x ? y : x. The source wins ties and NaNs, as on x86.
+        const name = `${shape.vector}.${isMinimum ? 'pmin' : 'pmax'}`;
+        const fast = shape.lowest(ir, ir.op(name, shape.splat(ir, b), destination));
         const result = fastOrExact(
             c,
             isPlainPair(ir, shape, a, b),
@@ -109,16 +104,15 @@ export function isPlainPair(ir: IrBuilder, shape: FloatShape, a: Value, b: Value
 }
 
 /** Mask of NaNs and denormals. */
-export function isSpecial(ir: IrBuilder, shape: FloatShape, bits: Value): Value {
-    const number = shape.toNumber(ir, bits);
-    return shape.or(ir, ir.op(`${shape.number}.ne`, number, number), shape.isDenormal(ir, shape.twice(ir, bits)));
+export function isSpecial(ir: IrBuilder, shape: FloatShape, number: Value): Value {
+    return shape.or(ir, ir.op(`${shape.number}.ne`, number, number), shape.isDenormal(ir, shape.twice(ir, number)));
 }
 
 function squareRoot(shape: FloatShape): Semantic {
     return c => {
         const ir = c.ir;
         const source = shape.read(c, 1);
-        const fast = shape.toBits(ir, ir.op(`${shape.number}.sqrt`, shape.toNumber(ir, source)));
+        const fast = ir.op(`${shape.number}.sqrt`, source);
         const twice = shape.twice(ir, source);
         const twiceResult = shape.twice(ir, fast);
         // Roots are zero for zeros only, and never near the ends of the exponent range.

@@ -1,6 +1,5 @@
 /** Floating-point comparisons and rounding to integral values (SDM Vol. 2, CMPPS, COMISS, UCOMISS, ROUNDPS). */
 import { StateOffset } from '../../../machine/state';
-import { type IrBuilder } from '../../ir/builder';
 import { type Value } from '../../ir/function';
 import { StateAccess } from '../../ir/opcodes';
 import { type LiftContext } from '../context';
@@ -14,40 +13,24 @@ import { immediateByte, zeroVector } from './operands';
 /** WebAssembly comparisons for predicates EQ, LT, LE, UNORD, NEQ, NLT, NLE, ORD where no operand is a NaN. */
 const PREDICATES = ['eq', 'lt', 'le', undefined, 'ne', 'ge', 'gt', undefined];
 
-/** What CMPxx leaves in the destination for a mask. */
-function maskBits(ir: IrBuilder, shape: FloatShape, mask: Value): Value {
-    if (shape.lanes > 1) {
-        return mask;
-    }
-    const negated = ir.op('i32.sub', ir.i32(0), mask);
-    return shape.isDouble ? ir.extendS(negated) : negated;
-}
-
-function noBits(ir: IrBuilder, shape: FloatShape): Value {
-    return shape.lanes > 1 ? zeroVector(ir) : shape.isDouble ? ir.i64(0) : ir.i32(0);
-}
-
-/** The comparison of operands that are no NaNs, as bits of the destination. */
+/** The comparison of vectors of operands that are no NaNs, as masks. */
 function ordered(c: LiftContext, shape: FloatShape, a: Value, b: Value): Value {
     const ir = c.ir;
     const { value, constant } = immediateByte(c);
-    const [x, y] = [shape.toNumber(ir, a), shape.toNumber(ir, b)];
-    const compare = (name: string): Value => maskBits(ir, shape, ir.op(`${shape.number}.${name}`, x, y));
-    const [negate, exclusiveOr] =
-        shape.lanes > 1 ? ['v128.not', 'v128.xor'] : shape.isDouble ? ['', 'i64.xor'] : ['', 'i32.xor'];
-    const allOnes = (): Value =>
-        shape.lanes > 1 ? ir.op(negate, noBits(ir, shape)) : shape.isDouble ? ir.i64(-1) : ir.i32(-1);
+    const compare = (name: string): Value => ir.op(`${shape.vector}.${name}`, a, b);
+    const none = zeroVector(ir);
+    const all = (): Value => ir.op('v128.not', none);
     if (constant !== undefined) {
         const name = PREDICATES[constant & 7];
-        return name !== undefined ? compare(name) : (constant & 4) !== 0 ? allOnes() : noBits(ir, shape);
+        return name !== undefined ? compare(name) : (constant & 4) !== 0 ? all() : none;
     }
     const bit = (number: number): Value => ir.op('i32.and', value, ir.i32(number));
     const positive = ir.select(
         bit(2),
-        ir.select(bit(1), noBits(ir, shape), compare('le')),
+        ir.select(bit(1), none, compare('le')),
         ir.select(bit(1), compare('lt'), compare('eq')),
     );
-    return ir.op(exclusiveOr, positive, ir.select(bit(4), allOnes(), noBits(ir, shape)));
+    return ir.op('v128.xor', positive, ir.select(bit(4), all(), none));
 }
 
 function compareToMask(shape: FloatShape): Semantic {
@@ -55,12 +38,12 @@ function compareToMask(shape: FloatShape): Semantic {
         const ir = c.ir;
         const b = shape.read(c, 1);
         const destination = c.read(0);
-        const a = shape.bitsOf(ir, destination);
+        const a = shape.lowest(ir, destination);
         const predicate = ir.op('i32.and', immediateByte(c).value, ir.i32(7));
         const result = fastOrExact(
             c,
             isPlainPair(ir, shape, a, b),
-            ordered(c, shape, a, b),
+            shape.lowest(ir, ordered(c, shape, destination, shape.splat(ir, b))),
             FloatOperation.Compare,
             shape,
             operandsOf(shape, a, b),
@@ -79,10 +62,9 @@ function compareToFlags(shape: FloatShape, signalling: boolean): Semantic {
     return c => {
         const ir = c.ir;
         const b = shape.read(c, 1);
-        const a = shape.bitsOf(ir, c.read(0));
-        const [x, y] = [shape.toNumber(ir, a), shape.toNumber(ir, b)];
-        const equal = ir.op(`${shape.number}.eq`, x, y);
-        const less = ir.op(`${shape.number}.lt`, x, y);
+        const a = shape.lowest(ir, c.read(0));
+        const equal = ir.op(`${shape.number}.eq`, a, b);
+        const less = ir.op(`${shape.number}.lt`, a, b);
         const borrows = ir.op('i32.and', ir.op('i32.sub', ir.i32(0), less), ir.i32(0xc0000000 | 0));
         const result = ir.variable(ir.not(equal));
         const aux = ir.variable(ir.op('i32.or', borrows, ir.op('i32.shl', equal, ir.i32(8))));
@@ -105,8 +87,7 @@ function round(shape: FloatShape): Semantic {
         const ir = c.ir;
         const { value, constant } = immediateByte(c);
         const source = shape.read(c, 1);
-        const number = shape.toNumber(ir, source);
-        const rounded = (mode: number): Value => ir.op(`${shape.number}.${ROUNDING[mode]}`, number);
+        const rounded = (mode: number): Value => ir.op(`${shape.number}.${ROUNDING[mode]}`, source);
         let result: Value;
         if (constant !== undefined && (constant & 4) === 0) {
             result = rounded(constant & 3);
@@ -124,21 +105,21 @@ function round(shape: FloatShape): Semantic {
                 ir.select(low, rounded(1), rounded(0)),
             );
         }
-        const inexact = shape.any(ir, ir.op(`${shape.number}.ne`, result, number));
+        const inexact = shape.any(ir, ir.op(`${shape.number}.ne`, result, source));
         const suppressed = ir.op('i32.and', value, ir.i32(8));
         const silent = ir.op('i32.or', suppressed, ir.op('i32.or', ir.not(inexact), truncationIsFree(c)));
         const plain = ir.not(shape.any(ir, isSpecial(ir, shape, source)));
-        const bits = fastOrExact(
+        const number = fastOrExact(
             c,
             ir.select(silent, plain, ir.i32(0)),
-            shape.toBits(ir, result),
+            result,
             FloatOperation.Round,
             shape,
             operandsOf(shape, source),
             shape.access,
             value,
         );
-        c.write(0, shape.replace(ir, shape.lanes === 1 ? c.read(0) : bits, bits));
+        c.write(0, shape.replace(ir, shape.lanes === 1 ? c.read(0) : number, number));
     };
 }
 

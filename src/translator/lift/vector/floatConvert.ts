@@ -8,7 +8,7 @@ import { isSpecial } from './floatArithmetic';
 import { FloatOperation } from './floatOperation';
 import { type FloatShape, PACKED_DOUBLE, PACKED_SINGLE, SCALAR_DOUBLE, SCALAR_SINGLE } from './floatShape';
 import { fastOrExact, inexactIsFree, operandsOf, truncationIsFree } from './floatSlowPath';
-import { everyDword, everyQword, lowQword, readDword, readQword, readVector, writeVector } from './operands';
+import { everyDword, everyQword, lowQword, readQword, readVector, writeVector } from './operands';
 
 const TWO_TO_24 = 1 << 24;
 /** High words of doubles. */
@@ -32,7 +32,7 @@ function fromInteger(shape: FloatShape): Semantic {
         const ir = c.ir;
         const source = c.read(1);
         const type = c.widthOf(1) === 64 ? 'i64' : 'i32';
-        let bits = shape.toBits(ir, ir.op(`${shape.number}.convert_${type}_s`, source));
+        let number = ir.op(`${shape.number}.convert_${type}_s`, source);
         if (type === 'i64' || !shape.isDouble) {
             const constant = (low: number, high: number): Value => (type === 'i64' ? ir.i64(low, high) : ir.i32(low));
             // Integers of no more bits than the significand are exact: -limit ≤ x ≤ limit.
@@ -40,17 +40,17 @@ function fromInteger(shape: FloatShape): Semantic {
                 ? [constant(0, 1 << 21), constant(0, 1 << 22)]
                 : [constant(TWO_TO_24, 0), constant(2 * TWO_TO_24, 0)];
             const exact = ir.op(`${type}.le_u`, ir.op(`${type}.add`, source, limit), range);
-            bits = fastOrExact(
+            number = fastOrExact(
                 c,
                 ir.op('i32.or', exact, inexactIsFree(c)),
-                bits,
+                number,
                 type === 'i64' ? FloatOperation.FromInt64 : FloatOperation.FromInt32,
                 shape,
                 [{ bits: source, access: type === 'i64' ? StateAccess.I64 : StateAccess.I32 }],
                 shape.access,
             );
         }
-        c.write(0, shape.replace(ir, c.read(0), bits));
+        c.write(0, shape.replace(ir, c.read(0), number));
     };
 }
 
@@ -87,9 +87,8 @@ const dwordsToDoubles: Semantic = c => c.write(0, c.ir.op('f64x2.convert_low_i32
 function toInteger(shape: FloatShape, truncate: boolean): Semantic {
     return c => {
         const ir = c.ir;
-        const bits = shape.read(c, 1);
+        const number = shape.read(c, 1);
         // In double, 2^31 and 2^63 are exact and every single is, so that the comparisons below tell the truth.
-        const number = shape.toNumber(ir, bits);
         const source = shape.isDouble ? number : ir.op('f64.promote_f32', number);
         const rounded = ir.op(truncate ? 'f64.trunc' : 'f64.nearest', source);
         const isWide = c.widthOf(0) === 64;
@@ -103,7 +102,7 @@ function toInteger(shape: FloatShape, truncate: boolean): Semantic {
             ir.op(`${isWide ? 'i64' : 'i32'}.trunc_sat_f64_s`, rounded),
             isWide ? FloatOperation.ToInt64 : FloatOperation.ToInt32,
             shape,
-            operandsOf(shape, bits),
+            operandsOf(shape, number),
             isWide ? StateAccess.I64 : StateAccess.I32,
             ir.i32(truncate ? 1 : 0),
         );
@@ -169,15 +168,15 @@ const doublesToDwords =
 const singleToDouble: Semantic = c => {
     const ir = c.ir;
     const shape = SCALAR_SINGLE;
-    const bits = readDword(c, 1);
+    const number = shape.read(c, 1);
     const result = fastOrExact(
         c,
-        ir.not(isSpecial(ir, shape, bits)),
-        SCALAR_DOUBLE.toBits(ir, ir.op('f64.promote_f32', shape.toNumber(ir, bits))),
+        ir.not(isSpecial(ir, shape, number)),
+        ir.op('f64.promote_f32', number),
         FloatOperation.Convert,
         shape,
-        operandsOf(shape, bits),
-        StateAccess.I64,
+        operandsOf(shape, number),
+        SCALAR_DOUBLE.access,
     );
     c.write(0, SCALAR_DOUBLE.replace(ir, c.read(0), result));
 };
@@ -205,8 +204,7 @@ const SINGLE_NORMAL = [0, 0x38100000] as const;
 const doubleToSingle: Semantic = c => {
     const ir = c.ir;
     const shape = SCALAR_DOUBLE;
-    const bits = readQword(c, 1);
-    const number = shape.toNumber(ir, bits);
+    const number = shape.read(c, 1);
     const double = ([low, high]: readonly [number, number]): Value => ir.op('f64.reinterpret_i64', ir.i64(low, high));
     const magnitude = ir.op('f64.abs', number);
     const inRange = ir.op(
@@ -214,17 +212,17 @@ const doubleToSingle: Semantic = c => {
         ir.op('f64.le', magnitude, double(SINGLE_MAXIMUM)),
         ir.op('f64.gt', magnitude, double(SINGLE_NORMAL)),
     );
-    const plain = ir.op('i32.or', inRange, shape.isZero(ir, shape.twice(ir, bits)));
+    const plain = ir.op('i32.or', inRange, shape.isZero(ir, shape.twice(ir, number)));
     const single = ir.op('f32.demote_f64', number);
     const exact = ir.op('f64.eq', ir.op('f64.promote_f32', single), number);
     const result = fastOrExact(
         c,
         ir.op('i32.and', plain, ir.op('i32.or', exact, inexactIsFree(c))),
-        SCALAR_SINGLE.toBits(ir, single),
+        single,
         FloatOperation.Convert,
         shape,
-        operandsOf(shape, bits),
-        StateAccess.I32,
+        operandsOf(shape, number),
+        SCALAR_SINGLE.access,
     );
     c.write(0, SCALAR_SINGLE.replace(ir, c.read(0), result));
 };

@@ -1,33 +1,36 @@
 /**
  * The four shapes of SSE floating-point operands, scalar and packed, single and double, behind one set of words.
  *
- * A value's *bits* are what registers hold: i32 or i64 for scalars, v128 for packed ones. Its *number* is what
- * WebAssembly computes with: f32, f64, v128. A *mask* is i32 0/1 for scalars and all ones in a lane for packed values.
- * *Twice* is the bits shifted left by one: the magnitude without its sign, convenient to compare.
+ * A *number* is f32 or f64 for scalars and v128 for packed operands. Scalars are taken out of their register as floating
+ * point, not as integers: that costs nothing where a way through the host's general registers would cost several cycles.
+ * A *mask* is i32 0/1 for scalars and all ones in a lane for packed numbers. *Twice* is a number's bits shifted left by
+ * one, that is the magnitude without its sign, convenient to compare.
  */
 import { type IrBuilder } from '../../ir/builder';
 import { type Value } from '../../ir/function';
 import { StateAccess } from '../../ir/opcodes';
 import { type LiftContext } from '../context';
-import { everyDword, everyQword, readDword, readQword, readVector, zeroVector } from './operands';
+import { everyDword, everyQword, readVector, zeroVector } from './operands';
 
 export interface FloatShape {
     /** Prefix of the WebAssembly operations on numbers. */
     readonly number: 'f32' | 'f64' | 'f32x4' | 'f64x2';
+    /** Prefix of the operations on whole vectors of this format. */
+    readonly vector: 'f32x4' | 'f64x2';
     readonly isDouble: boolean;
     readonly lanes: number;
-    /** How bits are kept in the state. */
+    /** How a number is kept in the state. */
     readonly access: StateAccess;
-    /** Bits of operand i. */
+    /** Operand i. */
     read(c: LiftContext, i: number): Value;
-    /** Bits of the lowest lanes of a vector. */
-    bitsOf(ir: IrBuilder, vector: Value): Value;
-    /** The vector with its lowest lanes replaced by bits. */
-    replace(ir: IrBuilder, vector: Value, bits: Value): Value;
-    toNumber(ir: IrBuilder, bits: Value): Value;
-    toBits(ir: IrBuilder, number: Value): Value;
-    twice(ir: IrBuilder, bits: Value): Value;
-    /** Mask of the denormals among values given by their twice. */
+    /** The number in the lowest lanes of a vector. */
+    lowest(ir: IrBuilder, vector: Value): Value;
+    /** The number in all lanes of a vector. */
+    splat(ir: IrBuilder, number: Value): Value;
+    /** The vector with its lowest lanes replaced by the number. */
+    replace(ir: IrBuilder, vector: Value, number: Value): Value;
+    twice(ir: IrBuilder, number: Value): Value;
+    /** Mask of the denormals among numbers given by their twice. */
     isDenormal(ir: IrBuilder, twice: Value): Value;
     isZero(ir: IrBuilder, twice: Value): Value;
     /**
@@ -64,26 +67,31 @@ const packedMasks = {
     any: (ir: IrBuilder, mask: Value) => ir.op('v128.any_true', mask),
 };
 
-const packedBits = {
+const packedNumbers = {
     access: StateAccess.V128,
     read: readVector,
-    bitsOf: (_: IrBuilder, vector: Value) => vector,
-    replace: (_: IrBuilder, __: Value, bits: Value) => bits,
-    toNumber: (_: IrBuilder, bits: Value) => bits,
-    toBits: (_: IrBuilder, number: Value) => number,
+    lowest: (_: IrBuilder, vector: Value) => vector,
+    splat: (_: IrBuilder, number: Value) => number,
+    replace: (_: IrBuilder, __: Value, number: Value) => number,
 };
+
+/** Operand i as a scalar: the lowest lane of a register, or memory. */
+function readScalar(c: LiftContext, i: number, extract: string, reinterpret: string): Value {
+    const value = c.read(i);
+    return c.isMemory(i) ? c.ir.op(reinterpret, value) : c.ir.lane(extract, value, 0);
+}
 
 export const SCALAR_SINGLE: FloatShape = {
     number: 'f32',
+    vector: 'f32x4',
     isDouble: false,
     lanes: 1,
-    access: StateAccess.I32,
-    read: readDword,
-    bitsOf: (ir, vector) => ir.lane('i32x4.extract_lane', vector, 0),
-    replace: (ir, vector, bits) => ir.lane('i32x4.replace_lane', vector, 0, bits),
-    toNumber: (ir, bits) => ir.op('f32.reinterpret_i32', bits),
-    toBits: (ir, number) => ir.op('i32.reinterpret_f32', number),
-    twice: (ir, bits) => ir.op('i32.shl', bits, ir.i32(1)),
+    access: StateAccess.F32,
+    read: (c, i) => readScalar(c, i, 'f32x4.extract_lane', 'f32.reinterpret_i32'),
+    lowest: (ir, vector) => ir.lane('f32x4.extract_lane', vector, 0),
+    splat: (ir, number) => ir.op('f32x4.splat', number),
+    replace: (ir, vector, number) => ir.lane('f32x4.replace_lane', vector, 0, number),
+    twice: (ir, number) => ir.op('i32.shl', ir.op('i32.reinterpret_f32', number), ir.i32(1)),
     isDenormal: (ir, twice) => ir.op('i32.lt_u', ir.op('i32.sub', twice, ir.i32(1)), ir.i32(SINGLE_NORMAL - 1)),
     isZero: (ir, twice) => ir.op('i32.eqz', twice),
     isOrdinary: (ir, twice) =>
@@ -93,15 +101,15 @@ export const SCALAR_SINGLE: FloatShape = {
 
 export const SCALAR_DOUBLE: FloatShape = {
     number: 'f64',
+    vector: 'f64x2',
     isDouble: true,
     lanes: 1,
-    access: StateAccess.I64,
-    read: readQword,
-    bitsOf: (ir, vector) => ir.lane('i64x2.extract_lane', vector, 0),
-    replace: (ir, vector, bits) => ir.lane('i64x2.replace_lane', vector, 0, bits),
-    toNumber: (ir, bits) => ir.op('f64.reinterpret_i64', bits),
-    toBits: (ir, number) => ir.op('i64.reinterpret_f64', number),
-    twice: (ir, bits) => ir.op('i64.shl', bits, ir.i64(1)),
+    access: StateAccess.F64,
+    read: (c, i) => readScalar(c, i, 'f64x2.extract_lane', 'f64.reinterpret_i64'),
+    lowest: (ir, vector) => ir.lane('f64x2.extract_lane', vector, 0),
+    splat: (ir, number) => ir.op('f64x2.splat', number),
+    replace: (ir, vector, number) => ir.lane('f64x2.replace_lane', vector, 0, number),
+    twice: (ir, number) => ir.op('i64.shl', ir.op('i64.reinterpret_f64', number), ir.i64(1)),
     isDenormal: (ir, twice) =>
         ir.op('i64.lt_u', ir.op('i64.sub', twice, ir.i64(1)), ir.i64(-1, DOUBLE_NORMAL_HIGH - 1)),
     isZero: (ir, twice) => ir.op('i64.eqz', twice),
@@ -111,11 +119,12 @@ export const SCALAR_DOUBLE: FloatShape = {
 };
 
 export const PACKED_SINGLE: FloatShape = {
-    ...packedBits,
+    ...packedNumbers,
     number: 'f32x4',
+    vector: 'f32x4',
     isDouble: false,
     lanes: 4,
-    twice: (ir, bits) => ir.op('i32x4.add', bits, bits),
+    twice: (ir, number) => ir.op('i32x4.add', number, number),
     isDenormal: (ir, twice) =>
         ir.op('i32x4.lt_u', ir.op('i32x4.sub', twice, everyDword(ir, 1)), everyDword(ir, SINGLE_NORMAL - 1)),
     isZero: (ir, twice) => ir.op('i32x4.eq', twice, zeroVector(ir)),
@@ -126,11 +135,12 @@ export const PACKED_SINGLE: FloatShape = {
 
 /** WebAssembly compares 64-bit lanes signed only, so both sides have their top bit flipped. */
 export const PACKED_DOUBLE: FloatShape = {
-    ...packedBits,
+    ...packedNumbers,
     number: 'f64x2',
+    vector: 'f64x2',
     isDouble: true,
     lanes: 2,
-    twice: (ir, bits) => ir.op('i64x2.add', bits, bits),
+    twice: (ir, number) => ir.op('i64x2.add', number, number),
     isDenormal: (ir, twice) =>
         ir.op(
             'i64x2.lt_s',
