@@ -17,6 +17,7 @@ import { watchesCode, watchesData } from './breakpoints';
 import { saveCpu, restoreCpu } from './cpu-record';
 import { Cr0, Cr4, CpuState, Efer } from './cpu-state';
 import { readRflags, storeRflags } from './flags';
+import type { ShutdownReport } from './interrupts';
 import { Mmu } from './paging';
 import { type PhysicalMemory, PhysicalPort } from './physical';
 import { initialize, powerOn, startUp } from './reset';
@@ -88,6 +89,10 @@ export class Cpu extends CpuState {
     readonly port: PhysicalPort;
     readonly mmu: Mmu;
     readonly memory: LinearMemory;
+    /** Why the vCPU is in the shutdown state. */
+    shutdownReport: ShutdownReport | undefined;
+    /** The instruction in progress began with RFLAGS.TF set; see boundary.ts. */
+    singleStepping = false;
 
     /** @param base address of the vCPU's area (`CpuArea.size` bytes, 8-byte aligned) in the shared memory */
     constructor(
