@@ -145,7 +145,9 @@ export class X87Machine {
     /** As the engine's cache of blocks does it. */
     private writeRecord(instruction: Instruction, mode: number): void {
         const { view } = this;
-        const { index } = this.handlers.find(instruction, mode);
+        // Whether the mode lets x87 instructions run is the engine's to decide.
+        const row = { ...instruction.row, attributes: 0 };
+        const { index } = this.handlers.find({ ...instruction, row }, mode);
         this.handlers.flush();
         view.setUint32(RECORD + RecordOffset.handler, index, true);
         view.setUint32(RECORD + RecordOffset.size + RecordOffset.handler, FixedHandler.Stale, true);
