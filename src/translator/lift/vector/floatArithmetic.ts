@@ -3,9 +3,10 @@ import { type IrBuilder } from '../../ir/builder';
 import { type Value } from '../../ir/function';
 import { type LiftContext } from '../context';
 import { type Semantic, type SemanticTable } from '../semantics';
+import { isExact } from './floatExactness';
 import { FloatOperation } from './floatOperation';
 import { type FloatShape, SHAPES } from './floatShape';
-import { callFloatHelper, fastOrExact, floatResult, inexactIsFree, operandsOf } from './floatSlowPath';
+import { callFloatHelper, fastOrExact, floatResult, inexactIsFree, operandsOf, roundsToNearest } from './floatSlowPath';
 import { dwords, immediateByte } from './operands';
 
 const OPERATION_NAME: Readonly<Partial<Record<FloatOperation, string>>> = {
@@ -47,15 +48,20 @@ function compute(c: LiftContext, shape: FloatShape, operation: FloatOperation, a
     const name = `${shape.number}.${OPERATION_NAME[operation]}`;
     const fast = ir.op(name, a, addend);
     const ordinary = isOrdinaryResult(ir, shape, operation, a, b, fast);
-    return fastOrExact(
-        c,
-        ir.op('i32.and', ordinary, inexactIsFree(c)),
-        fast,
+    return fastOrExact(c, {
         operation,
         shape,
-        operandsOf(shape, a, b),
-        shape.access,
-    );
+        operands: operandsOf(shape, a, b),
+        fast,
+        isFast: ir.op('i32.and', ordinary, inexactIsFree(c)),
+        isFastAfterAll: () =>
+            ir.op(
+                'i32.and',
+                ir.op('i32.and', ordinary, roundsToNearest(c)),
+                isExact(ir, shape, operation, a, addend, fast),
+            ),
+        access: shape.access,
+    });
 }
 
 /** Sign bits of the even lanes. */
@@ -85,15 +91,14 @@ function extremum(shape: FloatShape, operation: FloatOperation.Minimum | FloatOp
         // pmin(x, y) is y < x ? y : x. The source wins ties and NaNs, as on x86.
         const name = `${shape.vector}.${isMinimum ? 'pmin' : 'pmax'}`;
         const fast = shape.lowest(ir, ir.op(name, shape.splat(ir, b), destination));
-        const result = fastOrExact(
-            c,
-            isPlainPair(ir, shape, a, b),
+        const result = fastOrExact(c, {
+            isFast: isPlainPair(ir, shape, a, b),
             fast,
             operation,
             shape,
-            operandsOf(shape, a, b),
-            shape.access,
-        );
+            operands: operandsOf(shape, a, b),
+            access: shape.access,
+        });
         c.write(0, shape.replace(ir, destination, result));
     };
 }
@@ -119,15 +124,14 @@ function squareRoot(shape: FloatShape): Semantic {
         const good = shape.or(ir, shape.isOrdinary(ir, twiceResult), shape.isZero(ir, twiceResult));
         const bad = shape.or(ir, shape.isDenormal(ir, twice), shape.not(ir, good));
         const isFast = ir.op('i32.and', ir.not(shape.any(ir, bad)), inexactIsFree(c));
-        const result = fastOrExact(
-            c,
+        const result = fastOrExact(c, {
             isFast,
             fast,
-            FloatOperation.SquareRoot,
+            operation: FloatOperation.SquareRoot,
             shape,
-            operandsOf(shape, source),
-            shape.access,
-        );
+            operands: operandsOf(shape, source),
+            access: shape.access,
+        });
         c.write(0, shape.replace(ir, shape.lanes === 1 ? c.read(0) : source, result));
     };
 }

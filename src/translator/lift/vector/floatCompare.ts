@@ -40,16 +40,15 @@ function compareToMask(shape: FloatShape): Semantic {
         const destination = c.read(0);
         const a = shape.lowest(ir, destination);
         const predicate = ir.op('i32.and', immediateByte(c).value, ir.i32(7));
-        const result = fastOrExact(
-            c,
-            isPlainPair(ir, shape, a, b),
-            shape.lowest(ir, ordered(c, shape, destination, shape.splat(ir, b))),
-            FloatOperation.Compare,
+        const result = fastOrExact(c, {
+            isFast: isPlainPair(ir, shape, a, b),
+            fast: shape.lowest(ir, ordered(c, shape, destination, shape.splat(ir, b))),
+            operation: FloatOperation.Compare,
             shape,
-            operandsOf(shape, a, b),
-            shape.access,
-            predicate,
-        );
+            operands: operandsOf(shape, a, b),
+            access: shape.access,
+            detail: predicate,
+        });
         c.write(0, shape.replace(ir, destination, result));
     };
 }
@@ -109,16 +108,15 @@ function round(shape: FloatShape): Semantic {
         const suppressed = ir.op('i32.and', value, ir.i32(8));
         const silent = ir.op('i32.or', suppressed, ir.op('i32.or', ir.not(inexact), truncationIsFree(c)));
         const plain = ir.not(shape.any(ir, isSpecial(ir, shape, source)));
-        const number = fastOrExact(
-            c,
-            ir.select(silent, plain, ir.i32(0)),
-            result,
-            FloatOperation.Round,
+        const number = fastOrExact(c, {
+            isFast: ir.select(silent, plain, ir.i32(0)),
+            fast: result,
+            operation: FloatOperation.Round,
             shape,
-            operandsOf(shape, source),
-            shape.access,
-            value,
-        );
+            operands: operandsOf(shape, source),
+            access: shape.access,
+            detail: value,
+        });
         c.write(0, shape.replace(ir, shape.lanes === 1 ? c.read(0) : number, number));
     };
 }

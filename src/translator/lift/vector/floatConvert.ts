@@ -40,15 +40,14 @@ function fromInteger(shape: FloatShape): Semantic {
                 ? [constant(0, 1 << 21), constant(0, 1 << 22)]
                 : [constant(TWO_TO_24, 0), constant(2 * TWO_TO_24, 0)];
             const exact = ir.op(`${type}.le_u`, ir.op(`${type}.add`, source, limit), range);
-            number = fastOrExact(
-                c,
-                ir.op('i32.or', exact, inexactIsFree(c)),
-                number,
-                type === 'i64' ? FloatOperation.FromInt64 : FloatOperation.FromInt32,
+            number = fastOrExact(c, {
+                isFast: ir.op('i32.or', exact, inexactIsFree(c)),
+                fast: number,
+                operation: type === 'i64' ? FloatOperation.FromInt64 : FloatOperation.FromInt32,
                 shape,
-                [{ bits: source, access: type === 'i64' ? StateAccess.I64 : StateAccess.I32 }],
-                shape.access,
-            );
+                operands: [{ bits: source, access: type === 'i64' ? StateAccess.I64 : StateAccess.I32 }],
+                access: shape.access,
+            });
         }
         c.write(0, shape.replace(ir, c.read(0), number));
     };
@@ -59,15 +58,14 @@ function toSingles(c: LiftContext, source: Value, lanes: number): Value {
     const ir = c.ir;
     const shifted = ir.op('i32x4.add', source, everyDword(ir, TWO_TO_24));
     const exact = ir.not(ir.op('v128.any_true', ir.op('i32x4.gt_u', shifted, everyDword(ir, 2 * TWO_TO_24))));
-    return fastOrExact(
-        c,
-        ir.op('i32.or', exact, inexactIsFree(c)),
-        ir.op('f32x4.convert_i32x4_s', source),
-        FloatOperation.FromInt32,
-        { isDouble: false, lanes },
-        operandsOf(PACKED_SINGLE, source),
-        StateAccess.V128,
-    );
+    return fastOrExact(c, {
+        isFast: ir.op('i32.or', exact, inexactIsFree(c)),
+        fast: ir.op('f32x4.convert_i32x4_s', source),
+        operation: FloatOperation.FromInt32,
+        shape: { isDouble: false, lanes },
+        operands: operandsOf(PACKED_SINGLE, source),
+        access: StateAccess.V128,
+    });
 }
 
 const dwordsToSingles: Semantic = c => c.write(0, toSingles(c, readVector(c, 1), 4));
@@ -96,16 +94,15 @@ function toInteger(shape: FloatShape, truncate: boolean): Semantic {
         const inRange = ir.op('f64.lt', ir.op('f64.abs', rounded), limit);
         const exact = ir.op('f64.eq', rounded, source);
         const free = truncate ? truncationIsFree(c) : inexactIsFree(c);
-        const result = fastOrExact(
-            c,
-            ir.op('i32.and', inRange, ir.op('i32.or', exact, free)),
-            ir.op(`${isWide ? 'i64' : 'i32'}.trunc_sat_f64_s`, rounded),
-            isWide ? FloatOperation.ToInt64 : FloatOperation.ToInt32,
+        const result = fastOrExact(c, {
+            isFast: ir.op('i32.and', inRange, ir.op('i32.or', exact, free)),
+            fast: ir.op(`${isWide ? 'i64' : 'i32'}.trunc_sat_f64_s`, rounded),
+            operation: isWide ? FloatOperation.ToInt64 : FloatOperation.ToInt32,
             shape,
-            operandsOf(shape, number),
-            isWide ? StateAccess.I64 : StateAccess.I32,
-            ir.i32(truncate ? 1 : 0),
-        );
+            operands: operandsOf(shape, number),
+            access: isWide ? StateAccess.I64 : StateAccess.I32,
+            detail: ir.i32(truncate ? 1 : 0),
+        });
         c.write(0, result);
     };
 }
@@ -117,16 +114,15 @@ function singlesToInteger(c: LiftContext, source: Value, lanes: number, truncate
     const inRange = allLanes(ir, ir.op('f32x4.lt', ir.op('f32x4.abs', rounded), everyDword(ir, SINGLE_2_31)));
     const exact = allLanes(ir, ir.op('f32x4.eq', rounded, source));
     const free = truncate ? truncationIsFree(c) : inexactIsFree(c);
-    return fastOrExact(
-        c,
-        ir.op('i32.and', inRange, ir.op('i32.or', exact, free)),
-        ir.op('i32x4.trunc_sat_f32x4_s', rounded),
-        FloatOperation.ToInt32,
-        { isDouble: false, lanes },
-        operandsOf(PACKED_SINGLE, source),
-        StateAccess.V128,
-        ir.i32(truncate ? 1 : 0),
-    );
+    return fastOrExact(c, {
+        isFast: ir.op('i32.and', inRange, ir.op('i32.or', exact, free)),
+        fast: ir.op('i32x4.trunc_sat_f32x4_s', rounded),
+        operation: FloatOperation.ToInt32,
+        shape: { isDouble: false, lanes },
+        operands: operandsOf(PACKED_SINGLE, source),
+        access: StateAccess.V128,
+        detail: ir.i32(truncate ? 1 : 0),
+    });
 }
 
 const singlesToDwords =
@@ -149,16 +145,15 @@ const doublesToDwords =
         const inRange = allLanes(ir, ir.op('f64x2.lt', ir.op('f64x2.abs', rounded), everyQword(ir, 0, DOUBLE_2_31)));
         const exact = allLanes(ir, ir.op('f64x2.eq', rounded, source));
         const free = truncate ? truncationIsFree(c) : inexactIsFree(c);
-        const result = fastOrExact(
-            c,
-            ir.op('i32.and', inRange, ir.op('i32.or', exact, free)),
-            ir.op('i32x4.trunc_sat_f64x2_s_zero', rounded),
-            FloatOperation.ToInt32,
-            TWO_DOUBLES,
-            operandsOf(PACKED_DOUBLE, source),
-            StateAccess.V128,
-            ir.i32(truncate ? 1 : 0),
-        );
+        const result = fastOrExact(c, {
+            isFast: ir.op('i32.and', inRange, ir.op('i32.or', exact, free)),
+            fast: ir.op('i32x4.trunc_sat_f64x2_s_zero', rounded),
+            operation: FloatOperation.ToInt32,
+            shape: TWO_DOUBLES,
+            operands: operandsOf(PACKED_DOUBLE, source),
+            access: StateAccess.V128,
+            detail: ir.i32(truncate ? 1 : 0),
+        });
         writeVector(c, 0, result);
     };
 
@@ -169,30 +164,28 @@ const singleToDouble: Semantic = c => {
     const ir = c.ir;
     const shape = SCALAR_SINGLE;
     const number = shape.read(c, 1);
-    const result = fastOrExact(
-        c,
-        ir.not(isSpecial(ir, shape, number)),
-        ir.op('f64.promote_f32', number),
-        FloatOperation.Convert,
+    const result = fastOrExact(c, {
+        isFast: ir.not(isSpecial(ir, shape, number)),
+        fast: ir.op('f64.promote_f32', number),
+        operation: FloatOperation.Convert,
         shape,
-        operandsOf(shape, number),
-        SCALAR_DOUBLE.access,
-    );
+        operands: operandsOf(shape, number),
+        access: SCALAR_DOUBLE.access,
+    });
     c.write(0, SCALAR_DOUBLE.replace(ir, c.read(0), result));
 };
 
 const singlesToDoubles: Semantic = c => {
     const ir = c.ir;
     const source = ir.op('i64x2.splat', readQword(c, 1));
-    const result = fastOrExact(
-        c,
-        ir.not(ir.op('v128.any_true', isSpecial(ir, PACKED_SINGLE, source))),
-        ir.op('f64x2.promote_low_f32x4', source),
-        FloatOperation.Convert,
-        TWO_SINGLES,
-        operandsOf(PACKED_SINGLE, source),
-        StateAccess.V128,
-    );
+    const result = fastOrExact(c, {
+        isFast: ir.not(ir.op('v128.any_true', isSpecial(ir, PACKED_SINGLE, source))),
+        fast: ir.op('f64x2.promote_low_f32x4', source),
+        operation: FloatOperation.Convert,
+        shape: TWO_SINGLES,
+        operands: operandsOf(PACKED_SINGLE, source),
+        access: StateAccess.V128,
+    });
     c.write(0, result);
 };
 
@@ -215,15 +208,14 @@ const doubleToSingle: Semantic = c => {
     const plain = ir.op('i32.or', inRange, shape.isZero(ir, shape.twice(ir, number)));
     const single = ir.op('f32.demote_f64', number);
     const exact = ir.op('f64.eq', ir.op('f64.promote_f32', single), number);
-    const result = fastOrExact(
-        c,
-        ir.op('i32.and', plain, ir.op('i32.or', exact, inexactIsFree(c))),
-        single,
-        FloatOperation.Convert,
+    const result = fastOrExact(c, {
+        isFast: ir.op('i32.and', plain, ir.op('i32.or', exact, inexactIsFree(c))),
+        fast: single,
+        operation: FloatOperation.Convert,
         shape,
-        operandsOf(shape, number),
-        SCALAR_SINGLE.access,
-    );
+        operands: operandsOf(shape, number),
+        access: SCALAR_SINGLE.access,
+    });
     c.write(0, SCALAR_SINGLE.replace(ir, c.read(0), result));
 };
 
@@ -240,15 +232,14 @@ const doublesToSingles: Semantic = c => {
     const plain = allLanes(ir, ir.op('v128.or', inRange, shape.isZero(ir, shape.twice(ir, source))));
     const singles = ir.op('f32x4.demote_f64x2_zero', source);
     const exact = allLanes(ir, ir.op('f64x2.eq', ir.op('f64x2.promote_low_f32x4', singles), source));
-    const result = fastOrExact(
-        c,
-        ir.op('i32.and', plain, ir.op('i32.or', exact, inexactIsFree(c))),
-        singles,
-        FloatOperation.Convert,
-        TWO_DOUBLES,
-        operandsOf(shape, source),
-        StateAccess.V128,
-    );
+    const result = fastOrExact(c, {
+        isFast: ir.op('i32.and', plain, ir.op('i32.or', exact, inexactIsFree(c))),
+        fast: singles,
+        operation: FloatOperation.Convert,
+        shape: TWO_DOUBLES,
+        operands: operandsOf(shape, source),
+        access: StateAccess.V128,
+    });
     c.write(0, result);
 };
 

@@ -84,22 +84,38 @@ export function operandsOf(shape: { readonly access: StateAccess }, ...bits: rea
     return bits.map(value => ({ bits: value, access: shape.access }));
 }
 
-/** `fast` where the i32 `isFast` holds, else what the helper makes of the operands; its result has type `result`. */
-export function fastOrExact(
-    c: LiftContext,
-    isFast: Value,
-    fast: Value,
-    operation: FloatOperation,
-    shape: { readonly isDouble: boolean; readonly lanes: number },
-    operands: readonly FloatOperand[],
-    result: StateAccess,
-    detail: Value = c.ir.i32(0),
-): Value {
+/** An operation that WebAssembly may have done already. */
+export interface Attempt {
+    readonly operation: FloatOperation;
+    /** Format and lanes, as the helper wants them. */
+    readonly shape: { readonly isDouble: boolean; readonly lanes: number };
+    readonly operands: readonly FloatOperand[];
+    readonly detail?: Value;
+    /** What WebAssembly computed. */
+    readonly fast: Value;
+    /** i32 truth: `fast` is the result. */
+    readonly isFast: Value;
+    /** Emits a second, dearer test, run where the first fails. */
+    readonly isFastAfterAll?: () => Value;
+    /** How the helper's result is read: the type of `fast`. */
+    readonly access: StateAccess;
+}
+
+/** What WebAssembly computed if that is x86's result, else what the helper makes of the operands. */
+export function fastOrExact(c: LiftContext, attempt: Attempt): Value {
     const ir = c.ir;
+    const { operation, shape, operands, detail = ir.i32(0), fast, isFast, isFastAfterAll, access } = attempt;
     const variable = ir.variable(fast);
-    ir.if(ir.not(isFast), () => {
+    const exact = (): void => {
         callFloatHelper(c, operation, shape, operands, detail);
-        ir.setVariable(variable, floatResult(c, result));
+        ir.setVariable(variable, floatResult(c, access));
+    };
+    ir.if(ir.not(isFast), () => {
+        if (isFastAfterAll === undefined) {
+            exact();
+        } else {
+            ir.if(ir.not(isFastAfterAll()), exact);
+        }
     });
     return ir.getVariable(variable);
 }
