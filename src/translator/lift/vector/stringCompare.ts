@@ -1,17 +1,18 @@
 /** PCMPESTRI, PCMPESTRM, PCMPISTRI, PCMPISTRM (SDM Vol. 1, 12.12; Vol. 2, 4.1). */
 import { Gpr } from '../../../isa/x86/instruction';
 import { StateOffset } from '../../../machine/state';
+import { type IrBuilder } from '../../ir/builder';
 import { type Helper, type Value } from '../../ir/function';
 import { StateAccess, Type } from '../../ir/opcodes';
 import { type LiftContext } from '../context';
 import { type Semantic, type SemanticTable } from '../semantics';
-import { immediateByte, readVector } from './operands';
-import { STRING_RESULT } from './stringCompareHelper';
+import { fromDword, immediateByte, readVector, words } from './operands';
+import { STRING_RESULT_SHIFT, StringControl } from './stringCompareHelper';
 
 /**
  * compareStrings(immediate, length of the first, of the second): operands in the scratch area (0, 16). Lengths are in
- * elements, any i32 from 0 up; −1 means up to the first zero element. Leaves index and mask in the scratch area, see
- * {@link STRING_RESULT}, and returns the flags in their RFLAGS positions.
+ * elements, any i32 from 0 up; −1 means up to the first zero element. Returns the flags in their RFLAGS positions below
+ * IntRes2.
  */
 export const STRING_HELPER: Helper = {
     name: 'compareStrings',
@@ -45,15 +46,38 @@ function compare(lengths: 'explicit' | 'implicit', result: 'index' | 'mask'): Se
             lengths === 'explicit'
                 ? [explicitLength(c, Gpr.Rax), explicitLength(c, Gpr.Rdx)]
                 : [ir.i32(-1), ir.i32(-1)];
-        const flags = c.call(STRING_HELPER, [immediateByte(c).value, first, last]);
+        const { value: control } = immediateByte(c);
+        const flags = c.call(STRING_HELPER, [control, first, last]);
+        const matches = ir.op('i32.shr_u', flags, ir.i32(STRING_RESULT_SHIFT));
         if (result === 'index') {
-            const index = ir.get(StateOffset.scratch + STRING_RESULT.index, StateAccess.I32);
-            c.setGpr(Gpr.Rcx, 32, index);
+            c.setGpr(Gpr.Rcx, 32, indexOf(ir, control, matches));
         } else {
-            c.setXmm(0, ir.get(StateOffset.scratch + STRING_RESULT.mask, StateAccess.V128));
+            c.setXmm(0, maskOf(ir, control, matches));
         }
         c.setFlagsFromBits(flags);
     };
+}
+
+/** Number of the first or last matching element, or the number of elements if there is none. */
+function indexOf(ir: IrBuilder, control: Value, matches: Value): Value {
+    const count = ir.op('i32.shr_u', ir.i32(16), ir.op('i32.and', control, ir.i32(StringControl.Words)));
+    const least = ir.op('i32.ctz', matches);
+    const most = ir.op('i32.sub', ir.i32(31), ir.op('i32.clz', matches));
+    const found = ir.select(ir.op('i32.and', control, ir.i32(StringControl.Most)), most, least);
+    return ir.select(matches, found, count);
+}
+
+/** The matches as bits of the lowest lane, or as all ones in the elements. */
+function maskOf(ir: IrBuilder, control: Value, matches: Value): Value {
+    const copies = ir.op('i16x8.splat', matches);
+    const bits = words(ir, 1, 2, 4, 8, 16, 32, 64, 128);
+    const ofWords = ir.op('i16x8.eq', ir.op('v128.and', copies, bits), bits);
+    const byteBits = ir.v128(Uint8Array.from({ length: 16 }, (_, i) => 1 << (i & 7)));
+    const spread = ir.shuffle(copies, copies, [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1]);
+    const ofBytes = ir.op('i8x16.eq', ir.op('v128.and', spread, byteBits), byteBits);
+    const elements = ir.select(ir.op('i32.and', control, ir.i32(StringControl.Words)), ofWords, ofBytes);
+    const asElements = ir.op('i32.and', control, ir.i32(StringControl.Most));
+    return ir.select(asElements, elements, fromDword(ir, matches));
 }
 
 export const STRING_COMPARE: SemanticTable = {
