@@ -90,6 +90,20 @@ describe('arithmetic on plain numbers', () => {
     }
 });
 
+describe('a tiny product that rounds up to the smallest normal number', () => {
+    it('is left to the exact library, for it underflows all the same', () => {
+        const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+        const view = new DataView(memory.buffer);
+        const plain = new PlainArithmetic(memory);
+        view.setUint32(SCRATCH + FloatScratch.a, 0x00ffffff, true); // (2 − 2^-23) × 2^-126
+        view.setUint32(SCRATCH + FloatScratch.b, 0x3f000000, true); // 1/2
+        assert.ok(plain.run(SCRATCH, FloatOperation.Multiply, false, 1) < 0);
+        view.setBigUint64(SCRATCH + FloatScratch.a, 0x001fffff_ffffffffn, true); // (2 − 2^-52) × 2^-1022
+        view.setBigUint64(SCRATCH + FloatScratch.b, 0x3fe00000_00000000n, true);
+        assert.ok(plain.run(SCRATCH, FloatOperation.Multiply, true, 1) < 0);
+    });
+});
+
 describe('AES helper', () => {
     const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
     const bytes = new Uint8Array(memory.buffer);
