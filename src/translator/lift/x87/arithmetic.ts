@@ -16,6 +16,7 @@ import {
 import { type Semantic, type SemanticTable } from '../semantics';
 import { isStackOperand, waiting } from './frame';
 import { type X87Family, type X87Helper, routine } from './helper';
+import { type Rounding, addLimbs, multiplyLimbs, Limbs, newRounding, roundsToNearest, subtractLimbs } from './limbs';
 import { memoryForms, withFloat, withInteger } from './memory-source';
 import { type X87Registers } from './registers';
 
@@ -31,12 +32,43 @@ const OPERATIONS: Readonly<Record<string, Binary>> = {
     DIVR: (a, b, environment) => divideOperands(float80, b, a, environment),
 };
 
+type Quick = (destination: Limbs, source: Limbs, controlWord: number, result: Limbs, rounding: Rounding) => boolean;
+
+/** Those of them that have a quick way for ordinary operands. */
+const QUICK_OPERATIONS: Readonly<Record<string, Quick | undefined>> = {
+    ADD: addLimbs,
+    MUL: multiplyLimbs,
+    SUB: subtractLimbs,
+    SUBR: (a, b, controlWord, result, rounding) => subtractLimbs(b, a, controlWord, result, rounding),
+};
+
+// Helpers neither nest nor keep anything.
+const left = new Limbs();
+const right = new Limbs();
+const result = new Limbs();
+const rounding = newRounding();
+
+/** {@link combine} without popping for ordinary operands; false if these are not, and nothing was done. */
+function combineQuickly(fpu: X87Registers, compute: Quick, destination: number, source: Limbs): boolean {
+    const { control } = fpu;
+    if (
+        !roundsToNearest(control) ||
+        !fpu.readLimbs(destination, left) ||
+        !compute(left, source, control, result, rounding)
+    ) {
+        return false;
+    }
+    fpu.writeParts(destination, (result.sign << 15) | result.exponent, result.high, result.low);
+    fpu.status = fpu.roundedStatus(rounding);
+    return true;
+}
+
 /** ST(destination) = ST(destination) operation source, unless an unmasked exception forbids it. */
 function combine(fpu: X87Registers, compute: Binary, destination: number, source: Operand, pops: boolean): void {
     const environment = fpu.begin();
-    const result = compute(float80.unpack(fpu.read(destination)), source, environment);
+    const value = compute(float80.unpack(fpu.read(destination)), source, environment);
     if (!environment.suppressed) {
-        fpu.write(destination, result);
+        fpu.write(destination, value);
         if (pops) {
             fpu.pop();
         }
@@ -56,15 +88,24 @@ function combineEmpty(fpu: X87Registers, destination: number, pops: boolean): vo
 
 function family(stem: string, compute: Binary): X87Family {
     const name = stem[0] + stem.slice(1).toLowerCase();
-    const memory = memoryForms(name, (fpu, operand) => {
-        if (fpu.isEmpty(0)) {
-            combineEmpty(fpu, 0, false);
-        } else {
-            combine(fpu, compute, 0, operand, false);
-        }
-    });
+    const quick = QUICK_OPERATIONS[stem];
+    const memory = memoryForms(
+        name,
+        (fpu, operand) => {
+            if (fpu.isEmpty(0)) {
+                combineEmpty(fpu, 0, false);
+            } else {
+                combine(fpu, compute, 0, operand, false);
+            }
+        },
+        (fpu, operand) => quick !== undefined && combineQuickly(fpu, quick, 0, operand),
+    );
     const registers = routine(name, 3, (fpu, destination, source, pops) => {
-        if (fpu.isEmpty(destination) || fpu.isEmpty(source)) {
+        if (quick && fpu.readLimbs(source, right) && combineQuickly(fpu, quick, destination, right)) {
+            if (pops !== 0) {
+                fpu.pop();
+            }
+        } else if (fpu.isEmpty(destination) || fpu.isEmpty(source)) {
             combineEmpty(fpu, destination, pops !== 0);
         } else {
             combine(fpu, compute, destination, float80.unpack(fpu.read(source)), pops !== 0);

@@ -8,6 +8,7 @@ import { Flag } from '../../../machine/state';
 import { type Semantic } from '../semantics';
 import { waiting } from './frame';
 import { type X87Family, type X87Helper, query, routine } from './helper';
+import { compareLimbs, Limbs } from './limbs';
 import { type MemoryForms, memoryForms, withFloat, withInteger } from './memory-source';
 import { Status, type X87Registers } from './registers';
 
@@ -46,6 +47,24 @@ function compareTop(fpu: X87Registers, operand: Operand, signalling: boolean, po
     fpu.finish(CONDITIONS[relation], Status.Conditions);
 }
 
+const left = new Limbs();
+const right = new Limbs();
+
+/** {@link compareTop} for ordinary operands; false if these are not, and nothing was done. */
+function compareQuickly(fpu: X87Registers, operand: Limbs, pops: number): boolean {
+    if (!fpu.readLimbs(0, left)) {
+        return false;
+    }
+    const conditions = CONDITIONS[relationOf(compareLimbs(left, operand))];
+    popMany(fpu, pops);
+    fpu.status = (fpu.status & ~Status.Conditions) | conditions;
+    return true;
+}
+
+function relationOf(sign: number): Relation {
+    return sign === 0 ? 'equal' : sign < 0 ? 'less' : 'greater';
+}
+
 /** An empty operand compares as unordered. */
 function compareEmpty(fpu: X87Registers, pops: number): void {
     const masked = fpu.underflow();
@@ -56,6 +75,9 @@ function compareEmpty(fpu: X87Registers, pops: number): void {
 }
 
 function compareRegisters(fpu: X87Registers, i: number, signalling: boolean, pops: number): void {
+    if (fpu.readLimbs(i, right) && compareQuickly(fpu, right, pops)) {
+        return;
+    }
     if (fpu.isEmpty(0) || fpu.isEmpty(i)) {
         compareEmpty(fpu, pops);
     } else {
@@ -67,13 +89,17 @@ const COMPARE = routine('Compare', 2, (fpu, i, pops) => compareRegisters(fpu, i,
 const COMPARE_QUIET = routine('CompareQuiet', 2, (fpu, i, pops) => compareRegisters(fpu, i, false, pops));
 
 function compareMemory(name: string, pops: number): MemoryForms {
-    return memoryForms(name, (fpu, operand) => {
-        if (fpu.isEmpty(0)) {
-            compareEmpty(fpu, pops);
-        } else {
-            compareTop(fpu, operand, true, pops);
-        }
-    });
+    return memoryForms(
+        name,
+        (fpu, operand) => {
+            if (fpu.isEmpty(0)) {
+                compareEmpty(fpu, pops);
+            } else {
+                compareTop(fpu, operand, true, pops);
+            }
+        },
+        (fpu, operand) => compareQuickly(fpu, operand, pops),
+    );
 }
 
 const WITH_MEMORY = compareMemory('Compare', 0);
@@ -81,6 +107,10 @@ const WITH_MEMORY_POP = compareMemory('ComparePop', 1);
 
 /** All condition codes stay, C1 as far as the stack does not underflow. */
 function compareToFlags(fpu: X87Registers, i: number, signalling: boolean, pops: number): number {
+    if (fpu.readLimbs(0, left) && fpu.readLimbs(i, right)) {
+        popMany(fpu, pops);
+        return FLAGS[relationOf(compareLimbs(left, right))];
+    }
     if (fpu.isEmpty(0) || fpu.isEmpty(i)) {
         if (fpu.underflow()) {
             popMany(fpu, pops);

@@ -5,6 +5,7 @@ import { type Value } from '../../ir/function';
 import { type LiftContext } from '../context';
 import { addressAfter, deliverPending, memoryOperand, recordPointers } from './frame';
 import { type X87Helper, routine, wide } from './helper';
+import { Limbs, setDouble, setSingle } from './limbs';
 import { type X87Registers } from './registers';
 
 /** The halves of an i64 value, low first, as helpers take them. */
@@ -34,11 +35,29 @@ export interface MemoryForms {
     readonly integer: X87Helper;
 }
 
-/** Makes the helpers of an operation with a memory operand. */
-export function memoryForms(name: string, operation: (fpu: X87Registers, operand: Operand) => void): MemoryForms {
+/** The memory operand of a quick operation. */
+const operandLimbs = new Limbs();
+
+/**
+ * Makes the helpers of an operation with a memory operand.
+ * @param quick is tried first if the operand is a normal number; false if it refuses and has done nothing.
+ */
+export function memoryForms(
+    name: string,
+    operation: (fpu: X87Registers, operand: Operand) => void,
+    quick: (fpu: X87Registers, operand: Limbs) => boolean,
+): MemoryForms {
     return {
-        single: routine(`${name}Single`, 1, (fpu, bits) => operation(fpu, float32.unpack(bits))),
-        double: routine(`${name}Double`, 2, (fpu, low, high) => operation(fpu, float64.unpack(wide(low, high)))),
+        single: routine(`${name}Single`, 1, (fpu, bits) => {
+            if (!setSingle(operandLimbs, bits) || !quick(fpu, operandLimbs)) {
+                operation(fpu, float32.unpack(bits));
+            }
+        }),
+        double: routine(`${name}Double`, 2, (fpu, low, high) => {
+            if (!setDouble(operandLimbs, low, high) || !quick(fpu, operandLimbs)) {
+                operation(fpu, float64.unpack(wide(low, high)));
+            }
+        }),
         integer: routine(`${name}Integer`, 1, (fpu, value) =>
             operation(fpu, integerOperand(value < 0 ? 1 : 0, BigInt(Math.abs(value)))),
         ),

@@ -5,11 +5,13 @@
 
 import { StateOffset } from '../../../machine/state';
 import { type Extended, type FloatEnvironment, loadControlWord, x87Environment } from '../../../softfloat';
+import { type Limbs, type Rounding, setLimbs } from './limbs';
 
 /** Bits of the status word (SDM Vol. 1, 8.1.3). The state keeps TOP elsewhere. */
 export const enum Status {
     Exceptions = 0x3f,
     InvalidOperation = 0x01,
+    Precision = 0x20,
     StackFault = 0x40,
     /** Error summary: an unmasked exception is pending. */
     ErrorSummary = 0x80,
@@ -161,6 +163,11 @@ export class X87Registers {
         return this.words[(this.address(i) >> 2) + 1];
     }
 
+    /** Fills `limbs` with ST(i). @returns false if that is empty or no normal number. */
+    readLimbs(i: number, limbs: Limbs): boolean {
+        return !this.isEmpty(i) && setLimbs(limbs, this.signExponent(i), this.high(i), this.low(i));
+    }
+
     /** Writes ST(i), which is then not empty. */
     write(i: number, value: Extended): void {
         const address = this.address(i);
@@ -219,6 +226,12 @@ export class X87Registers {
     finishedStatus(conditions: number, affected: number): number {
         const kept = this.status & ~affected;
         return this.summarized(kept | (conditions & affected) | this.environment.flags);
+    }
+
+    /** The status word after an instruction that could at most be inexact. */
+    roundedStatus({ inexact, up }: Rounding): number {
+        const rounded = (inexact ? Status.Precision : 0) | (up ? Status.C1 : 0);
+        return this.summarized((this.status & ~Status.C1) | rounded);
     }
 
     /** The status word `status` with ES and B as the masks make them (SDM Vol. 1, 8.1.3.3). */

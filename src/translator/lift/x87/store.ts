@@ -11,6 +11,7 @@ import {
     DECIMAL_INDEFINITE,
     type Extended,
     type FloatEnvironment,
+    RoundingMode,
     convert,
     convertToInteger,
     float32,
@@ -24,12 +25,20 @@ import { type LiftContext } from '../context';
 import { type Semantic } from '../semantics';
 import { addressAfter, deliverPending, memoryOperand, recordPointers, waiting } from './frame';
 import { type X87Family, type X87Helper, query, routine } from './helper';
+import {
+    DOUBLE_BIAS,
+    EXPONENT_BIAS,
+    SINGLE_BIAS,
+    integerMagnitude,
+    Limbs,
+    newRounding,
+    roundLimbs,
+    roundsToNearest,
+} from './limbs';
 import { RESULT, Status, type X87Registers } from './registers';
 
 /** Above the status word's 16 bits. */
 const STORES = 1 << 16;
-
-const BIAS_DIFFERENCE = 0x3fff - 0x3ff;
 
 /** Prepares a store; @param indefinite what is stored if ST(0) is empty, at least 64 bits. */
 function prepare(
@@ -50,24 +59,40 @@ function prepare(
     return environment.suppressed ? status : status | STORES;
 }
 
-const PREPARE_SINGLE = query('PrepareSingle', 0, fpu =>
-    prepare(fpu, 0xffc00000n, (value, environment) => BigInt(convert(float80, float32, value, environment))),
-);
+const value = new Limbs();
+const rounded = new Limbs();
+const rounding = newRounding();
+
+/**
+ * Rounds an ordinary ST(0) to nearest into `rounded`, for a format of that precision and exponent range.
+ * @returns false if it has to go the long way.
+ */
+function roundTop(fpu: X87Registers, precision: 24 | 53, bias: number): boolean {
+    if (!roundsToNearest(fpu.control) || !fpu.readLimbs(0, value)) {
+        return false;
+    }
+    roundLimbs(value, precision, rounded, rounding);
+    rounded.exponent += bias - EXPONENT_BIAS;
+    return rounded.exponent > 0 && rounded.exponent <= 2 * bias;
+}
+
+const PREPARE_SINGLE = query('PrepareSingle', 0, fpu => {
+    if (roundTop(fpu, 24, SINGLE_BIAS)) {
+        const fraction = (rounded.high >>> 8) & 0x7fffff;
+        fpu.setField(RESULT, (rounded.sign << 31) | (rounded.exponent << 23) | fraction);
+        return fpu.roundedStatus(rounding) | STORES;
+    }
+    return prepare(fpu, 0xffc00000n, (x, environment) => BigInt(convert(float80, float32, x, environment)));
+});
 
 const PREPARE_DOUBLE = query('PrepareDouble', 0, fpu => {
-    const signExponent = fpu.signExponent(0);
-    const exponent = (signExponent & 0x7fff) - BIAS_DIFFERENCE;
-    const low = fpu.low(0);
-    const high = fpu.high(0);
-    const normal = exponent > 0 && exponent < 0x7ff && high >= 0x80000000;
-    if (((normal && (low & 0x7ff) === 0) || ((signExponent & 0x7fff) | high | low) === 0) && !fpu.isEmpty(0)) {
-        // Zeros, and numbers that came from doubles or fit them exactly: there is nothing to round.
-        const top = ((signExponent & 0x8000) << 16) | (normal ? (exponent << 20) | ((high >>> 11) & 0xfffff) : 0);
-        fpu.setField(RESULT, (low >>> 11) | (high << 21));
-        fpu.setField(RESULT + 4, top);
-        return (fpu.status & ~Status.C1) | STORES;
+    if (roundTop(fpu, 53, DOUBLE_BIAS)) {
+        const fraction = (rounded.high >>> 11) & 0xfffff;
+        fpu.setField(RESULT, (rounded.low >>> 11) | (rounded.high << 21));
+        fpu.setField(RESULT + 4, (rounded.sign << 31) | (rounded.exponent << 20) | fraction);
+        return fpu.roundedStatus(rounding) | STORES;
     }
-    return prepare(fpu, 0xfff8000000000000n, (value, environment) => convert(float80, float64, value, environment));
+    return prepare(fpu, 0xfff8000000000000n, (x, environment) => convert(float80, float64, x, environment));
 });
 
 const PREPARE_EXTENDED = query('PrepareExtended', 0, fpu => {
@@ -82,11 +107,18 @@ const PREPARE_EXTENDED = query('PrepareExtended', 0, fpu => {
 });
 
 /** @param width in bits. @param truncate 1 for FISTTP. */
-const PREPARE_INTEGER = query('PrepareInteger', 2, (fpu, width, truncate) =>
-    prepare(fpu, -(1n << BigInt(width - 1)), (value, environment) =>
-        convertToInteger(float80, value, { width, truncate: truncate !== 0 }, environment),
-    ),
-);
+const PREPARE_INTEGER = query('PrepareInteger', 2, (fpu, width, truncate) => {
+    const mode = truncate !== 0 ? RoundingMode.towardZero : (fpu.control >> 10) & 3;
+    const magnitude = fpu.readLimbs(0, value) ? integerMagnitude(value, mode, rounding) : undefined;
+    if (magnitude !== undefined && magnitude < 2 ** (width - 1)) {
+        fpu.setField(RESULT, value.sign ? -magnitude : magnitude);
+        fpu.setField(RESULT + 4, value.sign ? -1 : 0);
+        return fpu.roundedStatus(rounding) | STORES;
+    }
+    return prepare(fpu, -(1n << BigInt(width - 1)), (x, environment) =>
+        convertToInteger(float80, x, { width, truncate: truncate !== 0 }, environment),
+    );
+});
 
 const PREPARE_DECIMAL = query('PrepareDecimal', 0, fpu => prepare(fpu, DECIMAL_INDEFINITE, storeDecimal));
 

@@ -23,12 +23,9 @@ import { Condition } from '../flags';
 import { type Semantic, type SemanticTable } from '../semantics';
 import { isStackOperand, stackOperand, waiting } from './frame';
 import { type X87Family, type X87Helper, routine, wide } from './helper';
+import { EXPONENT_BIAS, Limbs, setDouble, setSingle } from './limbs';
 import { halves, loadThen } from './memory-source';
 import { type X87Registers } from './registers';
-
-const BIAS_80 = 0x3fff;
-const BIAS_64 = 0x3ff;
-const BIAS_32 = 0x7f;
 
 // --- pushing -----------------------------------------------------------------------------------------------------------
 
@@ -66,24 +63,27 @@ function pushComputed(fpu: X87Registers, compute: (environment: FloatEnvironment
     fpu.finish(0);
 }
 
+const loaded = new Limbs();
+
+function pushLimbs(fpu: X87Registers): void {
+    pushParts(fpu, (loaded.sign << 15) | loaded.exponent, loaded.high, loaded.low);
+}
+
 const LOAD_SINGLE = routine('LoadSingle', 1, (fpu, bits) => {
-    const exponent = (bits >>> 23) & 0xff;
-    if ((bits & 0x7fffffff) === 0) {
+    if (setSingle(loaded, bits)) {
+        pushLimbs(fpu);
+    } else if ((bits & 0x7fffffff) === 0) {
         pushParts(fpu, (bits >>> 16) & 0x8000, 0, 0);
-    } else if (exponent !== 0 && exponent !== 0xff) {
-        pushParts(fpu, ((bits >>> 16) & 0x8000) | (exponent - BIAS_32 + BIAS_80), 0x80000000 | (bits << 8), 0);
     } else {
         pushComputed(fpu, environment => convert(float32, float80, bits >>> 0, environment));
     }
 });
 
 const LOAD_DOUBLE = routine('LoadDouble', 2, (fpu, low, high) => {
-    const exponent = (high >>> 20) & 0x7ff;
-    const sign = (high >>> 16) & 0x8000;
-    if (((high & 0x7fffffff) | low) === 0) {
-        pushParts(fpu, sign, 0, 0);
-    } else if (exponent !== 0 && exponent !== 0x7ff) {
-        pushParts(fpu, sign | (exponent - BIAS_64 + BIAS_80), 0x80000000 | (high << 11) | (low >>> 21), low << 11);
+    if (setDouble(loaded, low, high)) {
+        pushLimbs(fpu);
+    } else if (((high & 0x7fffffff) | low) === 0) {
+        pushParts(fpu, (high >>> 16) & 0x8000, 0, 0);
     } else {
         pushComputed(fpu, environment => convert(float64, float80, wide(low, high), environment));
     }
@@ -93,18 +93,25 @@ const LOAD_EXTENDED = routine('LoadExtended', 3, (fpu, low, high, signExponent) 
     pushParts(fpu, signExponent, high, low);
 });
 
-const LOAD_INTEGER = routine('LoadInteger', 1, (fpu, value) => {
+/** Pushes a signed 32-bit integer. */
+function pushInteger(fpu: X87Registers, value: number): void {
     const magnitude = Math.abs(value);
     const leadingZeros = Math.clz32(magnitude);
     if (magnitude === 0) {
         pushParts(fpu, 0, 0, 0);
     } else {
-        pushParts(fpu, (value < 0 ? 0x8000 : 0) | (BIAS_80 + 31 - leadingZeros), magnitude << leadingZeros, 0);
+        pushParts(fpu, (value < 0 ? 0x8000 : 0) | (EXPONENT_BIAS + 31 - leadingZeros), magnitude << leadingZeros, 0);
     }
-});
+}
+
+const LOAD_INTEGER = routine('LoadInteger', 1, pushInteger);
 
 const LOAD_LONG_INTEGER = routine('LoadLongInteger', 2, (fpu, low, high) => {
-    pushComputed(fpu, environment => convertFromInteger(float80, BigInt.asIntN(64, wide(low, high)), environment));
+    if (high === low >> 31) {
+        pushInteger(fpu, low);
+    } else {
+        pushComputed(fpu, environment => convertFromInteger(float80, BigInt.asIntN(64, wide(low, high)), environment));
+    }
 });
 
 const LOAD_DECIMAL = routine('LoadDecimal', 3, (fpu, low, high, top) => {
