@@ -110,48 +110,50 @@ const MAX_ATTEMPTS = 16;
 
 /** Delivers exceptions until one reaches its handler, or none can. */
 function deliverChain(cpu: Cpu, vector: number, errorCode: number, fault: GuestFault): ShutdownReport | undefined {
-    const chain: FaultRecord[] = [];
     cpu.expireResumeFlag();
+    // Most exceptions reach their handler: the chain is put together only when one does not.
+    let chain: FaultRecord[] | undefined;
     for (;;) {
-        const kind = classOf(vector);
-        if (vector === Vector.PF) cpu.set(StateOffset.cr2, fault.addressLo, fault.addressHi);
-        if (vector === Vector.DB) enterDebugException(cpu, fault.debugStatus);
-        chain.push(recordOf(vector, errorCode, fault));
+        const { addressLo, addressHi, debugStatus } = fault;
+        if (vector === Vector.PF) cpu.set(StateOffset.cr2, addressLo, addressHi);
+        if (vector === Vector.DB) enterDebugException(cpu, debugStatus);
         event.vector = vector;
         event.kind = EventKind.Exception;
         event.errorCode = cpu.cr0 & Cr0.PE ? errorCode : -1;
         event.length = 0;
         const flags = readRflags(cpu);
-        event.flags = pushesResumeFlag(vector, fault.debugStatus) ? flags | Flag.RF : flags;
+        event.flags = pushesResumeFlag(vector, debugStatus) ? flags | Flag.RF : flags;
         try {
             dispatch(cpu);
             return undefined;
         } catch (error) {
             if (!(error instanceof GuestFault)) throw error;
         }
-        const second = classOf(guestFault.vector);
-        if ((kind === FaultClass.Double && second !== FaultClass.Benign) || chain.length >= MAX_ATTEMPTS) {
-            chain.push(recordOf(guestFault.vector, guestFault.errorCode, guestFault));
+        fault = guestFault;
+        chain ??= [];
+        chain.push(recordOf(vector, errorCode, addressLo, addressHi));
+        const first = classOf(vector);
+        const second = classOf(fault.vector);
+        if ((first === FaultClass.Double && second !== FaultClass.Benign) || chain.length >= MAX_ATTEMPTS) {
+            chain.push(recordOf(fault.vector, fault.errorCode, fault.addressLo, fault.addressHi));
             return shutDown(cpu, chain);
         }
-        if (doubles(kind, second)) {
-            chain.push(recordOf(guestFault.vector, guestFault.errorCode, guestFault));
+        if (doubles(first, second)) {
+            chain.push(recordOf(fault.vector, fault.errorCode, fault.addressLo, fault.addressHi));
             vector = Vector.DF;
             errorCode = 0;
         } else {
-            vector = guestFault.vector;
-            errorCode = hasErrorCode(vector) ? guestFault.errorCode : -1;
+            vector = fault.vector;
+            errorCode = hasErrorCode(vector) ? fault.errorCode : -1;
         }
-        fault = guestFault;
     }
 }
 
-function recordOf(vector: number, errorCode: number, fault: GuestFault): FaultRecord {
+function recordOf(vector: number, errorCode: number, addressLo: number, addressHi: number): FaultRecord {
     return {
         vector,
         errorCode: hasErrorCode(vector) ? errorCode : undefined,
-        address:
-            vector === Vector.PF ? (BigInt(fault.addressHi >>> 0) << 32n) | BigInt(fault.addressLo >>> 0) : undefined,
+        address: vector === Vector.PF ? (BigInt(addressHi >>> 0) << 32n) | BigInt(addressLo >>> 0) : undefined,
     };
 }
 

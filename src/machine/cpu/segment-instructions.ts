@@ -142,6 +142,9 @@ const LONG_MODE_LAR_TYPES =
     (1 << SystemType.CallGate32);
 const GATES = (1 << SystemType.CallGate16) | (1 << SystemType.TaskGate) | (1 << SystemType.CallGate32);
 
+/** What LAR shows. The limit's upper bits are undefined in the manual; processors leave them in. */
+const LAR_RIGHTS = 0x00ffff00;
+
 function examine(cpu: Cpu, instruction: Instruction, types: number, result: (descriptor: Descriptor) => number): void {
     const selector = readOperand32(cpu, instruction, instruction.operands[1]) & 0xffff;
     const found =
@@ -209,7 +212,7 @@ export const SEGMENT_INSTRUCTIONS: OperationTable = {
     LIDT: (cpu, instruction) => loadTable(cpu, instruction, StateOffset.idtrBase, StateOffset.idtrLimit),
     LAR: (cpu, instruction) => {
         const types = cpu.longMode ? LONG_MODE_LAR_TYPES : LAR_TYPES;
-        examine(cpu, instruction, types, descriptor => descriptor.hi & 0x00f0ff00);
+        examine(cpu, instruction, types, descriptor => descriptor.hi & LAR_RIGHTS);
     },
     LSL: (cpu, instruction) => {
         const types = (cpu.longMode ? LONG_MODE_LAR_TYPES : LAR_TYPES) & ~GATES;

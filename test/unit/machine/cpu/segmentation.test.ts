@@ -229,7 +229,7 @@ describe('LAR, LSL, VERR, VERW, ARPL', () => {
     it('report access rights and limits of what is visible', () => {
         const machine = withAx(new TestMachine().protect(0), Selector.Data0);
         machine.execute(0x0f, 0x02, 0xc8); // LAR ECX,EAX
-        assert.deepEqual([machine.cpu.gpr(1), zero(machine)], [0xc09300, true]);
+        assert.deepEqual([machine.cpu.gpr(1), zero(machine)], [0xcf9300, true]);
         machine.execute(0x0f, 0x03, 0xd0); // LSL EDX,EAX
         assert.equal(machine.cpu.gpr(2), 0xffffffff);
         withAx(machine, Selector.Tss).execute(0x0f, 0x03, 0xd0);
