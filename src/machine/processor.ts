@@ -1,5 +1,5 @@
 import type { ApicBus } from '../devices/apic-bus';
-import type { Clock, Device, StateRecord } from '../devices/device';
+import type { Clock, StateRecord } from '../devices/device';
 import { type ApicCpu, LocalApic } from '../devices/local-apic';
 import { StateReader } from '../devices/state-reader';
 import { TSC_FREQUENCY } from './clock';
@@ -35,8 +35,10 @@ export interface ProcessorOptions {
     readonly random: () => number;
     /** The local APIC answers at another address, or no more. */
     readonly apicMoved: () => void;
-    /** Something that a halted or running processor has to look at has happened. */
-    readonly attention: () => void;
+    /** Whether this processor is in the middle of an instruction. */
+    readonly executing: () => boolean;
+    /** Ends the slice in progress after the current instruction. */
+    readonly requestExit: () => void;
     /** Pages and addresses that a debugger watches (see `MmuHooks.watch`, `AccessHooks.accessed`). */
     readonly watches?: Pick<CpuHooks, 'watch' | 'accessed'>;
     readonly hypervisor?: boolean;
@@ -58,6 +60,7 @@ export class Processor implements ApicCpu {
 
     private initPending = false;
     private startUpVector = -1;
+    private othersHaveRun = false;
     private readonly options: ProcessorOptions;
 
     constructor(options: ProcessorOptions) {
@@ -95,7 +98,7 @@ export class Processor implements ApicCpu {
 
     // ---- for the run loop ----------------------------------------------------------------------------------------
 
-    /** Carries out INIT and start-up IPIs; only while the processor is not executing an instruction. */
+    /** Carries out INIT and start-up IPIs that came while the processor was executing. */
     applySignals(): void {
         if (this.initPending) {
             this.initPending = false;
@@ -116,17 +119,24 @@ export class Processor implements ApicCpu {
         return this.cpu.activity === ActivityState.Active || (this.wake && this.cpu.activity === ActivityState.Halted);
     }
 
-    /** Ends an MWAIT, because another processor may have stored to the monitored line (SDM Vol. 2, MWAIT). */
+    /** Another processor has executed instructions: it may have stored to a line that this one monitors. */
+    othersRan(): void {
+        this.othersHaveRun = true;
+    }
+
+    /** Ends an MWAIT if the monitored line may have changed (SDM Vol. 2, MWAIT). */
     endMonitorWait(): void {
-        if (this.cpu.lo(StateOffset.monitor) === MonitorState.Waiting) {
+        if (this.othersHaveRun && this.cpu.lo(StateOffset.monitor) === MonitorState.Waiting) {
             wake(this.cpu);
         }
+        this.othersHaveRun = false;
     }
 
     reset(): void {
         this.nmiPending = false;
         this.initPending = false;
         this.startUpVector = -1;
+        this.othersHaveRun = false;
         this.wake = true;
         this.cpu.reset();
         this.apic.reset();
@@ -134,8 +144,9 @@ export class Processor implements ApicCpu {
 
     /** The signals on their way; the CPU and the local APIC have records of their own. */
     save(): StateRecord {
-        const { nmiPending, initPending, startUpVector } = this;
-        return { kind: RECORD_KIND, version: RECORD_VERSION, fields: { nmiPending, initPending, startUpVector } };
+        const { nmiPending, wake, initPending, startUpVector, othersHaveRun } = this;
+        const fields = { nmiPending, wake, initPending, startUpVector, othersHaveRun };
+        return { kind: RECORD_KIND, version: RECORD_VERSION, fields };
     }
 
     restore(record: StateRecord): void {
@@ -143,12 +154,8 @@ export class Processor implements ApicCpu {
         this.nmiPending = state.boolean('nmiPending');
         this.initPending = state.boolean('initPending');
         this.startUpVector = state.integer('startUpVector', -1, 0xff);
-        this.wake = true;
-    }
-
-    /** The local APIC as a device, for views. */
-    get devices(): Device[] {
-        return [this.apic];
+        this.othersHaveRun = state.boolean('othersHaveRun');
+        this.wake = state.boolean('wake');
     }
 
     // ---- what the local APIC says --------------------------------------------------------------------------------
@@ -165,12 +172,12 @@ export class Processor implements ApicCpu {
     init(): void {
         this.initPending = true;
         this.startUpVector = -1;
-        this.signal();
+        this.resetSignal();
     }
 
     startUp(vector: number): void {
         this.startUpVector = vector;
-        this.signal();
+        this.resetSignal();
     }
 
     apicBaseChanged(): void {
@@ -182,7 +189,15 @@ export class Processor implements ApicCpu {
         // The local APIC speaks up while both are still being built.
         if (this.cpu !== undefined) {
             this.options.engine.attention();
-            this.options.attention();
+        }
+    }
+
+    /** At once if possible: what the guest sees must not depend on where slices end. */
+    private resetSignal(): void {
+        if (this.options.executing()) {
+            this.options.requestExit();
+        } else {
+            this.applySignals();
         }
     }
 

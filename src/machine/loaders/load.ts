@@ -27,7 +27,11 @@ export interface LoadOptions {
  * @throws LoadError
  */
 export function loadKernel(request: BootRequest, context: BootContext, options: LoadOptions = {}): LoadedKernel {
-    switch (detectKernel(request.kernel)) {
+    const kind = detectKernel(request.kernel);
+    if (kind !== 'linux' && options.firmware === true) {
+        throw new LoadError(request.kernel.name, `a ${kind} kernel, which starts without firmware: leave that out`);
+    }
+    switch (kind) {
         case 'multiboot':
             return { via: 'entry', state: loadMultiboot(request, context) };
         case 'pvh':

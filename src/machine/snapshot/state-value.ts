@@ -51,7 +51,8 @@ class Writer {
             this.tag(value ? Tag.True : Tag.False);
         } else if (typeof value === 'number') {
             this.tag(Tag.Number);
-            this.view.setFloat64(this.reserve(8), value, true);
+            const at = this.reserve(8);
+            this.view.setFloat64(at, value, true);
         } else if (typeof value === 'bigint') {
             this.bigint(value);
         } else if (typeof value === 'string') {
@@ -81,25 +82,33 @@ class Writer {
 
     private bigint(value: bigint): void {
         this.tag(Tag.BigInt);
-        this.bytes[this.reserve(1)] = value < 0n ? 1 : 0;
+        this.byte(value < 0n ? 1 : 0);
         const digits = (value < 0n ? -value : value).toString(16);
         const even = digits.length % 2 === 0 ? digits : `0${digits}`;
         this.block(Uint8Array.from(even.match(/../g) ?? [], pair => parseInt(pair, 16)).reverse());
     }
 
     private tag(tag: Tag): void {
-        this.bytes[this.reserve(1)] = tag;
+        this.byte(tag);
+    }
+
+    private byte(value: number): void {
+        const at = this.reserve(1);
+        this.bytes[at] = value;
     }
 
     private u32(value: number): void {
-        this.view.setUint32(this.reserve(4), value, true);
+        const at = this.reserve(4);
+        this.view.setUint32(at, value, true);
     }
 
     private block(bytes: Uint8Array): void {
         this.u32(bytes.length);
-        this.bytes.set(bytes, this.reserve(bytes.length));
+        const at = this.reserve(bytes.length);
+        this.bytes.set(bytes, at);
     }
 
+    /** Makes room; the buffers may be others afterwards. */
     private reserve(size: number): number {
         const at = this.used;
         this.used += size;

@@ -65,6 +65,8 @@ describe('encoded state', () => {
         for (const simple of [null, true, false, 0, -1.5, '', 'x', 5n, -(2n ** 200n), [], {}, new Uint8Array(0)]) {
             assert.deepEqual(decodeState(encodeState(simple)), simple);
         }
+        const long = [new Uint8Array(10_000).fill(7), 'x'.repeat(9000), ...Array.from({ length: 3000 }, (_, i) => i)];
+        assert.deepEqual(decodeState(encodeState(long)), long);
     });
 
     it('refuses damaged bytes with a SnapshotError, whatever they are', () => {

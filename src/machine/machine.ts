@@ -1,0 +1,355 @@
+import type { Device, StateValue } from '../devices/device';
+import { DeterministicEntropy, type EntropySource } from '../devices/virtio/entropy';
+import { type AcpiTables, buildAcpiTables } from './acpi/tables';
+import { Board } from './board/board';
+import { BoardMap } from './board/board-map';
+import { prepareDirectBoot } from './board/direct-boot';
+import { describeToFirmware, offerKernel } from './board/firmware-data';
+import { LocalApicPages } from './board/local-apics';
+import { PortBus } from './bus';
+import { VirtualClock } from './clock';
+import type { CpuHooks } from './cpu/cpu';
+import { memoryMap } from './e820';
+import type { Engine, EngineFactory } from './engine';
+import { ConfigurationError } from './errors';
+import { InputQueue } from './input-queue';
+import type { BootRequest } from './loaders/boot-context';
+import { mapFirmware } from './loaders/firmware';
+import type { ImageFile } from './loaders/image';
+import { applyInitialState } from './loaders/initial-state';
+import type { LinuxEntry } from './loaders/linux-header';
+import { loadKernel } from './loaders/load';
+import { hashState, restoreMachine, saveMachine } from './machine-state';
+import { GuestMemory } from './memory';
+import { Processor } from './processor';
+import { RunLoop } from './run-loop';
+import type { MachineStop, RunLimits } from './stop';
+
+/** 2025-01-01 00:00 UTC: a deterministic machine has to be switched on at some time. */
+const DEFAULT_EPOCH_SECONDS = 1_735_689_600;
+const DEFAULT_QUANTUM = 20_000;
+const MAXIMUM_CPUS = 254;
+
+/** Where the guest's output goes. */
+export interface MachineOutputs {
+    /** By serial port; the machine has as many (0–2). None of them may call back into the machine. */
+    readonly serial?: readonly ((byte: number) => void)[];
+    readonly debugConsole?: (byte: number) => void;
+    readonly postCode?: (code: number) => void;
+}
+
+export interface MachineOptions extends MachineOutputs {
+    /** Guest RAM in bytes. */
+    readonly memory: number;
+    readonly cpus?: number;
+    readonly engine: EngineFactory;
+    /** Bytes of the shared memory that the engine wants for code records. */
+    readonly engineArena?: number;
+    /** A ROM to start from. Without it, there has to be a kernel. */
+    readonly firmware?: ImageFile;
+    readonly kernel?: BootRequest;
+    /** For a Linux kernel: the entry point to use, instead of the best one. */
+    readonly entry?: LinuxEntry;
+    /** Real-time mode: nanoseconds of the host's monotonic clock. Without it, virtual time is deterministic. */
+    readonly hostTime?: () => number;
+    /** Date at power-on, in seconds since 1970. */
+    readonly epochSeconds?: number;
+    /** Seed of the deterministic random numbers that the guest gets. */
+    readonly seed?: number;
+    /** Random numbers of the host instead: fills the array. They go through the input queue. */
+    readonly hostEntropy?: (target: Uint8Array) => void;
+    /** Instructions that a vCPU runs before the next one gets its turn. */
+    readonly quantum?: number;
+    /** Stop with `reset` where the guest resets the machine. */
+    readonly stopOnReset?: boolean;
+    /** Whether CPUID shows the hypervisor bit. */
+    readonly hypervisor?: boolean;
+    readonly watches?: Pick<CpuHooks, 'watch' | 'accessed'>;
+}
+
+/**
+ * A PC: memory, devices and processors on one board, executed by an injected engine. It is switched on when it is
+ * constructed; {@link run} makes it go.
+ */
+export class Machine {
+    readonly options: MachineOptions;
+    readonly memory: GuestMemory;
+    readonly bus = new PortBus();
+    readonly clock: VirtualClock;
+    readonly queue: InputQueue;
+    readonly engine: Engine;
+    readonly board: Board;
+    readonly processors: readonly Processor[];
+    readonly loop: RunLoop;
+    /** Random numbers for RDRAND and RDSEED. */
+    readonly entropy: EntropySource;
+
+    private readonly apicPages: LocalApicPages;
+    private readonly tables: AcpiTables;
+
+    /**
+     * @throws MemorySizeError if the memory cannot be had
+     * @throws LoadError if the kernel, its modules or the firmware cannot be loaded
+     * @throws ConfigurationError for options that contradict each other
+     */
+    constructor(options: MachineOptions) {
+        this.options = options;
+        const count = options.cpus ?? 1;
+        if (!Number.isInteger(count) || count < 1 || count > MAXIMUM_CPUS) {
+            throw new ConfigurationError(`${count} processors: a machine has 1 to ${MAXIMUM_CPUS}`);
+        }
+        if (options.firmware === undefined && options.kernel === undefined) {
+            throw new ConfigurationError('nothing to start: the machine needs a kernel or a firmware');
+        }
+        this.memory = new GuestMemory({
+            ramSize: options.memory,
+            cpus: count,
+            arenaSize: options.engineArena,
+            romSize: options.firmware?.data.length,
+        });
+        const engine = options.engine(this.memory);
+        this.engine = engine;
+        this.clock = new VirtualClock(() => engine.retired(), { realTime: options.hostTime !== undefined });
+        this.queue = new InputQueue(() => ({ instructions: engine.retired(), time: this.clock.now() }));
+        this.memory.onExternalWrite(page => engine.invalidatePage(page));
+        this.memory.onMapChange(() => engine.mapChanged());
+        if (options.firmware !== undefined) {
+            mapFirmware(options.firmware, this.memory);
+        }
+
+        this.entropy = this.entropySource('entropy', 1);
+        this.board = this.buildBoard(count);
+        this.processors = Array.from({ length: count }, (_, index) => this.buildProcessor(index, count));
+        for (const processor of this.processors) {
+            engine.addProcessor(processor);
+        }
+        this.loop = this.buildRunLoop();
+        this.apicPages = new LocalApicPages(
+            this.board.mapper,
+            this.processors.map(({ apic }) => apic),
+            () => this.loop.current,
+        );
+        this.connectInputs();
+
+        const { layout } = this.memory;
+        this.tables = buildAcpiTables({
+            cpus: count,
+            apicIds: this.processors.map(({ index }) => index),
+            ioApicId: count,
+            serialPorts: this.board.uarts.map((_, index) => index),
+            pciMemory: {
+                first: Math.max(BoardMap.pciMemoryMinimum, layout.lowRam),
+                last: BoardMap.pciMemoryEnd - 1,
+            },
+            hpetCapabilities: this.board.hpet.mmio.read(0, 4),
+        });
+        describeToFirmware(this.board, layout, count, this.tables);
+        this.powerOn();
+    }
+
+    /** Every device with state, in the order in which they are restored: sources, controllers, local APICs. */
+    get devices(): readonly Device[] {
+        return [...this.board.devices, ...this.processors.map(({ apic }) => apic)];
+    }
+
+    /** Runs until something stops it; may be called again afterwards. Never throws for what the guest does. */
+    run(limits: RunLimits = {}): MachineStop {
+        return this.loop.run(limits);
+    }
+
+    /** Makes a {@link run} in progress stop soon: for device callbacks and other threads' messages. */
+    requestStop(): void {
+        this.loop.requestStop();
+    }
+
+    /** The reset button. RAM keeps its contents, as it does on a PC; a kernel is loaded anew. */
+    reset(): void {
+        for (const processor of this.processors) {
+            processor.reset();
+        }
+        this.powerOn();
+    }
+
+    /** The file of {@link restoreState}, in pieces to be written one after the other. */
+    saveState(): Generator<Uint8Array, void, void> {
+        return saveMachine(this);
+    }
+
+    /**
+     * Continues from a saved state. The machine has to be built from the same options.
+     * @throws SnapshotError if the file is unusable; the machine is then in no usable state unless it says otherwise
+     */
+    restoreState(file: Uint8Array): void {
+        restoreMachine(this, file);
+    }
+
+    /** 16 hexadecimal digits that tell whether two machines are in the same state: RAM, vCPUs and devices. */
+    stateHash(): string {
+        return hashState(this);
+    }
+
+    // ---- input: all of it goes through the queue -----------------------------------------------------------------
+
+    /** Characters that arrive at a serial port. */
+    sendSerial(port: number, bytes: Uint8Array): void {
+        this.queue.push(`serial${port}`, bytes);
+    }
+
+    /** A key goes down or up; `key` as in `KeyboardEvent.code`. */
+    sendKey(key: string, pressed: boolean): void {
+        this.queue.push('keyboard', { key, pressed });
+    }
+
+    /** Mouse movement in counts; right and down are positive, the wheel towards the user. */
+    moveMouse(right: number, down: number, wheel = 0): void {
+        this.queue.push('mouse', { right, down, wheel });
+    }
+
+    setMouseButtons(buttons: number): void {
+        this.queue.push('mouse-buttons', buttons);
+    }
+
+    /** Asks the guest to shut down. */
+    pressPowerButton(): void {
+        this.queue.push('power-button', null);
+    }
+
+    private connectInputs(): void {
+        const { board, queue } = this;
+        board.uarts.forEach((uart, index) => queue.connect(`serial${index}`, data => uart.receive(data as Uint8Array)));
+        queue.connect('keyboard', data => {
+            const { key, pressed } = data as { readonly key: string; readonly pressed: boolean };
+            board.keyboard.key(key, pressed);
+        });
+        queue.connect('mouse', data => {
+            const { right, down, wheel } = data as { readonly [axis: string]: number };
+            board.mouse.move(right, down, wheel);
+        });
+        queue.connect('mouse-buttons', data => board.mouse.setButtons(data as number));
+        queue.connect('power-button', () => board.acpiPm.pressPowerButton());
+    }
+
+    // ---- construction --------------------------------------------------------------------------------------------
+
+    private buildBoard(cpus: number): Board {
+        const { options } = this;
+        return new Board({
+            memory: this.memory,
+            bus: this.bus,
+            clock: this.clock,
+            cpus,
+            serial: options.serial ?? [],
+            debugConsole: options.debugConsole ?? (() => undefined),
+            postCode: options.postCode ?? (() => undefined),
+            entropy: this.entropySource('virtio-rng', 2),
+            epochSeconds: options.epochSeconds ?? DEFAULT_EPOCH_SECONDS,
+            intr: { set: asserted => this.processors?.[0].apic.lint0.set(asserted) },
+            firmware: options.firmware !== undefined,
+            powerOff: () => this.loop.finish({ reason: 'poweredOff' }),
+            debugExit: status => this.loop.finish({ reason: 'debugExit', status: status & 0xff }),
+            reset: () => this.resetByGuest(),
+        });
+    }
+
+    private buildProcessor(index: number, count: number): Processor {
+        const bytes = new Uint8Array(4);
+        const view = new DataView(bytes.buffer);
+        return new Processor({
+            index,
+            count,
+            memory: this.memory,
+            clock: this.clock,
+            ports: this.bus,
+            apicBus: this.board.apicBus,
+            pic: index === 0 ? this.board.pic : undefined,
+            engine: this.engine.mmuHooks(index),
+            random: () => {
+                this.entropy.fill(bytes);
+                return view.getUint32(0, true);
+            },
+            apicMoved: () => this.apicPages?.update(),
+            executing: () => this.loop.executing === index,
+            requestExit: () => this.engine.requestExit(),
+            watches: this.options.watches,
+            hypervisor: this.options.hypervisor,
+        });
+    }
+
+    private buildRunLoop(): RunLoop {
+        const { hostTime, quantum } = this.options;
+        const start = hostTime?.() ?? 0;
+        return new RunLoop({
+            engine: this.engine,
+            clock: this.clock,
+            queue: this.queue,
+            processors: this.processors,
+            quantum: quantum ?? DEFAULT_QUANTUM,
+            hostTime: hostTime && (() => hostTime() - start),
+            reset: () => this.reset(),
+        });
+    }
+
+    private entropySource(channel: string, stream: number): EntropySource {
+        const { hostEntropy, seed } = this.options;
+        if (hostEntropy === undefined) {
+            return new DeterministicEntropy(((seed ?? 0) * 0x10001 + stream) >>> 0);
+        }
+        return {
+            fill: target => {
+                const bytes = this.queue.pull<StateValue>(channel, () => {
+                    const fresh = new Uint8Array(target.length);
+                    hostEntropy(fresh);
+                    return fresh;
+                });
+                target.set((bytes as Uint8Array).subarray(0, target.length));
+            },
+            save: () => new Uint8Array(0),
+            restore: state => state.length === 0,
+        };
+    }
+
+    private resetByGuest(): void {
+        if (this.options.stopOnReset === true) {
+            this.loop.finish({ reason: 'reset' });
+        } else {
+            this.loop.requestReset();
+        }
+    }
+
+    /** Brings the freshly reset machine to its first instruction. */
+    private powerOn(): void {
+        const { options, board, memory, processors } = this;
+        this.loop.restart();
+        board.reset();
+        const { kernel, entry } = options;
+        const firmware = options.firmware !== undefined;
+        if (kernel === undefined) {
+            return;
+        }
+        const context = firmware
+            ? {
+                  // The firmware will fetch the kernel: nothing may be written behind its back.
+                  write: () => undefined,
+                  memoryMap: memoryMap(memory.layout, 0),
+                  ramEnd: memory.layout.lowRam,
+                  rsdp: 0,
+              }
+            : prepareDirectBoot({
+                  memory,
+                  bus: this.bus,
+                  board,
+                  processors,
+                  tables: this.tables,
+                  pciMemoryBase: Math.max(BoardMap.pciMemoryMinimum, memory.layout.lowRam),
+              });
+        const loaded = loadKernel(kernel, context, { entry, firmware });
+        if (loaded.via === 'firmware') {
+            offerKernel(board, loaded.optionRom);
+            return;
+        }
+        const { cpu } = processors[0];
+        applyInitialState(memory.view, cpu.base, loaded.state);
+        cpu.stateReplaced();
+        this.engine.stateChanged(0);
+    }
+}

@@ -1,0 +1,241 @@
+import type { StateRecord } from '../devices/device';
+import { StateReader } from '../devices/state-reader';
+import type { VirtualClock } from './clock';
+import type { Engine } from './engine';
+import type { InputQueue } from './input-queue';
+import type { Processor } from './processor';
+import type { MachineEnd, MachineStop, RunLimits } from './stop';
+
+/** Engines count down in 32 bits. */
+const LARGEST_SLICE = 0x0100_0000;
+/** In real-time mode the host's clock is looked at this often: some 50 µs. */
+const REAL_TIME_SLICE = 100_000;
+
+const RECORD_KIND = 'run-loop';
+const RECORD_VERSION = 1;
+
+export const HOST_TIME_CHANNEL = 'host-time';
+
+export interface RunLoopParts {
+    readonly engine: Engine;
+    readonly clock: VirtualClock;
+    readonly queue: InputQueue;
+    readonly processors: readonly Processor[];
+    /** Instructions that a vCPU runs before the next one gets its turn. */
+    readonly quantum: number;
+    /** Real-time mode: nanoseconds of the host since power-on. */
+    readonly hostTime?: () => number;
+    /** Carries out a reset that the guest asked for. */
+    readonly reset: () => void;
+}
+
+/**
+ * Runs the vCPUs in turn, in slices that end where something else has to happen: an alarm, replayed input, the end of
+ * the vCPU's turn, the caller's limits. What the guest sees depends on the first three only, never on how often or how
+ * far the caller runs: this is what determinism rests on.
+ */
+export class RunLoop {
+    /** Index of the vCPU whose turn it is. */
+    current = 0;
+    /** What the guest or a device has asked for since the slice began. */
+    private end: MachineEnd | undefined;
+    private resetRequested = false;
+    private stopRequested = false;
+
+    /** Instructions left of the current vCPU's turn. */
+    private turnLeft: number;
+    /** Virtual time at which the slice in progress ends; NaN between slices. */
+    private sliceEnd = NaN;
+
+    constructor(private readonly parts: RunLoopParts) {
+        this.turnLeft = parts.quantum;
+        parts.clock.onEarlierDeadline = deadline => {
+            if (deadline < this.sliceEnd) {
+                parts.engine.requestExit();
+            }
+        };
+        parts.queue.connect(HOST_TIME_CHANNEL, time => parts.clock.synchronize(Number(time)));
+    }
+
+    /** Ends the run after the current instruction; the machine stays ended until it is reset or restored. */
+    finish(end: MachineEnd): void {
+        this.end ??= end;
+        this.parts.engine.requestExit();
+    }
+
+    requestReset(): void {
+        this.resetRequested = true;
+        this.parts.engine.requestExit();
+    }
+
+    requestStop(): void {
+        this.stopRequested = true;
+        this.parts.engine.requestExit();
+    }
+
+    /** Forgets an end: the machine was reset or restored. */
+    restart(): void {
+        this.end = undefined;
+        this.resetRequested = false;
+        this.current = 0;
+        this.turnLeft = this.parts.quantum;
+    }
+
+    get ended(): MachineEnd | undefined {
+        return this.end;
+    }
+
+    /** Index of the vCPU that is executing an instruction, -1 between slices. */
+    get executing(): number {
+        return Number.isNaN(this.sliceEnd) ? -1 : this.current;
+    }
+
+    run(limits: RunLimits): MachineStop {
+        const { engine, clock } = this.parts;
+        const lastInstruction = engine.retired() + (limits.instructions ?? Infinity);
+        const lastTime = limits.time ?? Infinity;
+        let idleSkips = limits.idleSkips ?? Infinity;
+        for (;;) {
+            if (this.resetRequested) {
+                this.resetRequested = false;
+                this.parts.reset();
+            }
+            if (this.end !== undefined) {
+                return this.end;
+            }
+            if (this.stopRequested) {
+                this.stopRequested = false;
+                return { reason: 'stopRequested' };
+            }
+            this.boundary();
+            if (engine.retired() >= lastInstruction || clock.now() >= lastTime) {
+                return { reason: 'budget' };
+            }
+            if (this.selectRunnable()) {
+                const stop = this.slice(lastInstruction, lastTime);
+                if (stop !== undefined) {
+                    return stop;
+                }
+            } else if (!this.parts.queue.waiting) {
+                if (idleSkips-- <= 0) {
+                    return { reason: 'budget' };
+                }
+                const stop = this.idle(lastTime);
+                if (stop !== undefined) {
+                    return stop;
+                }
+            }
+        }
+    }
+
+    /** What happens between slices. The order is part of the machine's behaviour: replay depends on it. */
+    private boundary(): void {
+        const { clock, queue, hostTime, processors } = this.parts;
+        if (hostTime !== undefined) {
+            const time = Math.floor(hostTime());
+            if (time > clock.now()) {
+                queue.push(HOST_TIME_CHANNEL, time);
+            }
+        }
+        clock.runDue();
+        queue.apply();
+        for (const processor of processors) {
+            processor.applySignals();
+        }
+    }
+
+    /** Finds the vCPU to run: the current one for the rest of its turn, then the others in order. */
+    private selectRunnable(): boolean {
+        const { processors, quantum } = this.parts;
+        if (this.turnLeft > 0 && processors[this.current].runnable) {
+            return true;
+        }
+        const count = processors.length;
+        for (let step = 1; step <= count; step++) {
+            const index = (this.current + step) % count;
+            processors[index].endMonitorWait();
+            if (processors[index].runnable) {
+                this.current = index;
+                this.turnLeft = quantum;
+                return true;
+            }
+        }
+        return false;
+    }
+
+    private slice(lastInstruction: number, lastTime: number): MachineStop | undefined {
+        const { engine, clock, processors, quantum, hostTime } = this.parts;
+        const before = engine.retired();
+        const deadline = Math.min(clock.nextDeadline(), lastTime);
+        const budget = Math.min(
+            hostTime === undefined ? LARGEST_SLICE : REAL_TIME_SLICE,
+            lastInstruction - before,
+            processors.length > 1 ? this.turnLeft : Infinity,
+            clock.instructionsUntil(deadline),
+            this.instructionsUntilInput(before),
+        );
+        const processor = processors[this.current];
+        processor.wake = false;
+        this.sliceEnd = deadline;
+        const stop = engine.run(this.current, budget);
+        this.sliceEnd = NaN;
+        const retired = engine.retired() - before;
+        this.turnLeft = processors.length === 1 ? quantum : this.turnLeft - retired;
+        for (const other of processors) {
+            if (other !== processor && retired > 0) {
+                other.othersRan();
+            }
+        }
+        switch (stop.reason) {
+            case 'shutdown':
+                this.end ??= { reason: 'tripleFault', vcpu: this.current, report: processor.cpu.shutdownReport };
+                return undefined;
+            case 'breakpoint':
+                processor.wake = true;
+                return { reason: 'breakpoint', vcpu: this.current, id: stop.id };
+            case 'halted':
+            case 'waiting':
+                return undefined;
+            default:
+                // It came back before it could look at what may wake the vCPU from the HLT it has just executed.
+                processor.wake = true;
+                return undefined;
+        }
+    }
+
+    /** How far the next replayed input is away; at least 1. */
+    private instructionsUntilInput(retired: number): number {
+        const next = this.parts.queue.next();
+        return next === undefined ? Infinity : Math.max(1, next.instructions - retired);
+    }
+
+    /** No vCPU can run: passes on to the next event, or leaves the waiting to the host. */
+    private idle(lastTime: number): MachineStop | undefined {
+        const { clock, queue, engine, hostTime } = this.parts;
+        const input = queue.next();
+        const inputTime = input !== undefined && input.instructions <= engine.retired() ? input.time : Infinity;
+        const next = Math.min(clock.nextDeadline(), inputTime);
+        if (next <= clock.now()) {
+            // Due at the next boundary. Time has to move, or a timer that is always due would hold the machine here.
+            clock.skipTo(clock.now() + 1);
+            return undefined;
+        }
+        if (next === Infinity || (hostTime !== undefined && !queue.replaying)) {
+            return { reason: 'idle', deadline: next === Infinity ? undefined : next };
+        }
+        clock.skipTo(Math.min(next, lastTime));
+        return undefined;
+    }
+
+    save(): StateRecord {
+        const { current, turnLeft } = this;
+        return { kind: RECORD_KIND, version: RECORD_VERSION, fields: { current, turnLeft } };
+    }
+
+    restore(record: StateRecord): void {
+        const state = new StateReader(record, RECORD_KIND, RECORD_VERSION);
+        this.restart();
+        this.current = state.integer('current', 0, this.parts.processors.length - 1);
+        this.turnLeft = state.integer('turnLeft', Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
+    }
+}

@@ -1,0 +1,368 @@
+import assert from 'node:assert/strict';
+import { SnapshotError } from '../../../src/common/errors';
+import { ConfigurationError } from '../../../src/machine/errors';
+import { Machine, type MachineOptions } from '../../../src/machine/machine';
+import { ActivityState, MonitorState, StateOffset } from '../../../src/machine/state';
+import type { RunLimits } from '../../../src/machine/stop';
+import { bzImage } from './images';
+import { enableInterrupts, halt, ScriptedEngine } from './scripted-engine';
+
+const MIB = 0x100000;
+const KERNEL = { kernel: { name: 'vmlinuz', data: bzImage() }, modules: [], commandLine: '' };
+
+/** Local APIC registers, at their usual address. */
+const LAPIC = 0xfee00000;
+const TIMER_LVT = LAPIC + 0x320;
+const TIMER_COUNT = LAPIC + 0x380;
+const TIMER_DIVIDE = LAPIC + 0x3e0;
+const EOI = LAPIC + 0xb0;
+const ICR_LOW = LAPIC + 0x300;
+const ICR_HIGH = LAPIC + 0x310;
+
+function build(options: Partial<MachineOptions> = {}) {
+    const engine = new ScriptedEngine();
+    const machine = new Machine({
+        memory: 16 * MIB,
+        kernel: KERNEL,
+        ...options,
+        engine: () => engine,
+    });
+    const write = (address: number, value: number) => () => machine.memory.write(address, 4, value);
+    const out = (port: number, size: number, value: number) => () => machine.bus.write(port, size, value);
+    return { machine, engine, write, out };
+}
+
+/** A guest that starts the local APIC's timer and halts over and over; returns the times at which it woke. */
+function timerGuest(options: Partial<MachineOptions> = {}) {
+    const guest = build(options);
+    const { engine, machine, write } = guest;
+    engine.at(0, 0, enableInterrupts);
+    engine.at(0, 1, write(TIMER_DIVIDE, 0xb));
+    engine.at(0, 2, write(TIMER_LVT, 0x20030));
+    engine.at(0, 3, write(TIMER_COUNT, 10_000));
+    for (let count = 100; count < 5000; count += 100) {
+        engine.at(0, count, halt);
+    }
+    const woken: number[] = [];
+    engine.onInterrupt = () => {
+        woken.push(machine.clock.now());
+        machine.memory.write(EOI, 4, 0);
+    };
+    return { ...guest, woken };
+}
+
+describe('machine', () => {
+    it('starts a kernel in the state that its boot protocol promises', () => {
+        const { machine } = build();
+        const { cpu } = machine.processors[0];
+        assert.equal(cpu.get64(StateOffset.rip), 0x200200n);
+        assert.equal(cpu.longMode, true);
+        assert.equal(machine.memory.read(0xf0000, 4), 0x20445352, 'RSD PTR');
+        assert.equal(machine.memory.read(0xf0100, 4), 0x5f504d5f, '_MP_');
+    });
+
+    it('starts a firmware at the reset vector, with the ROM below 1 MiB and at the top of 4 GiB', () => {
+        const data = new Uint8Array(0x40000).fill(0xea, 0x3fff0, 0x3fff5);
+        const { machine } = build({ kernel: undefined, firmware: { name: 'bios', data } });
+        const { cpu } = machine.processors[0];
+        assert.equal(cpu.get64(StateOffset.rip), 0xfff0n);
+        assert.equal(machine.memory.read(0xfffffff0, 1), 0xea);
+        assert.equal(machine.memory.read(0xffff0, 1), 0xea);
+        assert.equal(machine.memory.read(0xdffff, 1), 0xff);
+    });
+
+    for (const [what, options, problem] of [
+        ['nothing to start', { kernel: undefined }, /kernel or a firmware/],
+        ['no processors', { cpus: 0 }, /0 processors/],
+        ['too many processors', { cpus: 1000 }, /1000 processors/],
+        ['more memory than there can be', { memory: 8192 * MIB }, /cannot be had/],
+        ['a kernel that does not fit', { memory: MIB }, /^vmlinuz: needs RAM/],
+    ] as const) {
+        it(`refuses ${what}`, () => {
+            assert.throws(
+                () => build(options),
+                (error: Error) => error instanceof ConfigurationError && problem.test(error.message),
+            );
+        });
+    }
+
+    it('stops when the guest powers off, at that instruction', () => {
+        const { machine, engine, out } = build();
+        engine.at(0, 500, out(0x604, 2, 0x2000));
+        assert.deepEqual(machine.run(), { reason: 'poweredOff' });
+        assert.equal(engine.retired(), 501);
+        assert.deepEqual(machine.run(), { reason: 'poweredOff' }, 'and stays off');
+    });
+
+    it('gives the debug exit status as QEMU does', () => {
+        const { machine, engine, out } = build();
+        engine.at(0, 7, out(0xf4, 4, 0x10));
+        assert.deepEqual(machine.run(), { reason: 'debugExit', status: 33 });
+    });
+
+    it('reports a triple fault', () => {
+        const { machine, engine } = build();
+        engine.at(0, 9, ({ cpu }) => {
+            cpu.activity = ActivityState.Shutdown;
+        });
+        const stop = machine.run();
+        assert.equal(stop.reason, 'tripleFault');
+        assert.equal(machine.run(), stop);
+    });
+
+    for (const [how, port, size, value] of [
+        ['the reset control register', 0xcf9, 1, 6],
+        ['the keyboard controller', 0x64, 1, 0xfe],
+        ['port 0x92', 0x92, 1, 3],
+    ] as const) {
+        it(`is reset by ${how} and boots again`, () => {
+            const { machine, engine, out } = build();
+            engine.at(0, 10, out(port, size, value));
+            engine.at(0, 9, ({ cpu }) => cpu.set64(StateOffset.rip, 0x1234n));
+            assert.deepEqual(machine.run({ instructions: 11 }), { reason: 'budget' });
+            engine.scripts[0].clear();
+            machine.run({ instructions: 10 });
+            assert.equal(machine.processors[0].cpu.get64(StateOffset.rip), 0x200200n);
+        });
+    }
+
+    it('stops instead of resetting when told so', () => {
+        const { machine, engine, out } = build({ stopOnReset: true });
+        engine.at(0, 10, out(0xcf9, 1, 6));
+        assert.deepEqual(machine.run(), { reason: 'reset' });
+    });
+
+    it('stops on request, and at the limits it is given', () => {
+        const { machine, engine } = build();
+        engine.at(0, 50, () => machine.requestStop());
+        assert.deepEqual(machine.run(), { reason: 'stopRequested' });
+        assert.deepEqual(machine.run({ instructions: 100 }), { reason: 'budget' });
+        assert.equal(engine.retired(), 151);
+        assert.deepEqual(machine.run({ time: 1000 }), { reason: 'budget' });
+        assert.equal(machine.clock.now(), 1000);
+    });
+
+    it('sends characters of the guest to its serial port and those of the user back, with an interrupt', () => {
+        const sent: number[] = [];
+        const { machine, engine, out } = build({ serial: [byte => sent.push(byte)] });
+        engine.at(0, 0, enableInterrupts);
+        // PIC: vectors from 0x20, IRQ 4 open; UART: 115200 baud, received-data interrupt.
+        [
+            [0x20, 0x11],
+            [0x21, 0x20],
+            [0x21, 4],
+            [0x21, 1],
+            [0x21, 0xef],
+            [0x3fb, 0x83],
+            [0x3f8, 1],
+            [0x3f9, 0],
+            [0x3fb, 3],
+            [0x3f9, 1],
+            [0x3f8, 0x41],
+        ].forEach(([port, value], index) => engine.at(0, 1 + index, out(port, 1, value)));
+        let received = -1;
+        engine.onInterrupt = (_, vector) => {
+            assert.equal(vector, 0x24);
+            received = machine.bus.read(0x3f8, 1);
+            machine.bus.write(0x20, 1, 0x20);
+        };
+        machine.run({ instructions: 1000 });
+        assert.deepEqual(sent, [0x41]);
+        machine.sendSerial(0, Uint8Array.of(0x62));
+        machine.run({ instructions: 200_000 });
+        assert.equal(received, 0x62);
+    });
+});
+
+describe('idle time', () => {
+    it('is skipped to the next alarm when every vCPU is halted', () => {
+        const { machine, engine, woken } = timerGuest();
+        machine.run({ instructions: 1000 });
+        assert.equal(engine.retired(), 1000);
+        assert.equal(woken.length, 9);
+        assert.ok(machine.clock.now() >= 90_000);
+        const periods = woken.slice(1).map((time, index) => time - woken[index]);
+        assert.ok(
+            periods.every(period => period === 10_000),
+            periods.join(),
+        );
+    });
+
+    it('is reported when nothing can ever happen', () => {
+        const { machine, engine } = build();
+        engine.at(0, 10, halt);
+        assert.deepEqual(machine.run(), { reason: 'idle', deadline: undefined });
+    });
+
+    it('ends a run that has skipped it often enough', () => {
+        const { machine } = timerGuest();
+        assert.deepEqual(machine.run({ idleSkips: 3 }), { reason: 'budget' });
+        assert.ok(machine.clock.now() < 50_000);
+    });
+
+    it('is left to the host in real-time mode', () => {
+        let host = 5_000_000;
+        const { machine, woken } = timerGuest({ hostTime: () => host });
+        const stop = machine.run();
+        assert.equal(stop.reason, 'idle');
+        const { deadline } = stop as { deadline: number };
+        assert.ok(deadline > 9_000 && deadline < 11_000);
+        assert.equal(machine.run().reason, 'idle', 'still too early');
+        assert.equal(woken.length, 0);
+        host += deadline;
+        machine.run();
+        assert.equal(woken.length, 1);
+    });
+});
+
+describe('several processors', () => {
+    it('wait for INIT and start-up IPIs, then take turns of a quantum', () => {
+        const { machine, engine, write } = build({ cpus: 2, quantum: 1000 });
+        engine.at(0, 10, write(ICR_HIGH, 0x01000000));
+        engine.at(0, 11, write(ICR_LOW, 0x4500));
+        engine.at(0, 12, write(ICR_HIGH, 0x01000000));
+        engine.at(0, 13, write(ICR_LOW, 0x4608));
+        machine.run({ instructions: 10_000 });
+        assert.equal(machine.processors[1].cpu.activity, ActivityState.Active);
+        assert.equal(machine.processors[1].cpu.segmentBase(1), 0x8000);
+        assert.deepEqual([engine.count(0), engine.count(1)], [5000, 5000]);
+        const long = engine.slices.filter(slice => Number(slice.slice(2)) > 100);
+        assert.deepEqual(long.slice(0, 4), ['0+1000', '1+1000', '0+1000', '1+1000']);
+    });
+
+    it('see their own local APIC at the same address', () => {
+        const { machine, engine } = build({ cpus: 2 });
+        const ids: number[] = [];
+        machine.processors[1].cpu.activity = ActivityState.Active;
+        for (const vcpu of [0, 1]) {
+            engine.at(vcpu, 3, () => ids.push(machine.memory.read(LAPIC + 0x20, 4) >>> 24));
+        }
+        machine.run({ instructions: 100_000 });
+        assert.deepEqual(ids, [0, 1]);
+    });
+
+    it('end an MWAIT after another one has run, but not by themselves', () => {
+        const { machine, engine } = build({ cpus: 2, quantum: 100 });
+        const [first, second] = machine.processors;
+        second.cpu.activity = ActivityState.Active;
+        for (let count = 5; count < 1000; count += 10) {
+            engine.at(1, count, ({ cpu }) => {
+                cpu.activity = ActivityState.Halted;
+                cpu.setLo(StateOffset.monitor, MonitorState.Waiting);
+            });
+        }
+        engine.at(0, 350, halt);
+        machine.run({ instructions: 100 + 6 + 50 });
+        assert.deepEqual([engine.count(1), second.cpu.activity], [6, ActivityState.Halted]);
+        machine.run({ instructions: 51 });
+        assert.deepEqual([engine.count(1), second.cpu.activity], [7, ActivityState.Active]);
+        assert.deepEqual(machine.run(), { reason: 'idle', deadline: undefined });
+        assert.deepEqual([engine.count(0), first.cpu.activity], [351, ActivityState.Halted]);
+    });
+});
+
+describe('determinism', () => {
+    const run = (limits: RunLimits) => {
+        const { machine, engine, woken } = timerGuest({ cpus: 2, quantum: 700 });
+        machine.processors[1].cpu.activity = ActivityState.Active;
+        for (let count = 0; count < 3; count++) {
+            engine.at(1, 333 + 500 * count, halt);
+        }
+        while (engine.retired() < 4000) {
+            const left = 4000 - engine.retired();
+            machine.run({ ...limits, instructions: Math.min(left, limits.instructions ?? Infinity) });
+        }
+        return { hash: machine.stateHash(), interrupts: engine.interrupts, woken, now: machine.clock.now() };
+    };
+
+    it('gives the same state however the caller cuts the run', () => {
+        const whole = run({});
+        assert.ok(whole.interrupts.length > 10);
+        for (const instructions of [1, 7, 100, 701]) {
+            assert.deepEqual(run({ instructions }), whole);
+        }
+        assert.deepEqual(run({ idleSkips: 1 }), whole);
+    });
+
+    it('replays recorded input to the same state', () => {
+        const record = (() => {
+            const { machine } = timerGuest({ serial: [() => undefined] });
+            const inputs = machine.queue.startRecording();
+            machine.run({ instructions: 150 });
+            machine.sendSerial(0, Uint8Array.of(1, 2, 3));
+            machine.run({ instructions: 333 });
+            machine.sendKey('KeyA', true);
+            machine.run({ instructions: 1000 });
+            machine.pressPowerButton();
+            machine.run({ instructions: 500 });
+            return { inputs, hash: machine.stateHash(), retired: machine.engine.retired() };
+        })();
+        assert.equal(record.inputs.length, 3);
+        const { machine } = timerGuest({ serial: [() => undefined] });
+        machine.queue.startReplay(record.inputs);
+        machine.run({ instructions: record.retired });
+        assert.equal(machine.stateHash(), record.hash);
+        const without = timerGuest({ serial: [() => undefined] }).machine;
+        without.run({ instructions: record.retired });
+        assert.notEqual(without.stateHash(), record.hash);
+    });
+
+    it('replays a real-time run', () => {
+        let host = 0;
+        const hostTime = () => (host += 1234);
+        const { machine } = timerGuest({ hostTime });
+        const inputs = machine.queue.startRecording();
+        while (machine.engine.retired() < 1500) {
+            machine.run({ instructions: 1500 - machine.engine.retired() });
+        }
+        const hash = machine.stateHash();
+        const again = timerGuest({ hostTime: () => 0 }).machine;
+        again.queue.startReplay(inputs);
+        while (again.engine.retired() < 1500) {
+            again.run({ instructions: 1500 - again.engine.retired() });
+        }
+        assert.equal(again.stateHash(), hash);
+    });
+});
+
+describe('saved machine state', () => {
+    const save = (machine: Machine): Uint8Array => Uint8Array.from(Buffer.concat([...machine.saveState()]));
+
+    it('goes on exactly where it was, in another machine', () => {
+        const first = timerGuest({ cpus: 2 });
+        first.machine.run({ instructions: 777 });
+        first.machine.memory.write(0x500000, 4, 0xcafe);
+        const file = save(first.machine);
+        const second = timerGuest({ cpus: 2 });
+        second.machine.restoreState(file);
+        assert.equal(second.machine.stateHash(), first.machine.stateHash());
+        for (const { machine } of [first, second]) {
+            machine.run({ instructions: 1000 });
+        }
+        assert.equal(second.machine.stateHash(), first.machine.stateHash());
+        assert.equal(second.machine.clock.now(), first.machine.clock.now());
+    });
+
+    it('brings a machine back that has gone on meanwhile', () => {
+        const { machine } = timerGuest();
+        machine.run({ instructions: 500 });
+        const file = save(machine);
+        const hash = machine.stateHash();
+        machine.run({ instructions: 700 });
+        machine.memory.write(0x300000, 4, 1);
+        assert.notEqual(machine.stateHash(), hash);
+        machine.restoreState(file);
+        assert.equal(machine.stateHash(), hash);
+    });
+
+    it('is refused by a machine that is built differently, before anything changes', () => {
+        const file = save(build().machine);
+        for (const options of [{ memory: 32 * MIB }, { cpus: 2 }, { serial: [() => undefined] }]) {
+            const { machine } = build(options);
+            const hash = machine.stateHash();
+            assert.throws(() => machine.restoreState(file), SnapshotError);
+            assert.equal(machine.stateHash(), hash);
+        }
+        assert.throws(() => build().machine.restoreState(new Uint8Array(100)), SnapshotError);
+    });
+});
