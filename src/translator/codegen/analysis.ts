@@ -50,10 +50,6 @@ export function placeValues(ir: IrFunction, mayDelayGet: (offset: number) => boo
         }
         loop[i] = loops[loops.length - 1];
         inExit[i] = exit >= 0 ? 1 : 0;
-        forEachOperand(ir, i, value => {
-            uses[value]++;
-            user[value] = i;
-        });
         if (op === Op.LoopEnd) {
             loopEnd.set(loops.pop()!, i);
         } else if (op === Op.SideExitEnd) {
@@ -62,6 +58,16 @@ export function placeValues(ir: IrFunction, mayDelayGet: (offset: number) => boo
         const taken = sideExitOf(ir, i);
         if (taken >= 0) {
             exitSite[taken] = i;
+        }
+    }
+
+    // Only what something live uses is computed.
+    for (let i = length - 1; i >= 0; i--) {
+        if (uses[i] > 0 || !(isPure(ir, i) || ir.op[i] === Op.Get)) {
+            forEachOperand(ir, i, value => {
+                uses[value]++;
+                user[value] = i;
+            });
         }
     }
 

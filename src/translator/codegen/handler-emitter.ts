@@ -247,8 +247,12 @@ export const enum FixedHandler {
     /** Overwritten code: leave, to be decoded again. */
     Stale,
     StaleHeader,
-    /** Entry from the dispatcher: runs the given record, or looks blockRip up if it is 0. */
-    Enter,
+    /**
+     * Entry from the dispatcher: runs the given record, or looks blockRip up if it is 0; while the code segment is flat
+     * (as in 64-bit code) / otherwise.
+     */
+    EnterFlat,
+    EnterSegmented,
     First,
 }
 
@@ -281,7 +285,8 @@ export function fixedHandler(target: TranslatedModule, which: FixedHandler, hotT
         case FixedHandler.StaleHeader:
             emitter.emitExit(ExitReason.Miss);
             break;
-        case FixedHandler.Enter: {
+        case FixedHandler.EnterFlat:
+        case FixedHandler.EnterSegmented: {
             emitter.localGet(LOCAL_RECORD);
             emitter.openIf();
             emitter.localGet(LOCAL_CPU);
@@ -295,7 +300,7 @@ export function fixedHandler(target: TranslatedModule, which: FixedHandler, hotT
             const rip = emitter.takeLocal(Type.I64);
             emitter.loadState(StateOffset.blockRip, StateAccess.I64);
             emitter.localSet(rip);
-            emitDispatch(emitter, target.functionType, rip, false);
+            emitDispatch(emitter, target.functionType, rip, which === FixedHandler.EnterFlat);
             break;
         }
     }

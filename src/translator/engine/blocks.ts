@@ -1,7 +1,14 @@
 /**
  * Blocks of decoded instructions in the arena of the shared memory, found by physical address and mode.
  */
-import { Attribute, BASE_RIP, type Instruction, NO_REGISTER, OperandKind } from '../../isa/x86/instruction';
+import {
+    Attribute,
+    BASE_RIP,
+    type Instruction,
+    NO_REGISTER,
+    OperandKind,
+    RepeatPrefix,
+} from '../../isa/x86/instruction';
 import { ModeKey, StateOffset, gprOffset, segmentOffset, vectorOffset, SegmentOffset } from '../../machine/state';
 import { FixedHandler } from '../codegen/handler-emitter';
 import { ABSENT_REGISTER, HeaderOffset, RecordOffset } from '../codegen/record';
@@ -315,7 +322,12 @@ export class CodeCache {
 
 /** True if a block must end with this instruction. */
 export function endsBlock(instruction: Instruction, isSystem: boolean): boolean {
-    return isSystem || (instruction.row.attributes & (Attribute.Branch | Attribute.System)) !== 0;
+    // A repeated string instruction may go to itself again, after the whole block has been accounted for.
+    return (
+        isSystem ||
+        instruction.repeat !== RepeatPrefix.None ||
+        (instruction.row.attributes & (Attribute.Branch | Attribute.System)) !== 0
+    );
 }
 
 export { MAX_INSTRUCTIONS };

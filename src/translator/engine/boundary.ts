@@ -3,68 +3,39 @@
  * system operation of an instruction.
  */
 import { Attribute, type Instruction } from '../../isa/x86/instruction';
-import { DebugStatus, matchCodeBreakpoints } from '../../machine/cpu/breakpoints';
+import { type InterruptSource, serviceEvents } from '../../machine/cpu/boundary';
 import { Cr0, Cr4 } from '../../machine/cpu/cpu-state';
-import { raise, raiseDebug, Vector } from '../../machine/cpu/fault';
-import { deliverDebugTrap, deliverInterrupt, deliverNmi, interruptsOpen, nmiOpen } from '../../machine/cpu/interrupts';
+import { raise, Vector } from '../../machine/cpu/fault';
 import { segmentLinear } from '../../machine/cpu/operands';
 import type { SystemOperation } from '../../machine/cpu/operation';
 import type { Cpu } from '../../machine/cpu/cpu';
 import type { Processor } from '../../machine/processor';
-import { Flag, StateOffset } from '../../machine/state';
+import { StateOffset } from '../../machine/state';
 
 /** Where a vCPU's interrupts come from. */
 export type EventSource = Pick<Processor, 'interruptPending' | 'acknowledgeInterrupt' | 'nmiPending'>;
 
-/** A vCPU at an instruction boundary. */
+/** What only TypeScript does for one vCPU, between translated instructions. */
 export class InstructionBoundary {
-    /** RFLAGS.TF when the instruction that is being stepped began. */
-    private wasTracing = false;
+    private readonly source: InterruptSource;
 
     constructor(
-        private readonly processor: EventSource,
+        processor: EventSource,
         private readonly operations: ReadonlyMap<string, SystemOperation>,
-    ) {}
-
-    /** Takes what is due before the next instruction, in the order of SDM Vol. 3, table 6-2. */
-    service(cpu: Cpu): void {
-        const { processor } = this;
-        if (cpu.lo(StateOffset.pendingDebug) !== 0 && cpu.lo(StateOffset.interruptShadow) === 0) {
-            deliverDebugTrap(cpu);
-        }
-        if (processor.nmiPending && nmiOpen(cpu)) {
-            processor.nmiPending = false;
-            deliverNmi(cpu);
-        }
-        if (processor.interruptPending && interruptsOpen(cpu)) {
-            deliverInterrupt(cpu, processor.acknowledgeInterrupt());
-        }
+    ) {
+        this.source = {
+            nmiPending: () => processor.nmiPending,
+            takeNmi: () => {
+                processor.nmiPending = false;
+            },
+            interruptPending: () => processor.interruptPending,
+            acknowledge: () => processor.acknowledgeInterrupt(),
+        };
     }
 
-    /** Whether the next instruction must run alone: single-stepping, an interrupt shadow, code breakpoints. */
-    mustStep(cpu: Cpu): boolean {
-        return (cpu.systemFlags & Flag.TF) !== 0 || cpu.lo(StateOffset.interruptShadow) !== 0 || cpu.hasCodeBreakpoints;
-    }
-
-    /** @throws GuestFault #DB for a code breakpoint at RIP */
-    beforeStep(cpu: Cpu): void {
-        if (cpu.hasCodeBreakpoints) {
-            cpu.expireResumeFlag();
-            const status = matchCodeBreakpoints(cpu);
-            if (status !== 0 && (cpu.systemFlags & Flag.RF) === 0) {
-                raiseDebug(status);
-            }
-        }
-        this.wasTracing = (cpu.systemFlags & Flag.TF) !== 0;
-        // The shadow covers one instruction: that one. It may begin a new one.
-        cpu.setLo(StateOffset.interruptShadow, 0);
-    }
-
-    /** After a single instruction that has completed. */
-    afterStep(cpu: Cpu): void {
-        if (this.wasTracing) {
-            cpu.pendDebug(DebugStatus.SingleStep);
-        }
+    /** Delivers what is due before the next instruction: one event; true if there may be more. */
+    service(cpu: Cpu): boolean {
+        return serviceEvents(cpu, this.source);
     }
 
     /**

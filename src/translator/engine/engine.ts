@@ -3,18 +3,21 @@
  * between them what only TypeScript can: faults, interrupts, system operations, decoding, stepping.
  */
 import type { Engine, EngineStatistics, RunStop } from '../../machine/engine';
+import type { Instruction } from '../../isa/x86/instruction';
 import type { Cpu } from '../../machine/cpu/cpu';
 import type { Processor } from '../../machine/processor';
 import { GuestFault, raise } from '../../machine/cpu/fault';
 import type { SystemOperation } from '../../machine/cpu/operation';
+import { afterInstruction, beforeInstruction, mustStep } from '../../machine/cpu/boundary';
 import { deliverException } from '../../machine/cpu/interrupts';
 import { type MmuHooks } from '../../machine/cpu/paging';
-import { ActivityState, CpuArea, type MmuMode, StateOffset, Tlb } from '../../machine/state';
+import { ActivityState, CpuArea, type MmuMode, ModeKey, StateOffset, Tlb } from '../../machine/state';
 import { ExitReason } from '../codegen/exit';
 import { FixedHandler, LOAD_MISS, RAISE, STORE_MISS } from '../codegen/handler-emitter';
 import { HeaderOffset, RecordOffset } from '../codegen/record';
 import { SEGMENT_CHECK } from '../lift/handler-context';
 import { type SemanticTable } from '../lift/semantics';
+import { checkAddress } from './address-check';
 import { type Block, CodeCache } from './blocks';
 import { type Breakpoint, Breakpoints } from './breakpoints';
 import { Fetcher } from './fetch';
@@ -57,7 +60,8 @@ export class TranslatorEngine implements Engine {
     private readonly codeTable = new CodeTable();
     private readonly fetcher: Fetcher;
     private readonly regions: RegionTranslator;
-    private readonly enter: EnterCode;
+    private readonly enterFlat: EnterCode;
+    private readonly enterSegmented: EnterCode;
     private readonly view: DataView;
     private readonly cpus: Cpu[] = [];
     private readonly byBase = new Map<number, Cpu>();
@@ -110,7 +114,8 @@ export class TranslatorEngine implements Engine {
         );
         this.regions = new RegionTranslator(this.cache, this.handlers, options.semantics, helpers, memory, options.now);
         this.fetcher = new Fetcher(memory.buffer, this.cache, this.handlers, this.breakpoints);
-        this.enter = this.codeTable.table.get(FixedHandler.Enter) as EnterCode;
+        this.enterFlat = this.codeTable.table.get(FixedHandler.EnterFlat) as EnterCode;
+        this.enterSegmented = this.codeTable.table.get(FixedHandler.EnterSegmented) as EnterCode;
     }
 
     /** The hooks that vCPUs are to be constructed with (see `CpuHooks`): those that concern translated code. */
@@ -277,7 +282,9 @@ export class TranslatorEngine implements Engine {
                     return { reason: 'exit' };
                 }
                 this.attentionNeeded = false;
-                boundary.service(cpu);
+                while (boundary.service(cpu)) {
+                    // One event at a time: delivering one may open or close the way for the next.
+                }
                 switch (cpu.activity) {
                     case ActivityState.Halted:
                         return { reason: 'halted' };
@@ -286,7 +293,7 @@ export class TranslatorEngine implements Engine {
                     case ActivityState.Shutdown:
                         return { reason: 'shutdown' };
                 }
-                if (this.remaining(cpu) > 0 && boundary.mustStep(cpu)) {
+                if (this.remaining(cpu) > 0 && mustStep(cpu)) {
                     this.attentionNeeded = true;
                     this.stepUnlessBreakpoint(cpu);
                 }
@@ -364,10 +371,11 @@ export class TranslatorEngine implements Engine {
     private step(cpu: Cpu): void {
         this.exits.step++;
         const remaining = this.remaining(cpu);
-        const boundary = this.boundaries[this.current];
+        if (beforeInstruction(cpu)) {
+            return;
+        }
         let block: Block;
         try {
-            boundary.beforeStep(cpu);
             block = this.lookUp(cpu, true);
         } catch (error) {
             this.deliver(cpu, error);
@@ -382,9 +390,7 @@ export class TranslatorEngine implements Engine {
         const executed = 1 - this.remaining(cpu);
         this.budget = budget;
         this.setRemaining(cpu, remaining - executed);
-        if (executed > 0) {
-            boundary.afterStep(cpu);
-        }
+        afterInstruction(cpu, executed > 0);
     }
 
     private lookUp(cpu: Cpu, single: boolean): Block {
@@ -405,7 +411,10 @@ export class TranslatorEngine implements Engine {
         let reason: ExitReason;
         this.inCode = true;
         try {
-            reason = this.enter(cpu.base, record);
+            reason =
+                (cpu.mode & ModeKey.FlatCode) !== 0
+                    ? this.enterFlat(cpu.base, record)
+                    : this.enterSegmented(cpu.base, record);
         } catch (error) {
             this.backOut(cpu);
             this.deliver(cpu, error);
@@ -445,6 +454,7 @@ export class TranslatorEngine implements Engine {
                 this.inCode = false;
                 this.exits.punt++;
                 this.unhold(cpu);
+                this.leaveAtBlock(cpu);
                 this.step(cpu);
                 return;
         }
@@ -465,11 +475,16 @@ export class TranslatorEngine implements Engine {
         cpu.setRip(lo, lo > 0xffffffff ? cpu.hi(StateOffset.blockRip) + 1 : cpu.hi(StateOffset.blockRip));
     }
 
+    /** The instruction of currentRecord. */
+    private running(cpu: Cpu): Instruction {
+        const record = cpu.lo(StateOffset.currentRecord);
+        return this.cache.instructions[this.view.getUint32(record + RecordOffset.instruction, true)];
+    }
+
     private system(cpu: Cpu): void {
         this.exits.system++;
         this.backOut(cpu);
-        const record = cpu.lo(StateOffset.currentRecord);
-        const instruction = this.cache.instructions[this.view.getUint32(record + RecordOffset.instruction, true)];
+        const instruction = this.running(cpu);
         try {
             this.boundaries[this.current].execute(cpu, instruction);
         } catch (error) {
@@ -557,15 +572,18 @@ export class TranslatorEngine implements Engine {
                 const lo = cpu.lo(StateOffset.accessAddress);
                 const hi = cpu.hi(StateOffset.accessAddress);
                 const mode = mmuMode(cpu);
+                checkAddress(cpu, this.running(cpu), lo, hi, size, (kind & 8) !== 0);
                 if ((kind & 8) !== 0) {
                     cpu.memory.probeWrite(lo, hi, size, mode);
                 }
+                cpu.setLo(StateOffset.scratch, 0); // narrow loads zero-extend
                 cpu.memory.readInto(base + StateOffset.scratch, lo, hi, size, mode);
             },
             [STORE_MISS.name]: (base, access) => {
                 const cpu = this.byBase.get(base)!;
                 const lo = cpu.lo(StateOffset.accessAddress);
                 const hi = cpu.hi(StateOffset.accessAddress);
+                checkAddress(cpu, this.running(cpu), lo, hi, sizes[access], true);
                 cpu.memory.writeFrom(base + StateOffset.scratch, lo, hi, sizes[access], mmuMode(cpu));
             },
             [REGION_MISS.name]: (base, kind) => this.regionMiss(this.byBase.get(base)!, kind & 7, (kind & 8) !== 0),

@@ -2,14 +2,14 @@
  * Appends IR operations, folding constants and identities on the way. Semantics of instructions are written against
  * this and the lift context; neither knows whether the result becomes an interpreter handler or part of a region.
  */
-import { Helper, IrFunction, NONE, Value } from './function';
+import { type Helper, IrFunction, NONE, type Value } from './function';
 import {
     FIRST_PURE,
     MEMORY_ACCESS_TYPE,
-    MemoryAccess,
+    type MemoryAccess,
     Op,
     STATE_ACCESS_TYPE,
-    StateAccess,
+    type StateAccess,
     Type,
     pureOperation,
 } from './opcodes';

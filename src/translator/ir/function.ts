@@ -2,7 +2,7 @@
  * A sequence of IR operations in single-assignment form, kept in parallel arrays: a value is the index of the operation
  * that computes it. Control flow inside a sequence is structured (if/else, do-while); values merge through variables.
  */
-import { FIRST_PURE, Op, PURE_OPERATIONS, STATE_ACCESS_TYPE, Type } from './opcodes';
+import { FIRST_PURE, Op, PURE_OPERATIONS, STATE_ACCESS_TYPE, type Type } from './opcodes';
 
 /** Index of the operation that computes a value. */
 export type Value = number;

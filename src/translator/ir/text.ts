@@ -3,7 +3,7 @@
  * {@link printIr} writes; the Translator view and the filetests use it.
  */
 import { StateOffset, gprOffset, vectorOffset } from '../../machine/state';
-import { Helper, IrFunction, NONE } from './function';
+import { type Helper, IrFunction, NONE } from './function';
 import {
     FIRST_PURE,
     MEMORY_ACCESS_TYPE,

@@ -11,7 +11,7 @@
  *  6. Call arguments match the helper's parameters.
  *  7. Indices of constants, shuffles and lanes are in range.
  */
-import { IrFunction, NONE, Value, forEachOperand, sideExitOf } from './function';
+import { type IrFunction, NONE, type Value, forEachOperand, sideExitOf } from './function';
 import { FIRST_PURE, MEMORY_ACCESS_TYPE, Op, PURE_OPERATIONS, STATE_ACCESS_TYPE, TYPE_NAMES, Type } from './opcodes';
 import { printOperation } from './text';
 

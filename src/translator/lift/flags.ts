@@ -2,7 +2,7 @@
  * The arithmetic flags while code is being lifted: what the last flag-writing instruction did, kept symbolically, so
  * that a following condition compiles to one comparison and flags nobody reads cost nothing.
  */
-import { Value } from '../ir/function';
+import { type Value } from '../ir/function';
 
 /** How the flags were last set. */
 export const enum FlagSource {

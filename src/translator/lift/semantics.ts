@@ -1,5 +1,5 @@
 /** The type of an instruction's meaning, and the one registry of all of them, keyed by mnemonic. */
-import { LiftContext } from './context';
+import { type LiftContext } from './context';
 
 /** Emits the IR of the context's current instruction. */
 export type Semantic = (context: LiftContext) => void;

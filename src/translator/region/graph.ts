@@ -2,7 +2,7 @@
  * The control flow of a region: which blocks belong to it, in what order they are emitted, and which of their edges
  * become structured WebAssembly branches (Ramsey, "Beyond Relooper", 2022: dominator tree and reverse postorder).
  */
-import { Attribute, Instruction } from '../../isa/x86/instruction';
+import { Attribute, type Instruction } from '../../isa/x86/instruction';
 import type { Block } from '../engine/blocks';
 
 /** A block in a region. */

@@ -1,13 +1,13 @@
 /** Translates hot blocks: builds a region, lifts it, and compiles it to one WebAssembly function. */
 import { Attribute } from '../../isa/x86/instruction';
-import { TranslatedModule } from '../codegen/handler-emitter';
+import { type TranslatedModule } from '../codegen/handler-emitter';
 import { RegionEmitter } from '../codegen/region-emitter';
 import type { Block, CodeCache } from '../engine/blocks';
-import { HelperFunctions, Handlers, semanticOf } from '../engine/handlers';
-import { IrFunction } from '../ir/function';
+import { type HelperFunctions, type Handlers, semanticOf } from '../engine/handlers';
+import { type IrFunction } from '../ir/function';
 import { RegionContext } from '../lift/region-context';
-import { SemanticTable } from '../lift/semantics';
-import { Graph, Node, buildGraph } from './graph';
+import { type SemanticTable } from '../lift/semantics';
+import { type Graph, type Node, buildGraph } from './graph';
 
 export class RegionTranslator {
     translated = 0;

@@ -138,7 +138,7 @@ export class X87Machine {
         }
         this.setState64(StateOffset.blockRip, BigInt(rip));
         this.writeRecord(instruction, mode);
-        const enter = this.codeTable.table.get(FixedHandler.Enter) as (cpu: number, record: number) => number;
+        const enter = this.codeTable.table.get(FixedHandler.EnterFlat) as (cpu: number, record: number) => number;
         enter(CPU, RECORD);
     }
 

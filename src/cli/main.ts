@@ -1,0 +1,37 @@
+/** The command line: dispatches to the commands and turns errors into exit statuses. */
+import { run } from './run';
+import { HELP, UsageError } from './usage';
+
+async function main(args: readonly string[]): Promise<number> {
+    const [command, ...rest] = args;
+    switch (command) {
+        case 'run':
+            if (rest.includes('--help') || rest.includes('-h')) {
+                process.stdout.write(HELP);
+                return 0;
+            }
+            return run(rest);
+        case undefined:
+        case 'help':
+        case '--help':
+        case '-h':
+            process.stdout.write(HELP);
+            return 0;
+    }
+    throw new UsageError(`unknown command '${command}'; hyperscope help lists them`);
+}
+
+main(process.argv.slice(2)).then(
+    status => {
+        // Not process.exit: output to a pipe may still be on its way.
+        process.exitCode = status;
+    },
+    (error: unknown) => {
+        if (error instanceof UsageError) {
+            process.stderr.write(`hyperscope: ${error.message}\n`);
+            process.exitCode = 2;
+            return;
+        }
+        throw error;
+    },
+);

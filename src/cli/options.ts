@@ -1,0 +1,97 @@
+/** Parsing of `hyperscope run`'s arguments. */
+import { parseArgs } from 'node:util';
+import { UsageError } from './usage';
+
+export interface RunOptions {
+    readonly kernel: string | undefined;
+    readonly initrd: string | undefined;
+    readonly append: string;
+    readonly firmware: string | undefined;
+    /** Bytes. */
+    readonly memory: number;
+    readonly cpus: number;
+    /** 'stdio', 'none' or a file's path. */
+    readonly serial: string;
+    /** Host seconds, or undefined for no limit. */
+    readonly timeout: number | undefined;
+    readonly stats: string | undefined;
+    readonly noReboot: boolean;
+    readonly realTime: boolean;
+    readonly interpret: boolean;
+}
+
+const MAX_CPUS = 64;
+const UNITS: Readonly<Record<string, number>> = { '': 2 ** 20, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
+
+/** @throws UsageError naming the argument and what it takes */
+export function parseRunOptions(args: readonly string[]): RunOptions {
+    const values = parseValues(args);
+    if (values.kernel === undefined && values.firmware === undefined) {
+        throw new UsageError('nothing to run: give --kernel FILE or --firmware FILE');
+    }
+    return {
+        kernel: values.kernel,
+        initrd: values.initrd,
+        append: values.append ?? '',
+        firmware: values.firmware,
+        memory: parseSize('--memory', values.memory ?? '256M'),
+        cpus: parseCount('--cpus', values.cpus ?? '1', MAX_CPUS),
+        serial: values.serial ?? 'stdio',
+        timeout: values.timeout === undefined ? undefined : parseSeconds('--timeout', values.timeout),
+        stats: values.stats,
+        noReboot: values['no-reboot'] ?? false,
+        realTime: values['real-time'] ?? false,
+        interpret: values.interpret ?? false,
+    };
+}
+
+function parseValues(args: readonly string[]) {
+    try {
+        return parseArgs({
+            args: [...args],
+            allowPositionals: false,
+            options: {
+                kernel: { type: 'string' },
+                initrd: { type: 'string' },
+                append: { type: 'string' },
+                firmware: { type: 'string' },
+                memory: { type: 'string' },
+                cpus: { type: 'string' },
+                serial: { type: 'string' },
+                timeout: { type: 'string' },
+                stats: { type: 'string' },
+                'no-reboot': { type: 'boolean' },
+                'real-time': { type: 'boolean' },
+                interpret: { type: 'boolean' },
+            },
+        }).values;
+    } catch (error) {
+        // Node's own messages name the option; their second sentence is about '--' and helps nobody here.
+        throw new UsageError(error instanceof Error ? error.message.split('. ')[0] : String(error));
+    }
+}
+
+/** Bytes from `256M`, `1G`, `65536K`; a bare number is MiB, as QEMU takes it. */
+export function parseSize(name: string, text: string): number {
+    const match = /^(\d+)\s*([KMG]?)i?B?$/i.exec(text);
+    if (match === null) {
+        throw new UsageError(`${name} takes a size such as 256M or 1G, not '${text}'`);
+    }
+    return Number(match[1]) * UNITS[match[2].toUpperCase()];
+}
+
+function parseCount(name: string, text: string, most: number): number {
+    const count = /^\d+$/.test(text) ? Number(text) : 0;
+    if (count < 1 || count > most) {
+        throw new UsageError(`${name} takes a number from 1 to ${most}, not '${text}'`);
+    }
+    return count;
+}
+
+function parseSeconds(name: string, text: string): number {
+    const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : 0;
+    if (seconds <= 0) {
+        throw new UsageError(`${name} takes a number of seconds above 0, not '${text}'`);
+    }
+    return seconds;
+}

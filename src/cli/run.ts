@@ -1,0 +1,246 @@
+/** `hyperscope run`: a guest in the terminal. */
+import { existsSync, readFileSync, writeFileSync, createWriteStream, type WriteStream } from 'node:fs';
+import { performance } from 'node:perf_hooks';
+import { HyperscopeError } from '../common/errors';
+import { Machine } from '../machine/machine';
+import { parseModuleList } from '../machine/loaders/multiboot';
+import type { BootModule } from '../machine/loaders/boot-context';
+import type { ImageFile } from '../machine/loaders/image';
+import type { MachineStop } from '../machine/stop';
+import { CODE_ARENA_SIZE, type TranslatorEngine, translatorEngine } from '../translator';
+import { type RunOptions, parseRunOptions } from './options';
+import { Console } from './console';
+import { describeTripleFault } from './triple-fault';
+import { UsageError } from './usage';
+
+/** Exit statuses other than the guest's own. */
+const enum Status {
+    PoweredOff = 0,
+    Unusable = 2,
+    TripleFault = 3,
+    Timeout = 124,
+    Interrupted = 130,
+}
+
+/** Virtual nanoseconds between looks at the terminal, the timeout and the signals. */
+const SLICE = 20_000_000;
+/** Host milliseconds after which a slice of idle skipping comes back. */
+const IDLE_SKIPS = 200;
+
+/** Runs a guest to its end; returns the process's exit status. */
+export async function run(args: readonly string[]): Promise<number> {
+    const options = parseRunOptions(args);
+    const serial = new SerialOutput(options.serial);
+    let machine: Machine;
+    try {
+        machine = buildMachine(options, serial);
+    } catch (error) {
+        if (error instanceof HyperscopeError) {
+            throw new UsageError(error.message);
+        }
+        throw error;
+    }
+    const terminal = options.serial === 'stdio' ? new Console(bytes => machine.sendSerial(0, bytes)) : undefined;
+    const start = performance.now();
+    let status: number;
+    try {
+        status = await runToEnd(machine, options, terminal);
+    } finally {
+        terminal?.close();
+        await serial.close();
+    }
+    if (options.stats !== undefined) {
+        writeStatistics(options.stats, machine, (performance.now() - start) / 1000);
+    }
+    return status;
+}
+
+function buildMachine(options: RunOptions, serial: SerialOutput): Machine {
+    const startOfHostTime = process.hrtime.bigint();
+    return new Machine({
+        memory: options.memory,
+        cpus: options.cpus,
+        engine: translatorEngine({ now: () => performance.now(), translate: !options.interpret }),
+        engineArena: CODE_ARENA_SIZE,
+        firmware: options.firmware === undefined ? undefined : readImage('--firmware', options.firmware),
+        kernel:
+            options.kernel === undefined
+                ? undefined
+                : {
+                      kernel: readImage('--kernel', options.kernel),
+                      modules: readModules(options.initrd),
+                      commandLine: options.append,
+                  },
+        stopOnReset: options.noReboot,
+        hostTime: options.realTime ? () => Number(process.hrtime.bigint() - startOfHostTime) : undefined,
+        epochSeconds: options.realTime ? Math.floor(Date.now() / 1000) : undefined,
+        serial: [byte => serial.write(byte)],
+        debugConsole: byte => serial.write(byte),
+    });
+}
+
+function readImage(option: string, path: string): ImageFile {
+    try {
+        return { name: path, data: readFileSync(path) };
+    } catch (error) {
+        const code = (error as NodeJS.ErrnoException).code;
+        const reason =
+            code === 'ENOENT' ? 'no such file' : code === 'EISDIR' ? 'is a directory' : `cannot be read (${code})`;
+        throw new UsageError(`${option} ${path}: ${reason}`);
+    }
+}
+
+/** The initial RAM disk, or Multiboot modules with their arguments. */
+function readModules(text: string | undefined): BootModule[] {
+    if (text === undefined) {
+        return [];
+    }
+    if (existsSync(text)) {
+        return [{ ...readImage('--initrd', text), commandLine: text }];
+    }
+    return parseModuleList(text).map(module => ({
+        ...readImage('--initrd', module.file),
+        commandLine: module.commandLine,
+    }));
+}
+
+async function runToEnd(machine: Machine, options: RunOptions, terminal: Console | undefined): Promise<number> {
+    const deadline = options.timeout === undefined ? Infinity : performance.now() + options.timeout * 1000;
+    let interrupted = false;
+    const interrupt = (): void => {
+        interrupted = true;
+    };
+    process.once('SIGINT', interrupt);
+    process.once('SIGTERM', interrupt);
+    try {
+        for (;;) {
+            const stop = machine.run({ time: machine.clock.now() + SLICE, idleSkips: IDLE_SKIPS });
+            const status = await endStatus(stop, machine, terminal);
+            if (status !== undefined) {
+                return status;
+            }
+            // Lets the terminal, the signals and the serial output have their turn.
+            await new Promise(resolve => setImmediate(resolve));
+            if (interrupted || terminal?.quit) {
+                return Status.Interrupted;
+            }
+            if (performance.now() > deadline) {
+                process.stderr.write(`hyperscope: timeout after ${options.timeout} s\n`);
+                return Status.Timeout;
+            }
+        }
+    } finally {
+        process.off('SIGINT', interrupt);
+        process.off('SIGTERM', interrupt);
+    }
+}
+
+/** The exit status that a stop means, or undefined to go on. */
+async function endStatus(
+    stop: MachineStop,
+    machine: Machine,
+    terminal: Console | undefined,
+): Promise<number | undefined> {
+    switch (stop.reason) {
+        case 'poweredOff':
+        case 'reset':
+            return Status.PoweredOff;
+        case 'debugExit':
+            return stop.status & 0xff;
+        case 'tripleFault':
+            process.stderr.write(describeTripleFault(machine, stop.vcpu, stop.report));
+            return Status.TripleFault;
+        case 'idle':
+            await waitForInput(stop.deadline, machine, terminal);
+            return undefined;
+        default:
+            return undefined;
+    }
+}
+
+/** Nothing to do until input comes or the clock reaches the deadline. */
+function waitForInput(deadline: number | undefined, machine: Machine, terminal: Console | undefined): Promise<void> {
+    const wait = deadline === undefined ? 100 : Math.min(100, Math.max(0, (deadline - machine.clock.now()) / 1e6));
+    return new Promise(resolve => {
+        const timer = setTimeout(resolve, wait);
+        terminal?.onceInput(() => {
+            clearTimeout(timer);
+            resolve();
+        });
+    });
+}
+
+function writeStatistics(path: string, machine: Machine, seconds: number): void {
+    const engine = machine.engine as TranslatorEngine;
+    const usage = process.memoryUsage();
+    const statistics = {
+        instructions: machine.engine.retired(),
+        wallSeconds: seconds,
+        guestSeconds: machine.clock.now() / 1e9,
+        mips: machine.engine.retired() / seconds / 1e6,
+        ...engine.statistics(),
+        residentBytes: usage.rss,
+        heapBytes: usage.heapUsed,
+        stateHash: machine.stateHash(),
+    };
+    try {
+        writeFileSync(path, `${JSON.stringify(statistics, null, 2)}\n`);
+    } catch (error) {
+        throw new UsageError(`--stats ${path}: cannot be written (${(error as NodeJS.ErrnoException).code})`);
+    }
+}
+
+/** Gathers the guest's characters and writes them in pieces. */
+class SerialOutput {
+    private readonly buffer = Buffer.alloc(4096);
+    private length = 0;
+    private scheduled = false;
+    private readonly stream: WriteStream | NodeJS.WriteStream | undefined;
+
+    constructor(private readonly target: string) {
+        if (target === 'stdio') {
+            this.stream = process.stdout;
+        } else if (target !== 'none') {
+            try {
+                writeFileSync(target, '');
+            } catch (error) {
+                throw new UsageError(
+                    `--serial ${target}: cannot be written (${(error as NodeJS.ErrnoException).code})`,
+                );
+            }
+            this.stream = createWriteStream(target);
+        }
+    }
+
+    write(byte: number): void {
+        this.buffer[this.length++] = byte;
+        if (this.length === this.buffer.length) {
+            this.flush();
+        } else if (!this.scheduled) {
+            this.scheduled = true;
+            setImmediate(() => this.flush());
+        }
+    }
+
+    /** Everything has left the process, or the file is closed. */
+    close(): Promise<void> {
+        this.flush();
+        return new Promise(resolve => {
+            if (this.stream === undefined) {
+                resolve();
+            } else if (this.target === 'stdio') {
+                this.stream.write('', () => resolve());
+            } else {
+                this.stream.end(() => resolve());
+            }
+        });
+    }
+
+    private flush(): void {
+        this.scheduled = false;
+        if (this.length > 0) {
+            this.stream?.write(Buffer.from(this.buffer.subarray(0, this.length)));
+            this.length = 0;
+        }
+    }
+}

@@ -1,0 +1,32 @@
+/** The command line's own words: help and argument errors. */
+
+/** Arguments or files that cannot be used: exit status 2, one line, no stack trace. */
+export class UsageError extends Error {}
+
+export const HELP = `Usage: hyperscope <command> [options]
+
+Commands
+  run     run a guest; see below
+  help    this text
+
+hyperscope run --kernel FILE | --firmware FILE [options]
+  --kernel FILE      Linux bzImage, ELF kernel with a PVH note, or Multiboot 1 kernel
+  --initrd FILE      initial RAM disk; for Multiboot, modules: 'FILE ARGUMENTS,FILE ...'
+  --append STRING    kernel command line
+  --firmware FILE    ROM image at the reset vector, e.g. SeaBIOS
+  --memory SIZE      guest RAM: 64M, 1G, ... (default 256M)
+  --cpus N           vCPUs, 1 to 64 (default 1)
+  --serial TARGET    first serial port: stdio (default), none, or a file for its output
+  --timeout SECONDS  stop after so many seconds of host time
+  --no-reboot        a guest that resets the machine ends the run
+  --stats FILE       write statistics as JSON
+  --real-time        guest time follows the host's clock instead of counting instructions
+  --interpret        do not translate: interpreter tier only
+
+Exit status
+  0    the guest powered off (or reset, with --no-reboot)
+  2    unusable arguments or files
+  3    triple fault; a report says what was executing and why
+  124  timeout
+  other odd values: the guest's debug exit (port 0xf4), 2 * value + 1, as QEMU's isa-debug-exit gives it
+`;
