@@ -7,7 +7,15 @@
  * Precise faults: an instruction does all accesses that may fault before its first write of a register or flag.
  * (String instructions may write registers between iterations: each iteration is complete by itself.)
  */
-import { BASE_RIP, Gpr, type Instruction, NO_REGISTER, type Operand, OperandKind, Segment } from '../../isa/x86/instruction';
+import {
+    BASE_RIP,
+    Gpr,
+    type Instruction,
+    NO_REGISTER,
+    type Operand,
+    OperandKind,
+    Segment,
+} from '../../isa/x86/instruction';
 import {
     FlagAux,
     ModeKey,
@@ -51,6 +59,9 @@ const FLAGS_IN_STATE: PendingFlags = {
     withCarry: false,
     aux: NONE,
 };
+
+/** Linear addresses have 57 bits instead of 48. */
+const CR4_LA57 = 1 << 12;
 
 export function memoryAccess(bits: number): MemoryAccess {
     switch (bits) {
@@ -255,6 +266,12 @@ export abstract class LiftContext {
     /** Leaves translated code before this instruction has done anything; the dispatcher finds out what is wrong. */
     abstract leave(): void;
     /**
+     * Has the interpreter tier execute this instruction while the i32 value `condition` is not zero, before it has done
+     * anything: for what must not be begun in a region and then, after a fault, be repeated from its start. Does nothing
+     * in the interpreter tier.
+     */
+    abstract interpretWhen(condition: Value): void;
+    /**
      * Number of a side exit for an access that may fault now. In a region it brings lazily kept flags up to date;
      * the interpreter tier needs none.
      */
@@ -312,6 +329,17 @@ export abstract class LiftContext {
         return this.addressOf;
     }
 
+    /**
+     * The linear address to check the alignment of, which CPUs do before they check the segment: with SS, #GP(0) for a
+     * misaligned operand comes before #SS(0).
+     */
+    addressForAlignment(bytes: number, forWrite: boolean): Value {
+        if (this.is64 || this.isFlatOperand(forWrite)) {
+            return this.memoryOperand(bytes, forWrite);
+        }
+        return this.ir.op('i64.add', this.effectiveAddress(), this.segmentBaseOfOperand());
+    }
+
     /** Cuts an offset (i64) to the instruction's address size. */
     cutToAddressSize(offset: Value): Value {
         switch (this.instruction.addressSize) {
@@ -332,11 +360,22 @@ export abstract class LiftContext {
             }
             return this.ir.op('i64.add', offset, this.segmentBaseOfOperand());
         }
-        const flat = (this.mode & ModeKey.Flat) !== 0 && segment !== Segment.Fs && segment !== Segment.Gs;
-        if (flat && (segment !== Segment.Cs || ((this.mode & ModeKey.FlatCode) !== 0 && !forWrite))) {
+        if (this.isFlatOperand(forWrite)) {
             return offset;
         }
         return this.segmented(segment, offset, bytes, forWrite);
+    }
+
+    /** Outside 64-bit mode: the memory operand's segment is known to start at 0 and to end at 4 GiB. */
+    private isFlatOperand(forWrite: boolean): boolean {
+        switch (this.instruction.segment) {
+            case Segment.Fs:
+            case Segment.Gs:
+                return false;
+            case Segment.Cs:
+                return (this.mode & ModeKey.FlatCode) !== 0 && !forWrite;
+        }
+        return (this.mode & ModeKey.Flat) !== 0;
     }
 
     /**
@@ -469,7 +508,35 @@ export abstract class LiftContext {
         this.jumpToNext();
     }
 
-    /** Goes to the RIP in `target` (value of guest width `width`). */
+    /**
+     * Raises #GP(0) for a branch to `target` (of guest width `width`) that is not canonical or lies beyond the limit of
+     * CS: a fault of the branch itself, so to be called before it changes anything. `before` emits what raises faults
+     * that come first.
+     */
+    checkTarget(width: Width, target: Value, before: () => void = () => {}): void {
+        const { ir } = this;
+        const fault = (): void => {
+            before();
+            this.raise(Vector.GP, ir.i32(0));
+        };
+        const isExtendedFrom = (bits: number): Value => {
+            const shift = ir.i64(64 - bits);
+            return ir.op('i64.ne', ir.op('i64.shr_s', ir.op('i64.shl', target, shift), shift), target);
+        };
+        if (this.is64) {
+            if (width === 64) {
+                ir.if(isExtendedFrom(48), () => {
+                    const la57 = ir.op('i32.and', ir.get(StateOffset.cr4, StateAccess.I32), ir.i32(CR4_LA57));
+                    ir.if(ir.select(la57, isExtendedFrom(57), ir.i32(1)), fault);
+                });
+            }
+        } else if ((this.mode & ModeKey.FlatCode) === 0) {
+            const limit = ir.get(segmentOffset(Segment.Cs) + SegmentOffset.limit, StateAccess.I32);
+            ir.if(ir.op('i32.gt_u', target, limit), fault);
+        }
+    }
+
+    /** Goes to the RIP in `target` (value of guest width `width`), which has been checked. */
     jumpTo(width: Width, target: Value): void {
         this.flushFlags();
         const rip = width === 64 ? target : this.ir.extendU(target);

@@ -110,6 +110,8 @@ export class HandlerContext extends LiftContext {
         this.system();
     }
 
+    interpretWhen(): void {}
+
     protected segmentViolation(segment: number, offset: Value, bytes: number, forWrite: boolean): void {
         this.ir.set(StateOffset.accessAddress, StateAccess.I64, offset);
         const constant = (value: number): Value => this.ir.i32(value);

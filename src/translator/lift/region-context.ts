@@ -136,6 +136,12 @@ export class RegionContext extends LiftContext {
         this.ir.ir.append(Op.System, Type.Void, this.offset, this.ordinal, this.sideExit());
     }
 
+    interpretWhen(condition: Value): void {
+        if (!this.ir.isConstEqual(condition, 0)) {
+            this.ir.if(condition, () => this.leave());
+        }
+    }
+
     override system(): void {
         this.leave();
     }

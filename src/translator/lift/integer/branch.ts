@@ -15,7 +15,9 @@ function jump(c: LiftContext): void {
         c.flushFlags();
         c.jumpToImmediate();
     } else {
-        c.jumpTo(c.operandWidth, c.read(0));
+        const target = c.read(0);
+        c.checkTarget(c.operandWidth, target);
+        c.jumpTo(c.operandWidth, target);
     }
 }
 
@@ -27,6 +29,12 @@ function call(c: LiftContext): void {
     const width = c.operandWidth;
     // Before the push: the target may be addressed by rSP, or be rSP.
     const target = isRelative(c) ? undefined : c.read(0);
+    if (target !== undefined) {
+        const bytes = width / 8;
+        c.checkTarget(width, target, () => {
+            c.load(width, c.stackAddress(c.stackPointer(-bytes), bytes, true), true);
+        });
+    }
     c.push(width, c.resizeUnsigned(c.nextRip(), 64, width));
     if (target === undefined) {
         c.flushFlags();
@@ -40,6 +48,7 @@ function returnNear(c: LiftContext): void {
     const { ir } = c;
     const width = c.operandWidth;
     const target = c.peek(width);
+    c.checkTarget(width, target);
     let pointer = c.stackPointer(width / 8);
     if (c.instruction.operands.length > 0) {
         pointer = c.cutToStack(ir.op('i64.add', pointer, ir.extendU(c.read(0))));

@@ -98,6 +98,8 @@ function enter(c: LiftContext): void {
     const storeAt = (pointer: Value, value: Value): void => c.store(width, c.stackAddress(pointer, bytes, true), value);
     const below = (pointer: Value): Value => c.cutToStack(ir.op('i64.sub', pointer, ir.i64(bytes)));
 
+    // The display that is copied may overlap the copies: a second run would copy something else.
+    c.interpretWhen(ir.op('i32.gt_u', level, ir.i32(1)));
     storeAt(framePointer, c.gpr(Gpr.Rbp, width));
     const stack = ir.variable(framePointer);
     const display = ir.variable(c.gpr(Gpr.Rbp, 64));

@@ -79,7 +79,7 @@ export function checkAlignment(c: LiftContext, forWrite: boolean): void {
         return;
     }
     const ir = c.ir;
-    const misaligned = ir.op('i32.and', ir.wrap(c.memoryOperand(16, forWrite)), ir.i32(15));
+    const misaligned = ir.op('i32.and', ir.wrap(c.addressForAlignment(16, forWrite)), ir.i32(15));
     ir.if(misaligned, () => c.raise(Vector.GP, ir.i32(0)));
 }
 

@@ -11,7 +11,7 @@ import { StateAccess } from '../../ir/opcodes';
 import { type LiftContext } from '../context';
 import { type Semantic } from '../semantics';
 import { initialize } from './control';
-import { deliverPending, memoryOperand, wrapLinear } from './frame';
+import { deliverPending, memoryOperand, probeCrossing, wrapLinear } from './frame';
 import { type X87Family, type X87Helper, routine } from './helper';
 import { CONTROL_WORD_BITS, CONTROL_WORD_FIXED, RESULT, Status, type X87Registers } from './registers';
 
@@ -200,6 +200,7 @@ function storeImage(c: LiftContext, helper: X87Helper, extra: number): void {
     const layout = layoutOf(c);
     const bytes = environmentBytes(layout) + extra;
     const { linear } = memoryOperand(c, bytes, true);
+    probeCrossing(c, linear, bytes);
     c.call(helper, [ir.i32(layout)]);
     forEachChunk(c, linear, bytes, (bits, address, place) =>
         c.store(bits, address, ir.getIndexed(RESULT, place, CHUNK_ACCESS[bits])),

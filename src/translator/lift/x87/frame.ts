@@ -52,6 +52,17 @@ export function wrapLinear(c: LiftContext, linear: Value): Value {
     return c.is64 ? linear : c.ir.op('i64.and', linear, c.ir.i64(-1, 0));
 }
 
+/** Raises the page fault that storing `bytes` would, if they cross a page boundary: a store in pieces must not stop half-way. */
+export function probeCrossing(c: LiftContext, linear: Value, bytes: number): void {
+    const { ir } = c;
+    const offset = ir.op('i32.and', ir.wrap(linear), ir.i32(0xfff));
+    ir.if(ir.op('i32.gt_u', offset, ir.i32(0x1000 - bytes)), () => {
+        c.load(8, linear, true);
+        const last = addressAfter(c, linear, bytes - 1);
+        c.load(8, ir.op('i64.and', last, ir.i64(~0xfff)), true);
+    });
+}
+
 /**
  * Records FOP, FCS:FIP and, for a memory operand, FDS:FDP. Every instruction but the control ones does (SDM Vol. 1,
  * 8.1.8), whether or not it raises an exception: the CPU advertises neither FDP_EXCPTN_ONLY nor the deprecation of FCS

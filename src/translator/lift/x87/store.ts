@@ -23,7 +23,7 @@ import { type Value } from '../../ir/function';
 import { StateAccess } from '../../ir/opcodes';
 import { type LiftContext } from '../context';
 import { type Semantic } from '../semantics';
-import { addressAfter, deliverPending, memoryOperand, recordPointers, waiting } from './frame';
+import { addressAfter, deliverPending, memoryOperand, probeCrossing, recordPointers, waiting } from './frame';
 import { type X87Family, type X87Helper, query, routine } from './helper';
 import {
     DOUBLE_BIAS,
@@ -130,7 +130,7 @@ function storePrepared(c: LiftContext, pops: boolean, helper: X87Helper, args: r
     const { offset, linear } = memoryOperand(c, width / 8, true);
     const prepared = c.call(helper, args);
     const stores = ir.op('i32.shr_u', prepared, ir.i32(16));
-    ir.if(stores, () => {
+    const store = (): void => {
         switch (width) {
             case 16:
                 c.store(16, linear, ir.get(RESULT, StateAccess.U16));
@@ -142,11 +142,14 @@ function storePrepared(c: LiftContext, pops: boolean, helper: X87Helper, args: r
                 c.store(64, linear, ir.get(RESULT, StateAccess.I64));
                 break;
             case 80:
+                probeCrossing(c, linear, 10);
                 c.store(64, linear, ir.get(RESULT, StateAccess.I64));
                 c.store(16, addressAfter(c, linear, 8), ir.get(RESULT + 8, StateAccess.U16));
                 break;
         }
-    });
+    };
+    // What keeps a result from being stored does not keep the operand from being checked.
+    ir.if(stores, store, () => c.load(width === 80 ? 64 : width, linear, true));
     recordPointers(c, offset);
     ir.set(StateOffset.fsw, StateAccess.I32, ir.op('i32.and', prepared, ir.i32(0xffff)));
     if (pops) {

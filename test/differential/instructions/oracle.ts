@@ -1,0 +1,54 @@
+/** The host CPU as an oracle of instructions: compiles and runs `test/differential/native/instruction-oracle.c`. */
+
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { projectRoot } from '../../support/project';
+import { CaseOffset, type InstructionCase, ResultOffset } from './layout';
+
+const SOURCE = path.join(projectRoot, 'test/differential/native/instruction-oracle.c');
+const PROGRAM = path.join(projectRoot, 'out/native/instruction-oracle');
+/** Cases that the program takes at once. */
+const BATCH = 64;
+const FLAGS = ['-O1', '-no-pie', '-fno-stack-protector', '-fcf-protection=none'];
+
+/** Compiles the program if need be. @returns why this machine cannot run it, or undefined if it can */
+export function prepareOracle(): string | undefined {
+    if (process.arch !== 'x64' || process.platform !== 'linux') {
+        return `the oracle is written for x64 Linux, not ${process.arch} ${process.platform}`;
+    }
+    if (!existsSync(PROGRAM) || statSync(PROGRAM).mtimeMs < statSync(SOURCE).mtimeMs) {
+        mkdirSync(path.dirname(PROGRAM), { recursive: true });
+        const compiled = spawnSync('cc', [...FLAGS, '-o', PROGRAM, SOURCE], { encoding: 'utf8' });
+        if (compiled.error) {
+            return `no C compiler: ${compiled.error.message}`;
+        }
+        if (compiled.status !== 0) {
+            throw new Error(`cannot compile ${SOURCE}:\n${compiled.stderr}`);
+        }
+    }
+    const probe = spawnSync(PROGRAM, [], { input: '', encoding: 'utf8' });
+    return probe.status === 0 ? undefined : `the oracle does not run here: ${probe.error?.message ?? probe.stderr}`;
+}
+
+/** Executes each case on the host CPU; results are in the layout of {@link ResultOffset}. */
+export function runOnHost(cases: readonly InstructionCase[]): DataView[] {
+    const batches = Math.ceil(cases.length / BATCH);
+    const input = Buffer.alloc(cases.length * CaseOffset.size + batches * 4);
+    let position = 0;
+    cases.forEach((each, index) => {
+        if (index % BATCH === 0) {
+            position = input.writeUInt32LE(Math.min(BATCH, cases.length - index), position);
+        }
+        input.set(each.bytes, position);
+        position += CaseOffset.size;
+    });
+    const size = cases.length * ResultOffset.size;
+    const { status, stdout, stderr, error } = spawnSync(PROGRAM, [], { input, maxBuffer: size + 1024 });
+    if (status !== 0 || stdout.length !== size) {
+        throw new Error(`${PROGRAM} failed: ${error?.message ?? `status ${status}: ${stderr.toString()}`}`);
+    }
+    return cases.map(
+        (_, index) => new DataView(stdout.buffer, stdout.byteOffset + index * ResultOffset.size, ResultOffset.size),
+    );
+}

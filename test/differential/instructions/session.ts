@@ -1,0 +1,104 @@
+/** Runs generated cases on the host CPU and on every tier, and collects the differences. */
+
+import { type CodeSize, decode, formatInstruction, type Instruction } from '../../../src/isa/x86';
+import { differences } from './compare';
+import { isOutOfReach } from './exclusions';
+import type { GeneratedCase } from './generate';
+import { CODE_SIZES, InstructionCase } from './layout';
+import { TestMachine, type Tier } from './machine';
+import { runOnHost } from './oracle';
+
+export interface Failure {
+    readonly tier: Tier;
+    readonly test: InstructionCase;
+    readonly instructions: readonly Instruction[];
+    readonly differences: readonly string[];
+}
+
+export interface TierFigures {
+    cases: number;
+    /** Cases whose code ran in a translated region. */
+    translated: number;
+    /** Not compared: the code reached memory of the oracle's process. */
+    outOfReach: number;
+    failed: number;
+}
+
+export class Session {
+    readonly failures: Failure[] = [];
+    readonly figures = new Map<Tier, TierFigures>();
+    private readonly machines: TestMachine[];
+
+    constructor(tiers: readonly Tier[]) {
+        this.machines = tiers.map(tier => new TestMachine(tier));
+        for (const tier of tiers) {
+            this.figures.set(tier, { cases: 0, translated: 0, outOfReach: 0, failed: 0 });
+        }
+    }
+
+    run(cases: readonly GeneratedCase[]): void {
+        const host = runOnHost(cases.map(({ test }) => test));
+        for (const machine of this.machines) {
+            const figures = this.figures.get(machine.tier)!;
+            machine.runAll(cases, (result, i) => {
+                const { test, instructions } = cases[i];
+                figures.cases++;
+                if (machine.translated) {
+                    figures.translated++;
+                }
+                let found: readonly string[];
+                if (result instanceof Error) {
+                    found = [`threw ${result.stack?.split('\n').slice(0, 6).join(' | ')}`];
+                } else if (isOutOfReach(test, result)) {
+                    figures.outOfReach++;
+                    return;
+                } else {
+                    found = differences(test, instructions, host[i], result);
+                }
+                if (found.length > 0) {
+                    figures.failed++;
+                    this.failures.push({ tier: machine.tier, test, instructions, differences: found });
+                }
+            });
+        }
+    }
+}
+
+/** The instructions of a case, as decoded from its bytes. */
+export function instructionsOf(test: InstructionCase): Instruction[] {
+    const { code } = test;
+    const bytes = new Uint8Array(64);
+    bytes.set(code);
+    const instructions: Instruction[] = [];
+    for (let position = 0; position < code.length;) {
+        const instruction = decode(bytes, position, bytes.length, CODE_SIZES[test.kind] as CodeSize);
+        if (typeof instruction === 'number') {
+            break;
+        }
+        instructions.push(instruction);
+        position += instruction.length;
+    }
+    return instructions;
+}
+
+export function describeCode(test: InstructionCase, instructions: readonly Instruction[]): string {
+    let position = 0;
+    return instructions
+        .map(instruction => {
+            const text = formatInstruction(instruction, BigInt(test.entry + position));
+            const bytes = Buffer.from(test.code.subarray(position, position + instruction.length)).toString('hex');
+            position += instruction.length;
+            return `${bytes} ${text}`;
+        })
+        .join('; ');
+}
+
+/** Everything needed to see and repeat a failure. */
+export function describeFailure({ tier, test, instructions, differences: found }: Failure): string {
+    const kind = ['64-bit', '32-bit', '32-bit segmented', '16-bit'][test.kind];
+    return [
+        `${tier}, ${kind}: ${describeCode(test, instructions)}`,
+        ...found.map(line => `    ${line}`),
+        `    HYPERSCOPE_REPLAY=${test.toReplay()}`,
+    ].join('\n');
+}
