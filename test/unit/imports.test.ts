@@ -34,7 +34,12 @@ const RULES: Readonly<Record<string, FolderRule>> = {
     debug: { imports: ['common', 'isa', 'machine', 'translator', 'kvm', 'symbols'], runsIn: 'browser' },
     inspect: { imports: ['debug'], andBelow: true, runsIn: 'browser' },
     gdb: { imports: ['debug'], andBelow: true, runsIn: 'node' },
-    dap: { imports: ['debug', 'inspect', 'gdb'], andBelow: true, runsIn: 'node', packages: ['@vscode/debugprotocol'] },
+    dap: {
+        imports: ['debug', 'inspect', 'gdb'],
+        andBelow: true,
+        runsIn: 'node',
+        packages: ['@vscode/debugadapter', '@vscode/debugprotocol'],
+    },
     cli: { imports: ['dap'], andBelow: true, runsIn: 'node' },
 
     extension: { imports: ['common', 'messages'], runsIn: 'node', packages: ['vscode', '@vscode/debugprotocol'] },

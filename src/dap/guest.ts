@@ -1,0 +1,100 @@
+/** A guest as a launch configuration describes it: the machine with its files, symbols and output. */
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { MachineTarget } from '../debug/machine-target';
+import type { TargetHost } from '../debug/machine-runner';
+import type { DebugTarget } from '../debug/target';
+import type { BootModule } from '../machine/loaders/boot-context';
+import type { ImageFile } from '../machine/loaders/image';
+import { parseModuleList } from '../machine/loaders/multiboot';
+import { Machine } from '../machine/machine';
+import { isElf, readElfSymbols } from '../symbols/elf';
+import { SymbolTable } from '../symbols/symbol-table';
+import { CODE_ARENA_SIZE, translatorEngine } from '../translator';
+import type { LaunchConfiguration } from './launch-configuration';
+import { RequestError } from './request-error';
+
+export interface GuestModule {
+    readonly path: string;
+    readonly symbols: number;
+}
+
+export interface Guest {
+    readonly target: DebugTarget;
+    /** The files that the guest consists of. */
+    readonly modules: readonly GuestModule[];
+}
+
+const host: TargetHost = {
+    now: () => performance.now(),
+    yield: () => new Promise(resolve => setImmediate(resolve)),
+    sleep: milliseconds => new Promise(resolve => setTimeout(resolve, milliseconds)),
+};
+
+/**
+ * @param output the guest's characters
+ * @throws HyperscopeError for files that cannot be read or loaded, and for a machine that cannot be built
+ */
+export function createGuest(configuration: LaunchConfiguration, output: (byte: number) => void): Guest {
+    const { kernel, firmware, symbols: symbolFiles, realTime } = configuration;
+    const kernelFile = kernel === undefined ? undefined : readFile('kernel', kernel);
+    const firmwareFile = firmware === undefined ? undefined : readFile('firmware', firmware);
+    const symbols = new SymbolTable();
+    const modules = [
+        ...[kernelFile, firmwareFile].filter(file => file !== undefined),
+        ...symbolFiles.map(name => readFile('symbols', name)),
+    ].map(file => loadSymbols(file, symbols));
+
+    const startOfHostTime = process.hrtime.bigint();
+    const machine = new Machine({
+        memory: configuration.memory,
+        cpus: configuration.cpus,
+        engine: translatorEngine({ now: () => performance.now(), translate: !configuration.interpret }),
+        engineArena: CODE_ARENA_SIZE,
+        firmware: firmwareFile,
+        kernel: kernelFile && {
+            kernel: kernelFile,
+            modules: readModules(configuration.initrd),
+            commandLine: configuration.append,
+        },
+        stopOnReset: configuration.stopOnReset,
+        hostTime: realTime ? () => Number(process.hrtime.bigint() - startOfHostTime) : undefined,
+        epochSeconds: realTime ? Math.floor(Date.now() / 1000) : undefined,
+        serial: [configuration.serial === 'console' ? output : () => undefined],
+        debugConsole: output,
+    });
+    return { target: new MachineTarget(machine, symbols, host), modules };
+}
+
+function loadSymbols(file: ImageFile, table: SymbolTable): GuestModule {
+    if (!isElf(file.data)) {
+        return { path: file.name, symbols: 0 };
+    }
+    const found = readElfSymbols(file.name, file.data);
+    table.add(found);
+    return { path: file.name, symbols: found.length };
+}
+
+function readFile(attribute: string, name: string): ImageFile {
+    try {
+        return { name, data: readFileSync(name) };
+    } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        const reason =
+            code === 'ENOENT' ? 'no such file' : code === 'EISDIR' ? 'is a directory' : `cannot be read (${code})`;
+        const from = path.isAbsolute(name) ? '' : ` (looked for in ${process.cwd()})`;
+        throw new RequestError(`${attribute}: ${name}: ${reason}${from}`);
+    }
+}
+
+/** The initial RAM disk, or a list of Multiboot modules with their arguments. */
+function readModules(text: string | undefined): BootModule[] {
+    if (text === undefined) {
+        return [];
+    }
+    if (existsSync(text)) {
+        return [{ ...readFile('initrd', text), commandLine: text }];
+    }
+    return parseModuleList(text).map(({ file, commandLine }) => ({ ...readFile('initrd', file), commandLine }));
+}

@@ -1,0 +1,121 @@
+/** Requests that look at the guest's memory and code, or name things in it. */
+import type { DebugProtocol } from '@vscode/debugprotocol';
+import { formatAddress } from '../debug/address';
+import type { DisassembledInstruction } from '../debug/disassembler';
+import { ExpressionError } from '../debug/expression/error';
+import type { DebugTarget } from '../debug/target';
+import type { RequestArguments } from './arguments';
+import { hex } from './presentation';
+import { RequestError } from './request-error';
+
+/** What one request may ask for. */
+const MOST_BYTES = 16 * 0x100000;
+const MOST_INSTRUCTIONS = 10_000;
+
+export async function readMemory(
+    target: DebugTarget,
+    vcpu: number,
+    args: RequestArguments,
+): Promise<DebugProtocol.ReadMemoryResponse['body']> {
+    const address = args.address('memoryReference');
+    const count = args.integer('count', 0, MOST_BYTES);
+    const bytes = await target.readMemory(vcpu, address, count);
+    return {
+        address: hex(address.offset),
+        data: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64'),
+        unreadableBytes: bytes.length < count ? count - bytes.length : undefined,
+    };
+}
+
+export async function writeMemory(
+    target: DebugTarget,
+    vcpu: number,
+    args: RequestArguments,
+): Promise<DebugProtocol.WriteMemoryResponse['body']> {
+    const address = args.address('memoryReference');
+    const bytes = Buffer.from(args.string('data'), 'base64');
+    const bytesWritten = await target.writeMemory(vcpu, address, bytes);
+    if (bytesWritten < bytes.length && !args.flag('allowPartial')) {
+        throw new RequestError(
+            `only ${bytesWritten} of ${bytes.length} bytes at ${formatAddress(address)} met memory and were written`,
+        );
+    }
+    return { bytesWritten };
+}
+
+export async function disassemble(
+    target: DebugTarget,
+    vcpu: number,
+    args: RequestArguments,
+): Promise<DebugProtocol.DisassembleResponse['body']> {
+    const { space, offset } = args.address('memoryReference');
+    if (space === 'physical') {
+        throw new RequestError('memoryReference has to be a linear address: code is executed through the page tables');
+    }
+    const first = args.optionalInteger('instructionOffset', 0, -MOST_INSTRUCTIONS, MOST_INSTRUCTIONS);
+    const count = args.integer('instructionCount', 0, MOST_INSTRUCTIONS);
+    const listing = await target.disassemble(vcpu, offset, first, count);
+    return { instructions: listing.map(presentInstruction) };
+}
+
+function presentInstruction(entry: DisassembledInstruction): DebugProtocol.DisassembledInstruction {
+    const { address, bytes, text, symbol } = entry;
+    return {
+        address: hex(address),
+        instructionBytes:
+            bytes.length === 0
+                ? undefined
+                : Buffer.from(bytes)
+                      .toString('hex')
+                      .replace(/..(?=.)/g, '$& '),
+        instruction: text,
+        symbol,
+        presentationHint: entry.instruction === undefined ? 'invalid' : 'normal',
+    };
+}
+
+/** The word that ends where the cursor is. */
+const WORD = /[\w$.]*$/;
+
+export async function complete(
+    target: DebugTarget,
+    args: RequestArguments,
+): Promise<DebugProtocol.CompletionsResponse['body']> {
+    const text = args.string('text').slice(0, Math.max(0, args.integer('column') - 1));
+    const word = WORD.exec(text)?.[0] ?? '';
+    const found = await target.complete(word.replace(/^\$/, ''));
+    return {
+        targets: found.map(({ text: label, kind }) => ({
+            label,
+            type: kind === 'register' ? 'variable' : 'function',
+            start: text.length - word.length,
+            length: word.length,
+        })),
+    };
+}
+
+/** The page walk of a linear address, level by level: a request of our own. */
+export async function translateAddress(target: DebugTarget, vcpu: number, args: RequestArguments): Promise<object> {
+    const text = args.string('address');
+    const { value } = await target.evaluate(vcpu, text, false);
+    const { linear, walk, problem } = await target.translate(vcpu, BigInt.asUintN(64, value.bits));
+    const { mapping } = walk ?? {};
+    return {
+        linear: hex(linear),
+        mode: walk?.mode,
+        levels: walk?.levels.map(({ structure, index, address, entry, reserved }) => ({
+            structure,
+            index,
+            address: address === undefined ? undefined : hex(BigInt(address)),
+            entry: hex(entry),
+            reserved: reserved === 0n ? undefined : hex(reserved),
+        })),
+        mapping: mapping && { ...mapping, physical: hex(BigInt(mapping.physical)) },
+        problem,
+    };
+}
+
+/** An expression's error, on several lines only where there is room for them. */
+export function shortened(error: unknown, context: string | undefined): unknown {
+    return error instanceof ExpressionError && context !== 'repl' ? new RequestError(error.problem) : error;
+}

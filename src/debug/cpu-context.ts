@@ -1,0 +1,54 @@
+import { SEGMENT_NAMES } from '../isa/x86';
+import type { Cpu } from '../machine/cpu/cpu';
+import type { SymbolTable } from '../symbols/symbol-table';
+import { segmentLinear } from './address';
+import type { EvaluationContext } from './expression/evaluator';
+import type { AddressSpace } from './expression/value';
+import type { MemoryAccess } from './memory-access';
+import { findRegister, writeRegister } from './registers/register-file';
+
+/** What expressions see of a vCPU. */
+export class CpuContext implements EvaluationContext {
+    constructor(
+        private readonly cpu: Cpu,
+        private readonly memory: MemoryAccess,
+        private readonly symbols: SymbolTable,
+        /** Registers have changed: the engine has to be told. */
+        private readonly changed: () => void,
+    ) {}
+
+    readRegister(name: string): { value: bigint; width: number } | undefined {
+        const register = findRegister(name);
+        if (register === undefined) {
+            return undefined;
+        }
+        // Expressions have 64 bits: of longer registers they see the low ones.
+        return { value: BigInt.asUintN(64, register.read(this.cpu)), width: expressionWidth(register.width) };
+    }
+
+    writeRegister(name: string, value: bigint): void {
+        writeRegister(this.cpu, name, value);
+        this.changed();
+    }
+
+    readMemory(space: AddressSpace, offset: bigint, size: number): Uint8Array | undefined {
+        const bytes = this.memory.read({ space, offset }, size);
+        return bytes.length === size ? bytes : undefined;
+    }
+
+    writeMemory(space: AddressSpace, offset: bigint, bytes: Uint8Array): boolean {
+        return this.memory.write({ space, offset }, bytes) === bytes.length;
+    }
+
+    symbol(name: string): bigint | undefined {
+        return this.symbols.named(name)[0]?.address;
+    }
+
+    segmentLinear(segment: string, offset: bigint): bigint {
+        return segmentLinear(this.cpu, SEGMENT_NAMES.indexOf(segment), offset);
+    }
+}
+
+function expressionWidth(width: number): number {
+    return width <= 8 ? 8 : width <= 16 ? 16 : width <= 32 ? 32 : 64;
+}

@@ -1,0 +1,300 @@
+/** Running, pausing and stepping a machine that lives in this process. */
+import type { GuestFault } from '../machine/cpu/fault';
+import type { Engine } from '../machine/engine';
+import type { Machine } from '../machine/machine';
+import type { Breakpoint as EngineBreakpoint } from '../translator/engine/breakpoints';
+import { FAULT_STOP } from '../translator/engine/engine';
+import { halves } from './address';
+import { BreakpointSet } from './breakpoints';
+import { TargetError } from './errors';
+import type { EvaluationContext, Expression } from './expression/evaluator';
+import { ExpressionError } from './expression/error';
+import { pattern } from './expression/value';
+import { describeFault, describeShutdown, type FaultDescription } from './faults';
+import { MachineRunner, type RunOutcome, type TargetHost } from './machine-runner';
+import { codeView, programCounter, stackPointer, walkStack } from './stack';
+import { executeSingle, isReturn, planStepInto, planStepOut, planStepOver, type StepPlan } from './stepper';
+import type { End, StepKind, Stop, TargetListener, TargetState } from './target';
+import type { VcpuView } from './vcpu-view';
+
+/** What the debugger needs of an engine besides running. */
+export interface DebugEngine extends Engine {
+    setBreakpoints(breakpoints: readonly EngineBreakpoint[]): void;
+    onFault: ((vcpu: number, fault: GuestFault) => boolean) | undefined;
+}
+
+/** Any engine breakpoint: which of ours it was, {@link BreakpointSet} knows. */
+const BREAKPOINT_ID = 1;
+
+/** Single instructions between two looks at requests, on the way out of a function. */
+const STEPS_PER_SLICE = 2_000;
+
+type Outcome = RunOutcome | { readonly reason: 'stepped' };
+
+export class Execution {
+    listener: TargetListener | undefined;
+    state: TargetState = 'stopped';
+    readonly breakpoints: BreakpointSet;
+    /** Vectors to stop at, with what has to hold there. */
+    faultConditions: ReadonlyMap<number, Expression | undefined> = new Map();
+    stopAtTripleFault = true;
+
+    private readonly runner: MachineRunner;
+    /** The exception of the last {@link FAULT_STOP}. */
+    private lastFault: FaultDescription | undefined;
+    /** An instruction is being executed alone: a fault ends the step at its handler. */
+    private single = false;
+    private tripleFaultShown = false;
+    private pausedVcpu = 0;
+    /** Settles when the run in progress has ended and been reported. */
+    private running: Promise<void> = Promise.resolve();
+
+    constructor(
+        private readonly machine: Machine,
+        private readonly engine: DebugEngine,
+        private readonly views: readonly VcpuView[],
+        private readonly host: TargetHost,
+    ) {
+        this.runner = new MachineRunner(machine, host);
+        this.breakpoints = new BreakpointSet({
+            context: vcpu => this.views[vcpu].context,
+            log: text => this.listener?.logged(text),
+            addressesChanged: () => this.installBreakpoints(),
+        });
+        engine.onFault = (vcpu, fault) => this.onFault(vcpu, fault);
+    }
+
+    requireStopped(): void {
+        if (this.state === 'running') {
+            throw new TargetError('the guest is running: pause it first');
+        }
+        if (this.state === 'ended') {
+            throw new TargetError('the guest has ended: restart it');
+        }
+    }
+
+    resume(): void {
+        this.requireStopped();
+        this.start(() => this.runner.run());
+    }
+
+    pause(vcpu: number): void {
+        if (this.state === 'running') {
+            this.pausedVcpu = vcpu;
+            this.runner.requestPause();
+        }
+    }
+
+    /** @throws TargetError */
+    step(vcpu: number, kind: StepKind): void {
+        this.requireStopped();
+        const plan = this.plan(vcpu, kind);
+        switch (plan.kind) {
+            case 'single':
+                this.start(async () => this.executeSingle(vcpu), vcpu);
+                return;
+            case 'until':
+                this.breakpoints.setTemporary(plan.breakpoint);
+                this.start(() => this.runner.run(), vcpu);
+                return;
+            case 'untilReturn':
+                this.start(() => this.stepUntilReturn(vcpu, plan.stackPointer), vcpu);
+        }
+    }
+
+    /** Ends a run in progress without telling the listener. */
+    async halt(): Promise<void> {
+        const { listener } = this;
+        this.listener = undefined;
+        if (this.state === 'running') {
+            this.runner.requestPause();
+        }
+        await this.running;
+        this.listener = listener;
+    }
+
+    /** Halts, and begins anew after `restart` has put the machine back to its start. */
+    async restart(restart: () => void): Promise<void> {
+        await this.halt();
+        restart();
+        this.tripleFaultShown = false;
+        this.state = 'stopped';
+    }
+
+    async dispose(): Promise<void> {
+        await this.halt();
+        this.state = 'ended';
+        this.engine.onFault = undefined;
+    }
+
+    // ---- a run and its end ---------------------------------------------------------------------------------------
+
+    /** @param stepped the vCPU that the user steps: what ends without another reason is the end of the step */
+    private start(run: () => Promise<Outcome>, stepped?: number): void {
+        this.state = 'running';
+        this.runner.clearPause();
+        for (const view of this.views) {
+            view.markResumed();
+        }
+        // The answer to the request goes first, whatever the run does.
+        this.running = this.host
+            .yield()
+            .then(run)
+            .then(outcome => {
+                this.breakpoints.setTemporary(undefined);
+                this.report(outcome, stepped);
+            })
+            .catch((error: unknown) => {
+                this.state = 'ended';
+                this.listener?.failed(error);
+            });
+    }
+
+    private report(outcome: Outcome, stepped: number | undefined): void {
+        switch (outcome.reason) {
+            case 'stepped':
+                this.stopAt({ reason: 'step', vcpu: stepped ?? 0 });
+                return;
+            case 'paused':
+                this.stopAt({ reason: 'pause', vcpu: stepped ?? this.pausedVcpu });
+                return;
+            case 'breakpoint':
+                this.stopAt(this.breakpointStop(outcome.vcpu, outcome.id));
+                return;
+            case 'tripleFault': {
+                const note = describeShutdown(outcome.report);
+                if (this.stopAtTripleFault && !this.tripleFaultShown) {
+                    this.tripleFaultShown = true;
+                    this.stopAt({ reason: 'exception', vcpu: outcome.vcpu, note });
+                } else {
+                    this.end({ reason: 'tripleFault', note });
+                }
+                return;
+            }
+            case 'debugExit':
+                this.end({ ...outcome, note: `the guest exited with status ${outcome.status}` });
+                return;
+            case 'poweredOff':
+                this.end({ ...outcome, note: 'the guest powered off' });
+                return;
+            case 'reset':
+                this.end({ ...outcome, note: 'the guest reset the machine' });
+        }
+    }
+
+    private breakpointStop(vcpu: number, id: number): Stop {
+        if (id === FAULT_STOP) {
+            return { reason: 'exception', vcpu, fault: this.lastFault };
+        }
+        const { ids } = this.breakpoints.lastHit;
+        return ids.length > 0 ? { reason: 'breakpoint', vcpu, breakpoints: ids } : { reason: 'step', vcpu };
+    }
+
+    private stopAt(stop: Stop): void {
+        this.state = 'stopped';
+        const { cpu, disassembler } = this.views[stop.vcpu];
+        disassembler.noteInstruction(programCounter(cpu));
+        this.listener?.stopped(stop);
+    }
+
+    private end(end: End): void {
+        this.state = 'ended';
+        this.listener?.ended(end);
+    }
+
+    // ---- steps ---------------------------------------------------------------------------------------------------
+
+    private plan(vcpu: number, kind: StepKind): StepPlan {
+        const { cpu, memory, disassembler } = this.views[vcpu];
+        switch (kind) {
+            case 'into':
+                return planStepInto(vcpu, cpu);
+            case 'over':
+                return planStepOver(vcpu, cpu, disassembler);
+            case 'out':
+                return planStepOut(vcpu, cpu, walkStack(cpu, memory, disassembler).at(1));
+        }
+    }
+
+    private executeSingle(vcpu: number): Outcome {
+        const { machine, engine } = this;
+        const { cpu } = this.views[vcpu];
+        this.single = true;
+        const stop = executeSingle(engine, vcpu, cpu);
+        this.single = false;
+        if (stop.reason === 'breakpoint') {
+            return { reason: 'breakpoint', vcpu, id: stop.id };
+        }
+        if (stop.reason === 'shutdown') {
+            machine.loop.finish({ reason: 'tripleFault', vcpu, report: cpu.shutdownReport });
+        }
+        // What is due between two instructions: alarms, input, the end of the machine.
+        const after = machine.run({ instructions: 0 });
+        switch (after.reason) {
+            case 'budget':
+            case 'idle':
+            case 'stopRequested':
+                return { reason: 'stepped' };
+            default:
+                return after;
+        }
+    }
+
+    private async stepUntilReturn(vcpu: number, start: bigint): Promise<Outcome> {
+        const { cpu, disassembler } = this.views[vcpu];
+        for (let steps = 1; ; steps++) {
+            const { instruction } = disassembler.at(programCounter(cpu), codeView(cpu));
+            const outcome = this.executeSingle(vcpu);
+            if (outcome.reason !== 'stepped' || (isReturn(instruction) && stackPointer(cpu) > start)) {
+                return outcome;
+            }
+            if (this.runner.isPauseRequested || !this.views[vcpu].isActive) {
+                return { reason: 'paused' };
+            }
+            if (steps % STEPS_PER_SLICE === 0) {
+                await this.host.yield();
+            }
+        }
+    }
+
+    // ---- breakpoints and exceptions ------------------------------------------------------------------------------
+
+    private installBreakpoints(): void {
+        this.engine.setBreakpoints(
+            [...this.breakpoints.addresses].map(address => {
+                const [lo, hi] = halves(address);
+                return { id: BREAKPOINT_ID, lo, hi, condition: vcpu => this.hits(address, vcpu) };
+            }),
+        );
+    }
+
+    private hits(address: bigint, vcpu: number): boolean {
+        return !this.views[vcpu].isWhereResumed && this.breakpoints.hit(address, vcpu);
+    }
+
+    /** Asked before an exception is delivered; true stops there. */
+    private onFault(vcpu: number, { vector, errorCode, addressLo, addressHi }: GuestFault): boolean {
+        const view = this.views[vcpu];
+        const stops =
+            this.faultConditions.has(vector) &&
+            !view.isWhereResumed &&
+            this.holds(this.faultConditions.get(vector), view.context);
+        if (stops) {
+            const address = (BigInt(addressHi >>> 0) << 32n) | BigInt(addressLo >>> 0);
+            this.lastFault = describeFault(view.cpu, { vector, errorCode, address });
+        } else if (this.single) {
+            this.engine.requestExit();
+        }
+        return stops;
+    }
+
+    private holds(condition: Expression | undefined, context: EvaluationContext): boolean {
+        try {
+            return condition === undefined || pattern(condition.evaluate(context)) !== 0n;
+        } catch (error) {
+            if (!(error instanceof ExpressionError)) throw error;
+            this.listener?.logged(`exception condition: ${error.message}`);
+            return true;
+        }
+    }
+}

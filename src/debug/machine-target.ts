@@ -1,0 +1,219 @@
+/** The debugger's view of a machine that runs in this process. */
+import type { Engine } from '../machine/engine';
+import type { Machine } from '../machine/machine';
+import { ActivityState } from '../machine/state';
+import { Segment } from '../isa/x86/instruction';
+import type { SymbolTable } from '../symbols/symbol-table';
+import { type Address, codeSize, halves, segmentLinear } from './address';
+import { type BreakpointRequest, parseCondition } from './breakpoints';
+import type { DisassembledInstruction } from './disassembler';
+import { TargetError } from './errors';
+import { type DebugEngine, Execution } from './execution';
+import { Expression } from './expression/evaluator';
+import { pattern } from './expression/value';
+import type { TargetHost } from './machine-runner';
+import { type AddressTranslation, translateAddress } from './memory-access';
+import {
+    findRegister,
+    type RegisterGroupView,
+    registerNames,
+    type RegisterView,
+    viewRegister,
+    viewRegisters,
+} from './registers/register-file';
+import { codeView, walkStack } from './stack';
+import type {
+    BreakpointStatus,
+    Completion,
+    DebugTarget,
+    EvaluationResult,
+    FaultFilter,
+    NamedFrame,
+    StepKind,
+    TargetListener,
+    TargetState,
+} from './target';
+import { VcpuView } from './vcpu-view';
+
+const MOST_COMPLETIONS = 200;
+
+export class MachineTarget implements DebugTarget {
+    private readonly engine: DebugEngine;
+    private readonly views: readonly VcpuView[];
+    private readonly execution: Execution;
+
+    /**
+     * @param machine with an engine that takes breakpoints, such as the translator
+     * @throws TargetError for another engine
+     */
+    constructor(
+        private readonly machine: Machine,
+        private readonly symbols: SymbolTable,
+        host: TargetHost,
+    ) {
+        this.engine = debugEngine(machine.engine);
+        this.views = machine.processors.map(
+            ({ cpu, index }) =>
+                new VcpuView(cpu, machine.memory, symbols, () => {
+                    cpu.stateReplaced();
+                    this.engine.stateChanged(index);
+                }),
+        );
+        this.execution = new Execution(machine, this.engine, this.views, host);
+    }
+
+    get vcpus(): number {
+        return this.views.length;
+    }
+
+    get state(): TargetState {
+        return this.execution.state;
+    }
+
+    get listener(): TargetListener | undefined {
+        return this.execution.listener;
+    }
+
+    set listener(listener: TargetListener | undefined) {
+        this.execution.listener = listener;
+    }
+
+    // ---- execution -----------------------------------------------------------------------------------------------
+
+    async resume(): Promise<void> {
+        this.execution.resume();
+    }
+
+    async pause(vcpu: number): Promise<void> {
+        this.view(vcpu);
+        this.execution.pause(vcpu);
+    }
+
+    async step(vcpu: number, kind: StepKind): Promise<void> {
+        this.view(vcpu);
+        this.execution.step(vcpu, kind);
+    }
+
+    async setProgramCounter(vcpu: number, linear: bigint): Promise<void> {
+        const { cpu } = this.view(vcpu);
+        this.execution.requireStopped();
+        const offset = linear - segmentLinear(cpu, Segment.Cs, 0n);
+        cpu.setRip(...halves(BigInt.asUintN(codeSize(cpu), offset)));
+        if (cpu.activity === ActivityState.Halted) {
+            cpu.activity = ActivityState.Active;
+        }
+        this.engine.stateChanged(vcpu);
+    }
+
+    reset(): Promise<void> {
+        return this.execution.restart(() => {
+            this.machine.reset();
+            this.views.forEach((_, vcpu) => this.engine.stateChanged(vcpu));
+        });
+    }
+
+    dispose(): Promise<void> {
+        return this.execution.dispose();
+    }
+
+    async setBreakpoints(requests: readonly BreakpointRequest[]): Promise<BreakpointStatus[]> {
+        const problems = this.execution.breakpoints.replace(requests);
+        return requests.map(({ id }) => ({ id, problem: problems.get(id) }));
+    }
+
+    async setFaultFilter({ vectors, tripleFault }: FaultFilter): Promise<void> {
+        this.execution.faultConditions = new Map(
+            [...vectors].map(([vector, condition]) => [
+                vector,
+                condition === undefined ? undefined : parseCondition(condition),
+            ]),
+        );
+        this.execution.stopAtTripleFault = tripleFault;
+    }
+
+    async sendSerial(port: number, bytes: Uint8Array): Promise<void> {
+        if (port >= this.machine.board.uarts.length) {
+            throw new TargetError(`the machine has no serial port ${port}`);
+        }
+        this.machine.sendSerial(port, bytes);
+    }
+
+    // ---- inspection ----------------------------------------------------------------------------------------------
+
+    async registers(vcpu: number): Promise<RegisterGroupView[]> {
+        return viewRegisters(this.view(vcpu).cpu);
+    }
+
+    async writeRegister(vcpu: number, name: string, value: bigint): Promise<RegisterView> {
+        const { cpu, context } = this.view(vcpu);
+        context.writeRegister(name, value);
+        return viewRegister(cpu, findRegister(name)!);
+    }
+
+    async readMemory(vcpu: number, address: Address, length: number): Promise<Uint8Array> {
+        return this.view(vcpu).memory.read(address, length);
+    }
+
+    async writeMemory(vcpu: number, address: Address, bytes: Uint8Array): Promise<number> {
+        return this.view(vcpu).memory.write(address, bytes);
+    }
+
+    async translate(vcpu: number, linear: bigint): Promise<AddressTranslation> {
+        return translateAddress(this.view(vcpu).cpu, linear);
+    }
+
+    async disassemble(
+        vcpu: number,
+        address: bigint,
+        offset: number,
+        count: number,
+    ): Promise<DisassembledInstruction[]> {
+        const { cpu, disassembler } = this.view(vcpu);
+        return disassembler.around(address, offset, count, codeView(cpu));
+    }
+
+    async stack(vcpu: number): Promise<NamedFrame[]> {
+        const { cpu, memory, disassembler } = this.view(vcpu);
+        return walkStack(cpu, memory, disassembler).map((frame, depth) => ({
+            ...frame,
+            symbol: depth === 0 ? this.symbols.format(frame.pc) : this.symbols.formatReturn(frame.pc),
+        }));
+    }
+
+    async isHalted(vcpu: number): Promise<boolean> {
+        return this.view(vcpu).cpu.activity !== ActivityState.Active;
+    }
+
+    async evaluate(vcpu: number, expression: string, assignments: boolean): Promise<EvaluationResult> {
+        const { context } = this.view(vcpu);
+        const value = new Expression(expression).evaluate(context, { assignments });
+        return { value, symbol: value.space === 'linear' ? this.symbols.format(pattern(value)) : undefined };
+    }
+
+    async complete(prefix: string): Promise<Completion[]> {
+        const found: Completion[] = [];
+        for (const name of registerNames()) {
+            if (name.startsWith(prefix.toLowerCase())) found.push({ text: name, kind: 'register' });
+        }
+        for (const { name } of this.symbols.startingWith(prefix)) {
+            if (found.length >= MOST_COMPLETIONS) break;
+            found.push({ text: name, kind: 'symbol' });
+        }
+        return found.slice(0, MOST_COMPLETIONS);
+    }
+
+    private view(vcpu: number): VcpuView {
+        const view = this.views[vcpu] as VcpuView | undefined;
+        if (view === undefined) {
+            throw new TargetError(`there is no vCPU ${vcpu}: the machine has 0 to ${this.views.length - 1}`);
+        }
+        return view;
+    }
+}
+
+function debugEngine(engine: Engine): DebugEngine {
+    if (!('setBreakpoints' in engine)) {
+        throw new TargetError('this engine takes no breakpoints');
+    }
+    return engine as DebugEngine;
+}

@@ -1,0 +1,121 @@
+/** The call stack as frame pointers tell it. Unwind tables will tell more; see src/symbols. */
+import type { Cpu } from '../machine/cpu/cpu';
+import { Gpr, OperandKind, Segment } from '../isa/x86/instruction';
+import { codeSize, segmentLinear, stackSize } from './address';
+import type { CodeView, Disassembler } from './disassembler';
+import type { MemoryAccess } from './memory-access';
+
+export interface Frame {
+    /** Linear address of the instruction: the next one to execute, or the one that is returned to. */
+    readonly pc: bigint;
+    /** Stack pointer (offset in SS) on return to this frame; for the innermost one, as it is. */
+    readonly stackPointer: bigint;
+}
+
+/** Deeper stacks are loops of corrupt frame pointers. */
+const DEEPEST = 256;
+
+export function codeView(cpu: Cpu): CodeView {
+    return { codeSize: codeSize(cpu), base: segmentLinear(cpu, Segment.Cs, 0n) };
+}
+
+/** Linear address of the next instruction. */
+export function programCounter(cpu: Cpu): bigint {
+    return segmentLinear(cpu, Segment.Cs, (BigInt(cpu.ripHi) << 32n) | BigInt(cpu.ripLo));
+}
+
+/** RSP, as wide as the stack is. */
+export function stackPointer(cpu: Cpu): bigint {
+    return BigInt.asUintN(stackSize(cpu), cpu.gpr64(Gpr.Rsp));
+}
+
+export function walkStack(cpu: Cpu, memory: MemoryAccess, disassembler: Disassembler): Frame[] {
+    const walker = new StackWalker(cpu, memory, disassembler);
+    return walker.walk();
+}
+
+class StackWalker {
+    /** Bytes of a return address and of a saved frame pointer. */
+    private readonly width: number;
+    private readonly view: CodeView;
+
+    constructor(
+        private readonly cpu: Cpu,
+        private readonly memory: MemoryAccess,
+        private readonly disassembler: Disassembler,
+    ) {
+        this.view = codeView(cpu);
+        this.width = this.view.codeSize / 8;
+    }
+
+    walk(): Frame[] {
+        const { cpu } = this;
+        const innermost: Frame = { pc: programCounter(cpu), stackPointer: stackPointer(cpu) };
+        const frames = [innermost];
+        let framePointer = BigInt.asUintN(stackSize(cpu), cpu.gpr64(Gpr.Rbp));
+        const pushed = this.pushedSinceCall(innermost.pc);
+        if (pushed !== undefined) {
+            const caller = this.returnAt(innermost.stackPointer + BigInt(pushed * this.width));
+            if (caller !== undefined) {
+                frames.push(caller);
+            }
+        }
+        while (frames.length < DEEPEST) {
+            const last = frames[frames.length - 1];
+            const caller =
+                framePointer >= last.stackPointer && framePointer % BigInt(Math.min(this.width, 8)) === 0n
+                    ? this.returnAt(framePointer + BigInt(this.width))
+                    : undefined;
+            const saved = caller && this.stackWord(framePointer);
+            if (caller === undefined || saved === undefined) {
+                return frames;
+            }
+            frames.push(caller);
+            framePointer = saved;
+        }
+        return frames;
+    }
+
+    /**
+     * How many words lie above the return address in a function that has not set up its frame, or has taken it down:
+     * undefined where RBP belongs to the function already.
+     */
+    private pushedSinceCall(pc: bigint): number | undefined {
+        let { instruction } = this.disassembler.at(pc, this.view);
+        if (instruction?.row.mnemonic.startsWith('ENDBR') === true) {
+            instruction = this.disassembler.at(pc + BigInt(instruction.length), this.view).instruction;
+        }
+        const [first, second] = instruction?.operands ?? [];
+        const isFramePointer = first?.kind === OperandKind.Gpr && first.register === (Gpr.Rbp as number);
+        switch (instruction?.row.mnemonic) {
+            case 'PUSH':
+                return isFramePointer ? 0 : undefined;
+            case 'MOV':
+                return isFramePointer && second.kind === OperandKind.Gpr && second.register === (Gpr.Rsp as number)
+                    ? 1
+                    : undefined;
+            case 'RET':
+                return 0;
+            default:
+                return undefined;
+        }
+    }
+
+    /** The frame that the return address at an offset in the stack leads to, if it can be one. */
+    private returnAt(offset: bigint): Frame | undefined {
+        const address = this.stackWord(offset);
+        if (address === undefined || address === 0n) {
+            return undefined;
+        }
+        const pc = segmentLinear(this.cpu, Segment.Cs, address);
+        const isCode = this.memory.read({ space: 'linear', offset: pc }, 1).length === 1;
+        return isCode ? { pc, stackPointer: offset + BigInt(this.width) } : undefined;
+    }
+
+    private stackWord(offset: bigint): bigint | undefined {
+        return this.memory.readNumber(
+            { space: 'linear', offset: segmentLinear(this.cpu, Segment.Ss, offset) },
+            this.width,
+        );
+    }
+}

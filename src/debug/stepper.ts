@@ -1,0 +1,101 @@
+/** Steps of one instruction, over what an instruction calls, and out of a function. */
+import type { Cpu } from '../machine/cpu/cpu';
+import type { Engine, RunStop } from '../machine/engine';
+import { type Instruction, RepeatPrefix } from '../isa/x86';
+import { ActivityState, StateOffset } from '../machine/state';
+import type { TemporaryBreakpoint } from './breakpoints';
+import type { Disassembler } from './disassembler';
+import { TargetError } from './errors';
+import { codeView, programCounter, stackPointer, type Frame } from './stack';
+
+/** How far above its old place the stack pointer may be on return: callees may pop their arguments. */
+const MOST_ARGUMENTS = 1024n;
+
+/** Bit of `StateOffset.interruptShadow`: as after STI. */
+const SHADOW_STI = 1;
+
+/** Mnemonics that come back to the next instruction, as a rule. */
+const CALLS: ReadonlySet<string> = new Set(['CALL', 'INT', 'INT3', 'INT1', 'INTO', 'SYSCALL', 'SYSENTER', 'HLT']);
+
+/** RET, RETF, IRET… */
+const RETURNS = /^(?:RETF?|IRETD?Q?|SYSRET|SYSEXIT)$/;
+
+export function isReturn(instruction: Instruction | undefined): boolean {
+    return instruction !== undefined && RETURNS.test(instruction.row.mnemonic);
+}
+
+/** What a step has to do. */
+export type StepPlan =
+    /** Execute one instruction. */
+    | { readonly kind: 'single' }
+    /** Run until the vCPU gets there. */
+    | { readonly kind: 'until'; readonly breakpoint: TemporaryBreakpoint }
+    /** Execute single instructions until a return takes the stack pointer above this. */
+    | { readonly kind: 'untilReturn'; readonly stackPointer: bigint };
+
+/** @throws TargetError if the vCPU executes nothing that could be stepped */
+export function planStepInto(vcpu: number, cpu: Cpu): StepPlan {
+    switch (cpu.activity) {
+        case ActivityState.Active:
+            return { kind: 'single' };
+        case ActivityState.Halted:
+            // An interrupt will wake it: its handler returns to where the vCPU is.
+            return { kind: 'until', breakpoint: comeBack(vcpu, cpu, programCounter(cpu)) };
+        case ActivityState.WaitForSipi:
+            throw new TargetError(`vCPU ${vcpu} executes nothing yet: it waits for a start-up IPI`);
+        case ActivityState.Shutdown:
+            throw new TargetError(`vCPU ${vcpu} is shut down after a triple fault: only a reset gets it going again`);
+    }
+}
+
+/** @throws TargetError */
+export function planStepOver(vcpu: number, cpu: Cpu, disassembler: Disassembler): StepPlan {
+    const plan = planStepInto(vcpu, cpu);
+    const { address, instruction } = disassembler.at(programCounter(cpu), codeView(cpu));
+    if (plan.kind !== 'single' || instruction === undefined || !returnsHere(instruction)) {
+        return plan;
+    }
+    return { kind: 'until', breakpoint: comeBack(vcpu, cpu, address + BigInt(instruction.length)) };
+}
+
+/** @throws TargetError */
+export function planStepOut(vcpu: number, cpu: Cpu, caller: Frame | undefined): StepPlan {
+    const plan = planStepInto(vcpu, cpu);
+    if (plan.kind === 'single' && caller === undefined) {
+        return { kind: 'untilReturn', stackPointer: stackPointer(cpu) };
+    }
+    if (caller === undefined) {
+        return plan;
+    }
+    const { pc, stackPointer: floor } = caller;
+    return { kind: 'until', breakpoint: { address: pc, hits: other => other === vcpu && isNear(cpu, floor) } };
+}
+
+function returnsHere(instruction: Instruction): boolean {
+    return CALLS.has(instruction.row.mnemonic) || instruction.repeat !== RepeatPrefix.None;
+}
+
+/** Stops this vCPU at an address once its stack is back where it is now; deeper recursions pass. */
+function comeBack(vcpu: number, cpu: Cpu, address: bigint): TemporaryBreakpoint {
+    const floor = stackPointer(cpu);
+    return { address, hits: other => other === vcpu && isNear(cpu, floor) };
+}
+
+function isNear(cpu: Cpu, floor: bigint): boolean {
+    const now = stackPointer(cpu);
+    return now >= floor && now <= floor + MOST_ARGUMENTS;
+}
+
+/**
+ * Executes one instruction of a vCPU, and no interrupt: those are held off the way STI does it, for one instruction.
+ * A halted vCPU is not woken.
+ */
+export function executeSingle(engine: Engine, vcpu: number, cpu: Cpu): RunStop {
+    cpu.setLo(StateOffset.interruptShadow, cpu.lo(StateOffset.interruptShadow) | SHADOW_STI);
+    const stop = engine.run(vcpu, 1);
+    if (stop.reason === 'breakpoint') {
+        // Nothing was executed: no shadow may stay behind that the guest has not cast.
+        cpu.setLo(StateOffset.interruptShadow, cpu.lo(StateOffset.interruptShadow) & ~SHADOW_STI);
+    }
+    return stop;
+}

@@ -1,0 +1,117 @@
+/**
+ * What a debugger front end sees of a machine. Everything is asynchronous and all data can be copied, so that the
+ * machine may live in another thread, or behind a wire.
+ */
+import type { Address } from './address';
+import type { BreakpointRequest } from './breakpoints';
+import type { DisassembledInstruction } from './disassembler';
+import type { FaultDescription } from './faults';
+import type { AddressTranslation } from './memory-access';
+import type { RegisterGroupView, RegisterView } from './registers/register-file';
+import type { Frame } from './stack';
+import type { Value } from './expression/value';
+
+export type StepKind = 'into' | 'over' | 'out';
+
+export type TargetState = 'stopped' | 'running' | 'ended';
+
+/** Why the guest has stopped. */
+export interface Stop {
+    readonly reason: 'entry' | 'pause' | 'step' | 'goto' | 'breakpoint' | 'exception';
+    readonly vcpu: number;
+    /** Ids of the breakpoints that were hit. */
+    readonly breakpoints?: readonly number[];
+    readonly fault?: FaultDescription;
+    /** A word on it for the user. */
+    readonly note?: string;
+}
+
+/** The guest will not go on by itself. */
+export interface End {
+    readonly reason: 'poweredOff' | 'debugExit' | 'tripleFault' | 'reset';
+    /** For `debugExit`: the status that the guest gave. */
+    readonly status?: number;
+    readonly note: string;
+}
+
+export interface TargetListener {
+    stopped(stop: Stop): void;
+    ended(end: End): void;
+    /** A log point has something to say. */
+    logged(text: string): void;
+    /** The emulator itself has failed: a defect. The target is of no more use. */
+    failed(error: unknown): void;
+}
+
+/** A stack frame with the name of its place. */
+export interface NamedFrame extends Frame {
+    readonly symbol?: string;
+}
+
+/** A breakpoint as far as the target could set it. */
+export interface BreakpointStatus {
+    readonly id: number;
+    /** Why it cannot work as asked. */
+    readonly problem?: string;
+}
+
+export interface EvaluationResult {
+    readonly value: Value;
+    /** The place that the value names as an address, such as `start_kernel+0x10`. */
+    readonly symbol?: string;
+}
+
+export interface Completion {
+    readonly text: string;
+    readonly kind: 'register' | 'symbol';
+}
+
+/**
+ * A machine under a debugger. Methods that look at the guest see the present state, also while it runs; those that
+ * change what runs reject with a `TargetError` in a state that does not allow it.
+ */
+export interface DebugTarget {
+    readonly vcpus: number;
+    readonly state: TargetState;
+    /** One listener: whoever drives the session. */
+    listener: TargetListener | undefined;
+
+    resume(): Promise<void>;
+    /** Reports `pause` as soon as the slice in progress ends. */
+    pause(vcpu: number): Promise<void>;
+    /** One instruction; the stop is reported to the listener. */
+    step(vcpu: number, kind: StepKind): Promise<void>;
+    /** Makes a vCPU go on elsewhere. */
+    setProgramCounter(vcpu: number, linear: bigint): Promise<void>;
+    /** The reset button; the machine stops at its first instruction. */
+    reset(): Promise<void>;
+    dispose(): Promise<void>;
+
+    /** Replaces all breakpoints. */
+    setBreakpoints(breakpoints: readonly BreakpointRequest[]): Promise<BreakpointStatus[]>;
+    /** Replaces the exceptions at which to stop; see `faults.ts` for vectors. */
+    setFaultFilter(filter: FaultFilter): Promise<void>;
+
+    registers(vcpu: number): Promise<RegisterGroupView[]>;
+    /** @throws EvaluationProblem */
+    writeRegister(vcpu: number, name: string, value: bigint): Promise<RegisterView>;
+    /** As many of `length` bytes as can be read. */
+    readMemory(vcpu: number, address: Address, length: number): Promise<Uint8Array>;
+    /** Returns how many bytes met memory. */
+    writeMemory(vcpu: number, address: Address, bytes: Uint8Array): Promise<number>;
+    translate(vcpu: number, linear: bigint): Promise<AddressTranslation>;
+    disassemble(vcpu: number, address: bigint, offset: number, count: number): Promise<DisassembledInstruction[]>;
+    stack(vcpu: number): Promise<NamedFrame[]>;
+    isHalted(vcpu: number): Promise<boolean>;
+    /** @throws ExpressionError */
+    evaluate(vcpu: number, expression: string, assignments: boolean): Promise<EvaluationResult>;
+    complete(prefix: string): Promise<Completion[]>;
+    /** Characters typed into a serial port. */
+    sendSerial(port: number, bytes: Uint8Array): Promise<void>;
+}
+
+/** Exceptions at which to stop before they are delivered. */
+export interface FaultFilter {
+    readonly vectors: ReadonlyMap<number, string | undefined>;
+    readonly tripleFault: boolean;
+}
