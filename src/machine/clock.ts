@@ -22,8 +22,8 @@ interface Event extends Alarm {
 /**
  * Virtual time and what is due on it.
  *
- * Deterministic mode: time is the number of instructions retired, over all vCPUs, plus what {@link skipTo} passed over
- * while every vCPU was halted. Real-time mode: the machine calls {@link synchronize} between slices with the host's
+ * Deterministic mode: time is the number of instructions retired, over all vCPUs, plus what {@link skipTo} passed over:
+ * idle time while every vCPU is halted, and what port accesses take. Real-time mode: the machine calls {@link synchronize} between slices with the host's
  * time; since those readings go through the input queue, a recorded run replays to the same nanosecond.
  */
 export class VirtualClock implements Clock {
@@ -103,7 +103,7 @@ export class VirtualClock implements Clock {
         }
     }
 
-    /** Passes over idle time up to `time`; time never goes back. */
+    /** Passes over time up to `time`; time never goes back. */
     skipTo(time: number): void {
         const now = this.now();
         this.epochRetired = this.retired();

@@ -259,7 +259,16 @@ export class Machine {
             count,
             memory: this.memory,
             clock: this.clock,
-            ports: this.bus,
+            ports: {
+                read: (port, size) => {
+                    this.loop.portAccess();
+                    return this.bus.read(port, size);
+                },
+                write: (port, size, value) => {
+                    this.loop.portAccess();
+                    this.bus.write(port, size, value);
+                },
+            },
             apicBus: this.board.apicBus,
             pic: index === 0 ? this.board.pic : undefined,
             engine: this.engine.mmuHooks(index),

@@ -6,6 +6,12 @@ import type { InputQueue } from './input-queue';
 import type { Processor } from './processor';
 import type { MachineEnd, MachineStop, RunLimits } from './stop';
 
+/**
+ * What a port access takes on a PC, about: ISA and its bridges are slow. Guests that poll a timer through a port would
+ * otherwise need as many instructions as their delay has nanoseconds.
+ */
+const PORT_ACCESS_NS = 500;
+
 /** Engines count down in 32 bits. */
 const LARGEST_SLICE = 0x0100_0000;
 /** In real-time mode the host's clock is looked at this often: some 50 µs. */
@@ -71,6 +77,21 @@ export class RunLoop {
     requestStop(): void {
         this.stopRequested = true;
         this.parts.engine.requestExit();
+    }
+
+    /**
+     * Lets the time of a port access pass; to be called before the access. In real-time mode it is the host's time that
+     * passes.
+     */
+    portAccess(): void {
+        const { clock, engine, hostTime } = this.parts;
+        if (hostTime === undefined) {
+            const now = clock.now() + PORT_ACCESS_NS;
+            clock.skipTo(now);
+            if (now >= this.sliceEnd) {
+                engine.requestExit();
+            }
+        }
     }
 
     /** Forgets an end: the machine was reset or restored. */

@@ -70,7 +70,6 @@ export function buildAcpiTables(options: AcpiOptions): AcpiTables {
         set.addTable('FACP', 3, fixedDescription(facs, definition), [
             { offset: 36, size: 4 },
             { offset: 40, size: 4 },
-            { offset: 132, size: 8 },
             { offset: 140, size: 8 },
         ]),
         set.addTable('APIC', 3, multipleApics(options)),
@@ -166,7 +165,7 @@ function fixedDescription(facs: number, definition: number): Uint8Array {
     );
     body.set(genericAddress(SYSTEM_IO, 8, BoardMap.resetControl), 116 - HEADER);
     put(128, 1, RESET_VALUE);
-    put(132, 8, facs);
+    // X_FIRMWARE_CTRL stays 0: only one of the two may name the FACS, and ours lies below 4 GiB.
     put(140, 8, definition);
     body.set(genericAddress(SYSTEM_IO, 32, base + PM_EVENT), 148 - HEADER);
     body.set(genericAddress(SYSTEM_IO, 16, base + PM_CONTROL), 172 - HEADER);

@@ -215,6 +215,41 @@ describe('idle time', () => {
     });
 });
 
+describe('port accesses', () => {
+    it('take time, so that polling a timer needs few instructions', () => {
+        const { machine, engine } = build();
+        // PIT counter 2, one-shot mode, gated by port 0x61: 1193 ticks are a millisecond.
+        const { bus } = machine;
+        const ports = machine.processors[0].cpu.hooks.ports;
+        engine.at(0, 0, () => {
+            bus.write(0x61, 1, 0);
+            bus.write(0x43, 1, 0xb0);
+            bus.write(0x42, 1, 1193 & 0xff);
+            bus.write(0x42, 1, 1193 >> 8);
+            bus.write(0x61, 1, 1);
+        });
+        let done = 0;
+        for (let count = 1; count < 5000; count++) {
+            engine.at(0, count, () => {
+                done ||= (ports.read(0x61, 1) & 0x20) !== 0 ? count : 0;
+            });
+        }
+        machine.run({ instructions: 5000 });
+        assert.ok(done > 1900 && done < 2100, `done after ${done} accesses`);
+    });
+
+    it('do not let an alarm come late', () => {
+        const { machine, engine } = build();
+        const fired: number[] = [];
+        machine.clock.alarm('test', () => fired.push(machine.clock.now())).arm(2_250);
+        for (let count = 0; count < 100; count++) {
+            engine.at(0, count, ({ cpu }) => cpu.hooks.ports.read(0x80, 1));
+        }
+        machine.run({ instructions: 1000 });
+        assert.ok(fired[0] >= 2_250 && fired[0] <= 2_250 + 502, String(fired));
+    });
+});
+
 describe('several processors', () => {
     it('wait for INIT and start-up IPIs, then take turns of a quantum', () => {
         const { machine, engine, write } = build({ cpus: 2, quantum: 1000 });
