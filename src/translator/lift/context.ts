@@ -263,6 +263,8 @@ export abstract class LiftContext {
     protected abstract segmentBaseOfOperand(): Value;
     /** Selector of the memory operand's segment: i32. */
     abstract segmentSelectorOfOperand(): Value;
+    /** Instructions of the running block from this one on, which `StateOffset.remaining` counts as done; i64. */
+    abstract unexecuted(): Value;
     /** Leaves translated code before this instruction has done anything; the dispatcher finds out what is wrong. */
     abstract leave(): void;
     /**
@@ -504,7 +506,10 @@ export abstract class LiftContext {
     /** Conditional near branch: to the immediate if the i32 value is not zero, else to the next instruction. */
     branchIf(condition: Value): void {
         this.flushFlags();
-        this.ir.if(condition, () => this.jumpToImmediate());
+        this.ir.if(condition, () => {
+            this.checkRelativeTarget();
+            this.jumpToImmediate();
+        });
         this.jumpToNext();
     }
 
@@ -534,6 +539,18 @@ export abstract class LiftContext {
             const limit = ir.get(segmentOffset(Segment.Cs) + SegmentOffset.limit, StateAccess.I32);
             ir.if(ir.op('i32.gt_u', target, limit), fault);
         }
+    }
+
+    /** {@link checkTarget} for the next instruction + immediate. */
+    checkRelativeTarget(): void {
+        const width = this.operandWidth;
+        // 16-bit targets outside of protected mode never exceed the limit, and anything goes in 64-bit code.
+        if (this.is64 || (this.mode & ModeKey.FlatCode) !== 0 || (width === 16 && !this.isProtected)) {
+            return;
+        }
+        const { ir } = this;
+        const target = ir.wrap(ir.op('i64.add', this.nextRip(), this.immediate(64)));
+        this.checkTarget(width, this.truncate(width as Width, target));
     }
 
     /** Goes to the RIP in `target` (value of guest width `width`), which has been checked. */

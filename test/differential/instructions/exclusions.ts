@@ -113,9 +113,9 @@ export const TOLERANCES: ReadonlyArray<{
             if (fault === BREAKPOINT) {
                 return;
             }
-            const distance = ours.getBigUint64(ResultOffset.cr2, true) - host.getBigUint64(ResultOffset.cr2, true);
-            if (fault === PAGE_FAULT && distance > 0n && distance < 16n) {
-                host.setBigUint64(ResultOffset.cr2, ours.getBigUint64(ResultOffset.cr2, true), true);
+            const [theirs, mine] = [host, ours].map(view => view.getBigUint64(ResultOffset.cr2, true));
+            if (fault === PAGE_FAULT && BigInt.asUintN(64, mine - theirs) < 16n) {
+                host.setBigUint64(ResultOffset.cr2, mine, true);
             }
             const at = ResultOffset.fxsave;
             copy(host, ours, at + FxsaveOffset.fsw, at + FxsaveOffset.fop);

@@ -13,6 +13,7 @@ function isRelative(c: LiftContext): boolean {
 function jump(c: LiftContext): void {
     if (isRelative(c)) {
         c.flushFlags();
+        c.checkRelativeTarget();
         c.jumpToImmediate();
     } else {
         const target = c.read(0);
@@ -29,7 +30,9 @@ function call(c: LiftContext): void {
     const width = c.operandWidth;
     // Before the push: the target may be addressed by rSP, or be rSP.
     const target = isRelative(c) ? undefined : c.read(0);
-    if (target !== undefined) {
+    if (target === undefined) {
+        c.checkRelativeTarget();
+    } else {
         const bytes = width / 8;
         c.checkTarget(width, target, () => {
             c.load(width, c.stackAddress(c.stackPointer(-bytes), bytes, true), true);
