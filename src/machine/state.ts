@@ -124,6 +124,8 @@ export const enum StateOffset {
     resumeFlagSet = 0x4f8,
     /** IA32_MCG_STATUS (u64). */
     mcgStatus = 0x500,
+    /** TSC at the end of the slice in progress: minus the instructions left, it is the TSC now (u64). */
+    tscAtSliceEnd = 0x508,
 
     /** 32 × 64 bytes: ZMM0–ZMM31; XMMn is the low 16 bytes (room for AVX and AVX-512). */
     vector = 0x600,
@@ -275,7 +277,7 @@ export const enum MmuMode {
 
 /** Jump cache: direct-mapped by linear RIP. */
 export const enum JumpCache {
-    entries = 4096,
+    entries = 16384,
     entrySize = 16,
     /** u64 linear RIP; all ones: empty. */
     rip = 0,

@@ -11,7 +11,7 @@ export { TranslatorEngine } from './engine/engine';
 /** Bytes of the shared memory that the engine wants for decoded-instruction records. */
 export const CODE_ARENA_SIZE = 48 * 0x100000;
 
-/** The meaning of every instruction that is not a system operation, by mnemonic. */
+/** The meaning of every instruction that is not a system instruction, by mnemonic. */
 export const semantics = { ...integerSemantics, ...vectorSemantics, ...x87Semantics };
 
 export interface TranslatorOptions {

@@ -10,6 +10,4 @@ export const enum ExitReason {
     System,
     /** currentRecord belongs to code that has been written to: decode again from there. */
     Stale,
-    /** A translated region could not go on at the instruction at rip: run that one in the interpreter tier. */
-    Punt,
 }

@@ -20,6 +20,8 @@ export const enum RecordOffset {
     index = 18,
     /** log2 of the scale (u8). */
     scale = 20,
+    /** The ModRM byte (u8). */
+    modrm = 21,
     /** State offset of the segment's base field (u16). */
     segmentBase = 22,
     /** Displacement (i64); RIP-relative ones are made relative to the block's first instruction. */
@@ -30,6 +32,8 @@ export const enum RecordOffset {
     immediate2 = 40,
     /** Index of the decoded instruction in the engine's list (u32). */
     instruction = 44,
+    /** Instructions of the block from this one on (u8). */
+    left = 48,
 
     size = 64,
 }

@@ -11,6 +11,7 @@ import { type MemoryAccess, STATE_ACCESS_TYPE, StateAccess, Type } from '../ir/o
 import { type Graph, type Node } from '../region/graph';
 import { Emitter, LOCAL_CPU } from './emitter';
 import { ExitReason } from './exit';
+import { RecordOffset } from './record';
 import { type TranslatedModule, emitDispatch } from './handler-emitter';
 
 /** Host address of the linear address in `accessAddress`, or 0 if the access cannot be done inside a region. */
@@ -35,7 +36,8 @@ export class RegionEmitter extends Emitter {
     private readonly rip = this.takeLocal(Type.I64);
     private readonly base = this.takeLocal(Type.I64);
     private readonly remaining = this.takeLocal(Type.I64);
-    private readonly exitReason = this.takeLocal(Type.I32);
+    /** How the region is left: 0 to the block at RIP, an exit reason to the dispatcher, else to that record's handler. */
+    private readonly exitTo = this.takeLocal(Type.I32);
     private readonly tlb = this.takeLocal(Type.I32);
     private readonly labels: Label[] = [];
     private node!: Node;
@@ -49,6 +51,7 @@ export class RegionEmitter extends Emitter {
     ) {
         super();
         this.is64 = (mode & ModeKey.CodeSizeMask) === 2;
+        this.slots.set(StateOffset.remaining, { local: this.remaining, access: StateAccess.I64, written: true });
         this.codeIsFlat = (mode & ModeKey.FlatCode) !== 0;
     }
 
@@ -142,8 +145,6 @@ export class RegionEmitter extends Emitter {
         this.i64Const(entry.offset, 0);
         this.opcode(0x7d); // i64.sub
         this.localSet(this.base);
-        this.loadState(StateOffset.remaining, StateAccess.I64);
-        this.localSet(this.remaining);
         this.loadState(StateOffset.tlb, StateAccess.I32);
         this.localSet(this.tlb);
         for (const [offset, slot] of this.slots) {
@@ -158,22 +159,33 @@ export class RegionEmitter extends Emitter {
                 this.storeState(offset, slot.access, () => this.localGet(slot.local));
             }
         }
-        this.storeState(StateOffset.remaining, StateAccess.I64, () => this.localGet(this.remaining));
         this.storeState(StateOffset.blockRip, StateAccess.I64, () => this.localGet(this.rip));
-        this.localGet(this.exitReason);
+        this.localGet(this.exitTo);
         this.openIf();
-        this.localGet(this.exitReason);
+        this.localGet(this.exitTo);
+        this.i32Const(LARGEST_REASON);
+        this.opcode(0x4d); // i32.le_u
+        this.openIf();
+        this.localGet(this.exitTo);
         this.out.byte(Wasm.Return);
+        this.close();
+        this.localGet(LOCAL_CPU);
+        this.localGet(this.exitTo);
+        this.localGet(this.exitTo);
+        this.memory(Wasm.I32Load, RecordOffset.handler);
+        this.out.byte(Wasm.ReturnCallIndirect);
+        this.out.u32(this.target.functionType);
+        this.out.byte(0);
         this.close();
         emitDispatch(this, this.target.functionType, this.rip, this.codeIsFlat);
         this.out.byte(Wasm.Unreachable);
     }
 
-    /** Leaves the region; RIP is in the local. Reason 0 goes on at that RIP. */
-    private emitExit(reason: number): void {
-        if (reason !== 0) {
-            this.i32Const(reason);
-            this.localSet(this.exitReason);
+    /** Leaves the region; RIP is in the local. `to`: see {@link exitTo}. */
+    private emitExit(to: number): void {
+        if (to !== 0) {
+            this.i32Const(to);
+            this.localSet(this.exitTo);
         }
         this.out.byte(Wasm.Br);
         this.out.u32(this.depth - 1);
@@ -284,18 +296,16 @@ export class RegionEmitter extends Emitter {
         this.emitPunt(this.ir.c[index]);
     }
 
-    /** Leaves before the instruction that side exit `exit` belongs to, with everything as it was then. */
+    /**
+     * Has the interpreter tier go on at the instruction that side exit `exit` belongs to, with everything as it was
+     * before it. The block has been accounted for as a whole, as the interpreter's header does.
+     */
     private emitPunt(exit: number): void {
         this.emitSideExit(exit);
-        // The SideExit operation before the exit's own ones names the instruction's offset and ordinal.
-        const marker = this.exitRanges[exit][0] - 1;
-        const unexecuted = this.node.block.instructions.length - this.ir.c[marker];
-        this.localGet(this.remaining);
-        this.i64Const(unexecuted, 0);
-        this.opcode(0x7c); // i64.add
-        this.localSet(this.remaining);
-        this.setRip(this.ir.b[marker]);
-        this.emitExit(ExitReason.Punt);
+        // The SideExit operation before the exit's own ones names the instruction's ordinal.
+        const ordinal = this.ir.c[this.exitRanges[exit][0] - 1];
+        this.setRip(this.node.offset);
+        this.emitExit(this.node.block.record + (ordinal + 1) * RecordOffset.size);
     }
 
     protected emitLoadMiss(index: number, access: MemoryAccess, linear: number): void {
@@ -326,6 +336,9 @@ export class RegionEmitter extends Emitter {
     }
 }
 
+/** Exit reasons are small; record addresses are not. */
+const LARGEST_REASON = 63;
+
 const STORE_OPCODE: readonly number[] = [Wasm.I32Store8, Wasm.I32Store16, Wasm.I32Store, Wasm.I64Store, 0xfd0b];
 
 /** State that lives in locals: general registers, the low 128 bits of vector registers, arithmetic flags. */
@@ -334,6 +347,7 @@ function isPromoted(offset: number): boolean {
         offset < gprOffset(16) ||
         offset === StateOffset.flagResult ||
         offset === StateOffset.flagAux ||
+        offset === StateOffset.remaining ||
         (offset >= StateOffset.vector && offset < StateOffset.scratch && (offset & 63) === 0)
     );
 }

@@ -116,7 +116,7 @@ export class CodeCache {
         let length = 0;
         let at = record + RecordOffset.size;
         instructions.forEach((instruction, ordinal) => {
-            this.writeRecord(at, instruction, mode, length, ordinal);
+            this.writeRecord(at, instruction, mode, length, ordinal, instructions.length - ordinal);
             length += instruction.length;
             at += RecordOffset.size;
         });
@@ -203,6 +203,11 @@ export class CodeCache {
         this.words[entry.record >> 2] = region.tableIndex;
     }
 
+    /** The block begins to count its heat anew. */
+    coolDown(block: Block): void {
+        this.words[(block.record + HeaderOffset.heat) >> 2] = 0;
+    }
+
     /** The block will not be translated: it stops asking. */
     keepCold(block: Block): void {
         this.words[(block.record + HeaderOffset.heat) >> 2] = NEVER_HOT;
@@ -265,13 +270,22 @@ export class CodeCache {
         return entry;
     }
 
-    private writeRecord(at: number, instruction: Instruction, mode: number, ipOffset: number, ordinal: number): void {
+    private writeRecord(
+        at: number,
+        instruction: Instruction,
+        mode: number,
+        ipOffset: number,
+        ordinal: number,
+        left: number,
+    ): void {
         const { view } = this;
         const handler = this.handlers.find(instruction, mode);
         view.setUint32(at + RecordOffset.handler, handler.index, true);
         view.setUint16(at + RecordOffset.ipOffset, ipOffset, true);
         view.setUint8(at + RecordOffset.length, instruction.length);
         view.setUint8(at + RecordOffset.ordinal, ordinal);
+        view.setUint8(at + RecordOffset.left, left);
+        view.setUint8(at + RecordOffset.modrm, instruction.modrm & 0xff);
         instruction.operands.forEach((operand, i) => {
             let offset = 0;
             switch (operand.kind) {
@@ -324,9 +338,7 @@ export class CodeCache {
 export function endsBlock(instruction: Instruction, isSystem: boolean): boolean {
     // A repeated string instruction may go to itself again, after the whole block has been accounted for.
     return (
-        isSystem ||
-        instruction.repeat !== RepeatPrefix.None ||
-        (instruction.row.attributes & (Attribute.Branch | Attribute.System)) !== 0
+        isSystem || instruction.repeat !== RepeatPrefix.None || (instruction.row.attributes & Attribute.Branch) !== 0
     );
 }
 

@@ -68,6 +68,8 @@ export class TranslatorEngine implements Engine {
     private readonly boundaries: InstructionBoundary[] = [];
     private readonly jumpCaches: JumpCacheTable[] = [];
     private current = -1;
+    /** Instructions retired by all vCPUs when the slice in progress began. */
+    private sliceBase = 0;
     /** Budget of the slice in progress. */
     private budget = 0;
     /** Translated code is running (a helper was called from it). */
@@ -87,7 +89,7 @@ export class TranslatorEngine implements Engine {
     private stop: RunStop | undefined;
     /** RIP at which this run began: a breakpoint there has been reported already. */
     private resuming = false;
-    private readonly exits = { miss: 0, budget: 0, hot: 0, system: 0, stale: 0, punt: 0, fault: 0, step: 0 };
+    private readonly exits = { miss: 0, budget: 0, hot: 0, system: 0, stale: 0, fault: 0, step: 0 };
 
     constructor(private readonly options: EngineOptions) {
         const { memory } = options;
@@ -145,11 +147,15 @@ export class TranslatorEngine implements Engine {
 
     run(vcpu: number, budget: number): RunStop {
         const cpu = this.cpus[vcpu];
+        this.sliceBase = this.retired();
         this.current = vcpu;
         this.budget = budget;
         this.exitRequested = false;
         this.attentionNeeded = true;
+        this.held = false;
         this.setRemaining(cpu, budget);
+        this.alignTimeStamp(cpu);
+        this.regions.flushIfDue(this.sliceBase);
         this.stop = undefined;
         this.resuming = this.stoppedAt === vcpu;
         this.stoppedAt = -1;
@@ -240,15 +246,30 @@ export class TranslatorEngine implements Engine {
         return this.held ? this.heldRemaining : cpu.lo(StateOffset.remaining) | 0;
     }
 
+    /** Accounts for instructions: `value` of the slice are left. Not while `remaining` is held. */
     private setRemaining(cpu: Cpu, value: number): void {
-        this.held = false;
         cpu.set(StateOffset.remaining, value, value < 0 ? -1 : 0);
+    }
+
+    /** Changes `remaining` without any instruction having run: the TSC stays what it is. */
+    private rebase(cpu: Cpu, value: number): void {
+        const shift = value - (cpu.lo(StateOffset.remaining) | 0);
+        cpu.set64(StateOffset.tscAtSliceEnd, cpu.get64(StateOffset.tscAtSliceEnd) + BigInt(shift));
+        this.setRemaining(cpu, value);
+    }
+
+    /** The TSC as translated code computes it is that of the machine's clock. */
+    private alignTimeStamp(cpu: Cpu): void {
+        const now = BigInt(cpu.hooks.tsc()) + cpu.get64(StateOffset.tscOffset);
+        const left = BigInt(cpu.lo(StateOffset.remaining) | 0);
+        cpu.set64(StateOffset.tscAtSliceEnd, BigInt.asUintN(64, now + left));
     }
 
     private settle(cpu: Cpu): void {
         const done = this.budget - this.remaining(cpu);
         const total = cpu.lo(StateOffset.instructions) + cpu.hi(StateOffset.instructions) * 0x100000000 + done;
         cpu.set(StateOffset.instructions, total % 0x100000000, Math.floor(total / 0x100000000));
+        this.unhold(cpu);
         this.setRemaining(cpu, 0);
         this.budget = 0;
     }
@@ -260,7 +281,7 @@ export class TranslatorEngine implements Engine {
             const cpu = this.cpus[vcpu];
             this.heldRemaining = this.remaining(cpu);
             this.held = true;
-            cpu.set(StateOffset.remaining, NOTHING_LEFT, -1);
+            this.rebase(cpu, NOTHING_LEFT);
         }
     }
 
@@ -268,7 +289,8 @@ export class TranslatorEngine implements Engine {
     private unhold(cpu: Cpu): void {
         if (this.held) {
             // Blocks entered since then would have found nothing left: none was.
-            this.setRemaining(cpu, this.heldRemaining);
+            this.held = false;
+            this.rebase(cpu, this.heldRemaining);
         }
     }
 
@@ -385,11 +407,12 @@ export class TranslatorEngine implements Engine {
         // A budget of one: the next block finds nothing left.
         const budget = this.budget;
         this.budget = budget - remaining + 1;
-        this.setRemaining(cpu, 1);
+        this.rebase(cpu, 1);
         this.execute(cpu, block.record);
         const executed = 1 - this.remaining(cpu);
         this.budget = budget;
-        this.setRemaining(cpu, remaining - executed);
+        this.unhold(cpu);
+        this.rebase(cpu, remaining - executed);
         afterInstruction(cpu, executed > 0);
     }
 
@@ -403,6 +426,7 @@ export class TranslatorEngine implements Engine {
     private dropEverything(): void {
         this.jumpCaches.forEach(cache => cache.flush(false));
         this.cache.clear();
+        this.regions.clear();
         this.cpus.forEach(cpu => cpu.mmu.flushAll());
     }
 
@@ -450,13 +474,6 @@ export class TranslatorEngine implements Engine {
                 this.exits.stale++;
                 this.backOut(cpu);
                 return;
-            case ExitReason.Punt:
-                this.inCode = false;
-                this.exits.punt++;
-                this.unhold(cpu);
-                this.leaveAtBlock(cpu);
-                this.step(cpu);
-                return;
         }
     }
 
@@ -470,6 +487,7 @@ export class TranslatorEngine implements Engine {
         const record = cpu.lo(StateOffset.currentRecord);
         const unexecuted = this.unexecuted(cpu);
         this.inCode = false;
+        this.unhold(cpu);
         this.setRemaining(cpu, this.remaining(cpu) + unexecuted);
         const lo = cpu.lo(StateOffset.blockRip) + this.view.getUint16(record + RecordOffset.ipOffset, true);
         cpu.setRip(lo, lo > 0xffffffff ? cpu.hi(StateOffset.blockRip) + 1 : cpu.hi(StateOffset.blockRip));
@@ -491,8 +509,10 @@ export class TranslatorEngine implements Engine {
             this.deliver(cpu, error);
             return;
         }
-        // The system instruction is the last of its block.
         this.setRemaining(cpu, this.remaining(cpu) - 1);
+        if (instruction.row.mnemonic === 'WRMSR') {
+            this.alignTimeStamp(cpu); // it may have been the TSC or its offset
+        }
     }
 
     private miss(cpu: Cpu): void {
@@ -526,7 +546,7 @@ export class TranslatorEngine implements Engine {
     /** The block at RIP asks to be translated. */
     private translateHot(cpu: Cpu): void {
         const block = this.lookUp(cpu, false);
-        if (this.options.translate === false || !this.regions.translate(block)) {
+        if (this.options.translate === false || !this.regions.request(block, this.sliceBase)) {
             this.cache.keepCold(block);
         }
     }

@@ -12,6 +12,7 @@ import {
 } from '../codegen/handler-emitter';
 import { HandlerContext, handlerKey } from '../lift/handler-context';
 import { type SemanticTable } from '../lift/semantics';
+import { systemSemantics } from '../lift/system';
 
 /** Functions over the shared memory that translated code may call, by helper name. */
 export type HelperFunctions = Readonly<Record<string, (...args: number[]) => number | void>>;
@@ -22,7 +23,7 @@ const WASM_PAGE = 0x10000;
 
 /** The function table that all translated code shares, and free slots in it. */
 export class CodeTable {
-    readonly table = new WebAssembly.Table({ element: 'anyfunc', initial: 1024 });
+    readonly table = new WebAssembly.Table({ element: 'anyfunc', initial: 8192 });
     private next = 1;
     private readonly free: number[] = [];
 
@@ -152,12 +153,15 @@ export function semanticOf(
     const { attributes, mnemonic } = instruction.row;
     const realOrV86 = (mode & ModeKey.Protected) === 0 || (mode & ModeKey.Virtual8086) !== 0;
     if (
-        (attributes & Attribute.System) !== 0 ||
-        ((attributes & (Attribute.X87 | Attribute.Mmx)) !== 0 && (mode & ModeKey.X87Usable) === 0) ||
+        // FWAIT looks at CR0.MP and TS itself.
+        ((attributes & (Attribute.X87 | Attribute.Mmx)) !== 0 &&
+            (mode & ModeKey.X87Usable) === 0 &&
+            mnemonic !== 'FWAIT') ||
         ((attributes & Attribute.Sse) !== 0 && (mode & ModeKey.SseUsable) === 0) ||
         ((attributes & (Attribute.Vex | Attribute.ProtectedOnly)) !== 0 && realOrV86)
     ) {
         return undefined;
     }
-    return Object.prototype.hasOwnProperty.call(semantics, mnemonic) ? semantics[mnemonic] : undefined;
+    const table = (attributes & Attribute.System) !== 0 ? systemSemantics : semantics;
+    return Object.prototype.hasOwnProperty.call(table, mnemonic) ? table[mnemonic] : undefined;
 }

@@ -15,9 +15,6 @@ export const SEGMENT_CHECK: Helper = {
     result: Type.Void,
 };
 
-/** ModRM byte of the instruction (u8), in the record's free byte after the scale; 0 until the engine writes it. */
-export const RECORD_MODRM: number = RecordOffset.scale + 1;
-
 export class HandlerContext extends LiftContext {
     constructor(mode: number) {
         super(new IrBuilder(), mode);
@@ -38,7 +35,7 @@ export class HandlerContext extends LiftContext {
     }
 
     modrm(): Value {
-        return this.ir.record(RECORD_MODRM, StateAccess.U8);
+        return this.ir.record(RecordOffset.modrm, StateAccess.U8);
     }
 
     protected readRegister(i: number, operand: Operand): Value {
@@ -104,6 +101,10 @@ export class HandlerContext extends LiftContext {
     segmentSelectorOfOperand(): Value {
         const base = this.ir.record(RecordOffset.segmentBase, StateAccess.U16);
         return this.ir.getIndexed(SegmentOffset.selector - SegmentOffset.base, base, StateAccess.U16);
+    }
+
+    unexecuted(): Value {
+        return this.ir.record(RecordOffset.left, StateAccess.U8AsI64);
     }
 
     leave(): void {

@@ -16,7 +16,11 @@ export class RegionContext extends LiftContext {
     private exitFlags: PendingFlags | undefined;
     private exit = NONE;
 
-    constructor(mode: number) {
+    constructor(
+        mode: number,
+        /** Instructions in the block. */
+        private readonly blockLength = 1,
+    ) {
         super(new IrBuilder(), mode);
     }
 
@@ -130,6 +134,10 @@ export class RegionContext extends LiftContext {
 
     segmentSelectorOfOperand(): Value {
         return this.ir.get(segmentOffset(this.instruction.segment) + SegmentOffset.selector, StateAccess.U16);
+    }
+
+    unexecuted(): Value {
+        return this.ir.i64(this.blockLength - this.ordinal);
     }
 
     leave(): void {

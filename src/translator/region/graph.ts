@@ -40,9 +40,6 @@ export function staticTargets(block: Block): number[] {
     const end = offset + block.length;
     const last = block.instructions[block.instructions.length - 1];
     const attributes = last.row.attributes;
-    if ((attributes & Attribute.System) !== 0) {
-        return [];
-    }
     const targets: number[] = [];
     if ((attributes & Attribute.Branch) === 0 || (attributes & Attribute.Conditional) !== 0) {
         targets.push(end);

@@ -9,7 +9,14 @@ import { RegionContext } from '../lift/region-context';
 import { type SemanticTable } from '../lift/semantics';
 import { type Graph, type Node, buildGraph } from './graph';
 
+/** Regions in a module. */
+const BATCH = 16;
+/** Instructions after which a smaller batch is compiled too. */
+const LONGEST_WAIT = 200_000;
+
 export class RegionTranslator {
+    private pending: Block[] = [];
+    private pendingSince = 0;
     translated = 0;
     instructions = 0;
     seconds = 0;
@@ -23,31 +30,80 @@ export class RegionTranslator {
         private readonly now: () => number,
     ) {}
 
-    /** Translates the region entered at `entry`. False if it cannot be: it stays in the interpreter tier. */
-    translate(entry: Block): boolean {
-        if (entry.secondPage >= 0 || entry.single || this.firstIsSystem(entry)) {
+    /**
+     * Asks for the region entered at `entry`. Regions are compiled several at a time: a WebAssembly module has a cost of
+     * its own, and adding an instance to a shared table gets dearer with each. What decides is counted in instructions,
+     * so that runs repeat exactly. False if the block cannot be translated: it stays in the interpreter tier.
+     *
+     * @param retired instructions retired so far
+     */
+    request(entry: Block, retired: number): boolean {
+        if (entry.secondPage >= 0 || entry.single || entry.boundary || this.firstIsSystem(entry)) {
             return false;
         }
+        if (this.pending.length === 0) {
+            this.pendingSince = retired;
+        }
+        this.pending.push(entry);
+        if (this.pending.length >= BATCH) {
+            this.flush();
+        }
+        return true;
+    }
+
+    /** Compiles what has waited for long enough. */
+    flushIfDue(retired: number): void {
+        if (this.pending.length > 0 && retired - this.pendingSince >= LONGEST_WAIT) {
+            this.flush();
+        }
+    }
+
+    /** Forgets all requests: their blocks are gone. */
+    clear(): void {
+        this.pending = [];
+    }
+
+    private flush(): void {
         const start = this.now();
-        const page = entry.physical - (entry.physical & 0xfff);
-        const graph = buildGraph(entry, offset => this.cache.find(page + offset, entry.mode, false));
         const target = this.handlers.newModule();
-        const body = this.emit(graph, target, entry.mode);
-        target.module.addFunction(target.functionType, body, 'region');
+        const graphs: Graph[] = [];
+        const bodies: Uint8Array[] = [];
+        const covered = new Set<Block>();
+        for (const entry of this.pending) {
+            if (!entry.valid || entry.region !== undefined) {
+                continue;
+            }
+            if (entry.inside.size > 0 || covered.has(entry)) {
+                // A region translated meanwhile goes through it: it has to become hot again by itself.
+                this.cache.coolDown(entry);
+                continue;
+            }
+            const page = entry.physical - (entry.physical & 0xfff);
+            const graph = buildGraph(entry, offset => this.cache.find(page + offset, entry.mode, false));
+            graph.nodes.forEach(({ block }) => covered.add(block));
+            graphs.push(graph);
+            bodies.push(this.emit(graph, target, entry.mode));
+        }
+        this.pending = [];
+        if (graphs.length === 0) {
+            return;
+        }
+        bodies.forEach((body, i) => target.module.addFunction(target.functionType, body, `r${i}`));
         const module = new WebAssembly.Module(target.module.encode());
         const instance = new WebAssembly.Instance(module, {
             env: { memory: this.memory, table: this.handlers.codeTable.table },
             helpers: this.helpers as WebAssembly.ModuleImports,
         });
-        const tableIndex = this.handlers.codeTable.take();
-        this.handlers.codeTable.set(tableIndex, instance.exports.region);
-        this.cache.enterRegion({ tableIndex, blocks: graph.nodes.map(node => node.block) });
-        this.translated++;
-        for (const node of graph.nodes) {
-            this.instructions += node.block.instructions.length;
-        }
+        graphs.forEach((graph, i) => {
+            const tableIndex = this.handlers.codeTable.take();
+            this.handlers.codeTable.set(tableIndex, instance.exports[`r${i}`]);
+            this.cache.enterRegion({ tableIndex, blocks: graph.nodes.map(node => node.block) });
+            this.translated++;
+            for (const node of graph.nodes) {
+                this.instructions += node.block.instructions.length;
+            }
+        });
         this.seconds += (this.now() - start) / 1000;
-        return true;
     }
 
     private emit(graph: Graph, target: TranslatedModule, mode: number): Uint8Array {
@@ -62,7 +118,7 @@ export class RegionTranslator {
     /** The IR of one block. */
     lift(node: Node): IrFunction {
         const { block } = node;
-        const context = new RegionContext(block.mode);
+        const context = new RegionContext(block.mode, block.instructions.length);
         let offset = node.offset;
         let ended = false;
         block.instructions.forEach((instruction, ordinal) => {

@@ -5,7 +5,7 @@ import { BASE_RIP, decode, type Instruction, OperandKind, type Segment } from '.
 import { FixedHandler } from '../../../src/translator/codegen/handler-emitter';
 import { ABSENT_REGISTER, RecordOffset } from '../../../src/translator/codegen/record';
 import { CodeTable, Handlers } from '../../../src/translator/engine/handlers';
-import { RECORD_MODRM, segmentBaseOffset } from '../../../src/translator/lift/handler-context';
+import { segmentBaseOffset } from '../../../src/translator/lift/handler-context';
 import { x87Helpers, x87Semantics } from '../../../src/translator/lift/x87';
 
 const PAGE = 0x10000;
@@ -165,6 +165,6 @@ export class X87Machine {
         view.setUint16(RECORD + RecordOffset.segmentBase, segmentBaseOffset(instruction.segment), true);
         view.setInt32(RECORD + RecordOffset.displacement, displacement, true);
         view.setInt32(RECORD + RecordOffset.displacement + 4, instruction.displacementHigh, true);
-        view.setUint8(RECORD + RECORD_MODRM, instruction.modrm & 0xff);
+        view.setUint8(RECORD + RecordOffset.modrm, instruction.modrm & 0xff);
     }
 }
