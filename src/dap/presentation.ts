@@ -24,7 +24,7 @@ function formatValue({ value, symbol }: EvaluationResult): string {
 }
 
 function mayBeAddress({ type, bits }: Value): boolean {
-    return type.kind === 'pointer' || (type.width === 64 && bits > 0n);
+    return type.kind === 'pointer' || (type.width === 64 && !type.signed && bits > 0n);
 }
 
 export function presentResult(result: EvaluationResult): DebugProtocol.EvaluateResponse['body'] {

@@ -106,8 +106,11 @@ export class HyperscopeSession extends ProtocolSession implements TargetListener
         if (this.guest !== undefined) {
             throw new RequestError('this session has launched its guest already: use restart');
         }
-        this.configuration = readLaunchConfiguration(args.raw);
-        await this.adopt(createGuest(this.configuration, byte => this.serial.write(byte)));
+        const configuration = readLaunchConfiguration(args.raw);
+        await this.adopt(
+            createGuest(configuration, byte => this.serial.write(byte)),
+            configuration,
+        );
     }
 
     protected override afterResponse(command: string): void {
@@ -123,14 +126,15 @@ export class HyperscopeSession extends ProtocolSession implements TargetListener
         }
     }
 
-    private async adopt(guest: Guest): Promise<void> {
+    private async adopt(guest: Guest, configuration: LaunchConfiguration): Promise<void> {
         await this.disposeGuest();
         this.guest = guest;
+        this.configuration = configuration;
         this.started = false;
         this.focus = 0;
         this.variableStore.invalidate();
         guest.target.listener = this;
-        for (const name of this.configuration?.unknown ?? []) {
+        for (const name of configuration.unknown) {
             this.console(`launch attribute '${name}' is not known and has no effect\n`, 'important');
         }
         await this.breakpoints.apply(guest.target);
@@ -164,9 +168,10 @@ export class HyperscopeSession extends ProtocolSession implements TargetListener
             ? readLaunchConfiguration(args.object('arguments').raw)
             : this.configuration;
         // The old guest goes only once the new one exists.
-        const guest = createGuest(configuration, byte => this.serial.write(byte));
-        this.configuration = configuration;
-        await this.adopt(guest);
+        await this.adopt(
+            createGuest(configuration, byte => this.serial.write(byte)),
+            configuration,
+        );
     }
 
     private async terminate(): Promise<void> {

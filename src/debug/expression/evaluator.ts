@@ -217,7 +217,7 @@ function describeAddress(space: AddressSpace, address: bigint): string {
 }
 
 function unreadable(space: AddressSpace, address: bigint): string {
-    const reason = space === 'linear' ? 'no page is mapped there' : 'there is no RAM';
+    const reason = space === 'linear' ? 'nothing is mapped there' : 'there is no RAM';
     return `no memory to read at ${describeAddress(space, address)}: ${reason}`;
 }
 
