@@ -23,11 +23,6 @@ type Mode =
     | { readonly kind: 'live'; readonly record: RecordedInput[] | undefined }
     | { readonly kind: 'replay'; readonly record: readonly RecordedInput[]; next: number };
 
-/** The replayed machine asked for input that the recorded one did not ask for: they are not the same machine. */
-export class ReplayDivergence extends Error {
-    override readonly name = 'ReplayDivergence';
-}
-
 /**
  * The one door through which anything from outside the machine reaches the guest. What comes by itself (keys, serial
  * bytes, packets) is {@link push}ed at any time and applied between slices; what the guest asks for (host time,
@@ -37,6 +32,11 @@ export class ReplayDivergence extends Error {
 export class InputQueue {
     /** Called when something was pushed, for a run loop that idles or is in a slice. */
     onInput: (() => void) | undefined;
+    /**
+     * Called when the replayed machine asks for input that the recorded one did not ask for: they are not the same
+     * machine. The replay has ended then.
+     */
+    onDivergence: ((problem: string) => void) | undefined;
 
     private readonly position: () => Position;
     private readonly sinks = new Map<string, (data: StateValue) => void>();
@@ -86,23 +86,21 @@ export class InputQueue {
         }
     }
 
-    /**
-     * Gets input that the guest asks for at this very instruction from `source`, or from the record.
-     * @throws ReplayDivergence if the record holds something else at this position
-     */
+    /** Gets input that the guest asks for at this very instruction: from the record, or from `source`. */
     pull<Data extends StateValue>(channel: string, source: () => Data): Data {
         const { mode } = this;
         const at = this.position();
         if (mode.kind === 'replay' && mode.next < mode.record.length) {
             const input = mode.record[mode.next];
-            if (input.channel !== channel || input.instructions !== at.instructions) {
-                throw new ReplayDivergence(
-                    `replay diverged: the guest asks for '${channel}' at instruction ${at.instructions}, the record ` +
-                        `has '${input.channel}' at ${input.instructions}`,
-                );
+            if (input.channel === channel && input.instructions === at.instructions) {
+                mode.next++;
+                return input.data as Data;
             }
-            mode.next++;
-            return input.data as Data;
+            this.goLive();
+            this.onDivergence?.(
+                `the guest asks for '${channel}' at instruction ${at.instructions}, the record has ` +
+                    `'${input.channel}' at ${input.instructions}`,
+            );
         }
         const data = source();
         this.note({ ...at, channel, data });

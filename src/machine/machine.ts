@@ -226,6 +226,7 @@ export class Machine {
             board.mouse.move(right, down, wheel);
         });
         queue.connect('mouse-buttons', data => board.mouse.setButtons(data as number));
+        queue.onDivergence = problem => this.loop.finish({ reason: 'replayDiverged', problem });
         queue.connect('power-button', () => board.acpiPm.pressPowerButton());
     }
 

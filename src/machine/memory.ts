@@ -2,6 +2,7 @@ import { allOnes } from '../devices/byte-wide';
 import type { Dma, IoRegion } from '../devices/device';
 import type { AccessObserver } from './bus';
 import { AddressMap } from './address-map';
+import type { PhysicalMemory } from './cpu/physical';
 import { ConfigurationError } from './errors';
 import { hex } from './format';
 import { allocate, HIGH_RAM_BASE, layOut, type LayoutRequest, type MemoryLayout } from './layout';
@@ -26,7 +27,7 @@ export interface ShadowMode {
  * {@link read} and {@link write} for the rest. Addresses are unsigned numbers below 2^53; sizes are 1, 2 or 4 bytes.
  * Where nothing answers, reads give all ones and writes are dropped.
  */
-export class GuestMemory {
+export class GuestMemory implements PhysicalMemory {
     readonly memory: WebAssembly.Memory;
     readonly layout: MemoryLayout;
     /** The whole shared memory; guest RAM starts at `layout.ram.base`. */

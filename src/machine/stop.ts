@@ -20,6 +20,8 @@ export type MachineEnd =
     /** The guest wrote to the debug exit port; `status` is the exit status as QEMU computes it. */
     | { readonly reason: 'debugExit'; readonly status: number }
     | { readonly reason: 'tripleFault'; readonly vcpu: number; readonly report: ShutdownReport | undefined }
+    /** The machine that replays a record does something else than the one that was recorded. */
+    | { readonly reason: 'replayDiverged'; readonly problem: string }
     /** The guest reset the machine, which was told not to do that. */
     | { readonly reason: 'reset' };
 

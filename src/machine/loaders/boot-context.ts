@@ -7,7 +7,12 @@ export interface BootRequest {
     /** The initial RAM disk, or the modules of a Multiboot kernel. */
     readonly modules: readonly BootModule[];
     readonly commandLine: string;
+    /** What the host can unpack, for checking a compressed initrd. */
+    readonly decompressors?: Decompressors;
 }
+
+/** By compression (`gzip`, `xz`, …): unpacks a stream, ignoring what follows it; throws if it is damaged. */
+export type Decompressors = Readonly<Record<string, (data: Uint8Array) => Uint8Array>>;
 
 export interface BootModule extends ImageFile {
     /** The module's string: Multiboot only. */

@@ -1,3 +1,4 @@
+import type { Decompressors } from './boot-context';
 import { type ImageFile, ImageReader } from './image';
 
 /** Compressed streams that Linux unpacks (lib/decompress.c names the same magic numbers). */
@@ -31,10 +32,11 @@ export type InitrdKind = string;
 
 /**
  * Refuses an initrd that no kernel could unpack, before the guest finds out with a panic that says much less: unknown
- * formats and archives that end too early. Compressed streams are recognized, not unpacked.
+ * formats and archives that end too early. Compressed streams are recognized, and looked into
+ * where the host can unpack them.
  * @throws LoadError
  */
-export function checkInitrd(file: ImageFile): InitrdKind[] {
+export function checkInitrd(file: ImageFile, decompressors: Decompressors = {}): InitrdKind[] {
     const reader = new ImageReader(file);
     if (reader.size === 0) {
         throw reader.error('empty: not an initrd');
@@ -60,8 +62,10 @@ export function checkInitrd(file: ImageFile): InitrdKind[] {
         if (compression === undefined) {
             break;
         }
-        // Where a compressed stream ends is only known to who unpacks it.
-        return [...kinds, compression[0]];
+        // Where a compressed stream ends is only known to who unpacks it: what follows goes unseen.
+        kinds.push(compression[0]);
+        const inner = unpacked(reader, at, compression[0], decompressors);
+        return inner === undefined ? kinds : [...kinds, ...checkInitrd({ name: file.name, data: inner })];
     }
     if (kinds.length === 0) {
         throw reader.error('not an initrd: neither a cpio archive, nor compressed, nor a known file system');
@@ -70,6 +74,20 @@ export function checkInitrd(file: ImageFile): InitrdKind[] {
         throw reader.error(`corrupt: no archive follows the one that ends at byte ${at}`);
     }
     return kinds;
+}
+
+function unpacked(
+    reader: ImageReader,
+    at: number,
+    compression: string,
+    decompressors: Decompressors,
+): Uint8Array | undefined {
+    try {
+        return decompressors[compression]?.(reader.data.subarray(at));
+    } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        throw reader.error(`truncated or corrupt: its ${compression} stream cannot be unpacked (${reason})`);
+    }
 }
 
 /** The "newc" formats (Linux Documentation/driver-api/early-userspace/buffer-format.rst). */

@@ -99,7 +99,7 @@ export function theInitrd(request: BootRequest): BootRequest['modules'][number] 
         throw new LoadError(second.name, 'a Linux kernel takes one initrd only');
     }
     if (initrd !== undefined) {
-        checkInitrd(initrd);
+        checkInitrd(initrd, request.decompressors);
     }
     return initrd;
 }

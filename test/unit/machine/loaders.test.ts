@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { LoadError } from '../../../src/machine/errors';
 import type { BootRequest } from '../../../src/machine/loaders/boot-context';
 import { detectKernel } from '../../../src/machine/loaders/detect';
@@ -338,6 +339,16 @@ describe('initrd check', () => {
             'gzip',
         ]);
         assert.deepEqual(check(Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 9)), ['zstd']);
+    });
+
+    it('looks into what the host can unpack', () => {
+        const gzip = (data: Uint8Array) => new Uint8Array(gunzipSync(data));
+        const packed = new Uint8Array(gzipSync(archive));
+        assert.deepEqual(checkInitrd({ name: 'initrd', data: packed }, { gzip }), ['gzip', 'cpio']);
+        const cut = { name: 'initrd', data: packed.subarray(0, packed.length - 20) };
+        assert.match(refusal(() => checkInitrd(cut, { gzip })).message, /^initrd: truncated or corrupt: its gzip/);
+        const text = { name: 'initrd', data: new Uint8Array(gzipSync('hello')) };
+        assert.match(refusal(() => checkInitrd(text, { gzip })).message, /not an initrd/);
     });
 
     for (const [what, data, problem] of [
