@@ -551,6 +551,27 @@ export class TranslatorEngine implements Engine {
         }
     }
 
+    /**
+     * Has the block at a vCPU's RIP translated with the next batch, hot or not. To be called while nothing runs.
+     *
+     * @returns false if nothing can be translated there
+     */
+    requestTranslation(vcpu: number): boolean {
+        try {
+            return this.regions.request(this.lookUp(this.cpus[vcpu], false), this.retired());
+        } catch (error) {
+            if (error instanceof GuestFault) {
+                return false;
+            }
+            throw error;
+        }
+    }
+
+    /** Compiles the blocks that wait for their batch to become full. To be called while nothing runs. */
+    flushTranslations(): void {
+        this.regions.flush();
+    }
+
     private deliver(cpu: Cpu, error: unknown): void {
         if (!(error instanceof GuestFault)) {
             throw error;

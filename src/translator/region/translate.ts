@@ -63,7 +63,8 @@ export class RegionTranslator {
         this.pending = [];
     }
 
-    private flush(): void {
+    /** Compiles all requested regions. */
+    flush(): void {
         const start = this.now();
         const target = this.handlers.newModule();
         const graphs: Graph[] = [];

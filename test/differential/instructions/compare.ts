@@ -4,7 +4,8 @@ import { GPR_NAMES, type Instruction } from '../../../src/isa/x86';
 import { EXCLUDED_RESULTS, TOLERANCES } from './exclusions';
 import { CodeKind, DATA, FxsaveOffset, type InstructionCase, ResultOffset, TIMEOUT, WINDOWS } from './layout';
 
-const COMPARED_FLAGS = 0xcd5;
+/** The arithmetic flags, DF, NT, AC and ID. */
+const COMPARED_FLAGS = 0x244cd5;
 const FLAG_NAMES: ReadonlyArray<readonly [string, number]> = [
     ['CF', 0],
     ['PF', 2],
@@ -13,6 +14,9 @@ const FLAG_NAMES: ReadonlyArray<readonly [string, number]> = [
     ['SF', 7],
     ['DF', 10],
     ['OF', 11],
+    ['NT', 14],
+    ['AC', 18],
+    ['ID', 21],
 ];
 const BREAKPOINT = 3 + 1;
 const PAGE_FAULT = 14 + 1;

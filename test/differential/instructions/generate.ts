@@ -36,11 +36,14 @@ import { address, integer, putData, putStackRegister, putVector, random64 } from
 const TESTED = ROWS.filter(isTested);
 /** Rows for sequences: what sets and uses flags, and moves. */
 const FLAG_ROWS = TESTED.filter(
-    row => row.flags.read !== 0 || row.flags.written !== 0 || row.mnemonic.startsWith('MOV') || row.mnemonic === 'LEA',
+    row =>
+        !/^POPF/.test(row.mnemonic) &&
+        (row.flags.read !== 0 || row.flags.written !== 0 || row.mnemonic.startsWith('MOV') || row.mnemonic === 'LEA'),
 );
 const MOST_IN_SEQUENCE = 6;
 const ARITHMETIC_FLAGS = 0x8d5;
 const DIRECTION = 0x400;
+const ID = 1 << 21;
 
 /** A case with the instructions that it consists of, as decoded. */
 export interface GeneratedCase {
@@ -95,7 +98,7 @@ export class CaseGenerator {
         if (random.oneIn(2)) {
             test.setGpr(Gpr.Rbp, this.stackAddress(test.kind));
         }
-        const flags = random.next() & (ARITHMETIC_FLAGS | DIRECTION);
+        const flags = random.next() & (ARITHMETIC_FLAGS | DIRECTION | ID);
         test.view.setUint32(CaseOffset.rflags, (random.oneIn(3) ? flags : flags & ~DIRECTION) | 0x202, true);
         for (let i = 0; i < WINDOW_BYTES; i += 16) {
             putData(random, test.view, CaseOffset.data + i);
@@ -174,7 +177,9 @@ export class CaseGenerator {
             if ((chosen.flags.read & undefinedFlags) !== 0) {
                 continue;
             }
-            const instruction = this.append(test, chosen, position, i === 0);
+            // The host would be traced if it popped TF.
+            const instruction =
+                i > 0 && /^POPF/.test(chosen.mnemonic) ? undefined : this.append(test, chosen, position, i === 0);
             if (instruction === undefined) {
                 continue;
             }
@@ -345,6 +350,12 @@ export class CaseGenerator {
     private steerIndirect(test: InstructionCase, instruction: Instruction, memory: bigint | undefined): void {
         const { random } = this;
         const { mnemonic } = instruction.row;
+        const segmentBase = isSegmented(test.kind) ? BigInt(DATA) : 0n;
+        if (/^POPF/.test(mnemonic)) {
+            // Not TF: the host would be traced.
+            putAt(test, BigInt.asUintN(64, test.gpr(Gpr.Rsp) + segmentBase), integer(random) & ~0x100n);
+            return;
+        }
         if (!/^(JMP|CALL|RET)$/.test(mnemonic) || random.oneIn(6)) {
             return;
         }
@@ -352,8 +363,7 @@ export class CaseGenerator {
         const page = test.kind === CodeKind.Code16 ? 0 : CODE_PAGE;
         const target = BigInt(page + ENTRY_OFFSET + 64 + random.below(0x600));
         if (mnemonic === 'RET') {
-            const stack = test.gpr(Gpr.Rsp) + (isSegmented(test.kind) ? BigInt(DATA) : 0n);
-            putAt(test, BigInt.asUintN(64, stack), target);
+            putAt(test, BigInt.asUintN(64, test.gpr(Gpr.Rsp) + segmentBase), target);
         } else if (operand.kind === OperandKind.Gpr) {
             test.setGpr(operand.register, target);
         } else if (operand.kind === OperandKind.Memory && memory !== undefined) {

@@ -5,15 +5,15 @@
 
 import { Cpu } from '../../../src/machine/cpu/cpu';
 import { type GuestFault, hasErrorCode } from '../../../src/machine/cpu/fault';
+import { systemOperations } from '../../../src/machine/cpu/system';
 import { GuestMemory } from '../../../src/machine/memory';
 import { ActivityState, gprOffset, SegmentAttribute, StateOffset, vectorOffset } from '../../../src/machine/state';
 import { Segment } from '../../../src/isa/x86';
+import { semantics } from '../../../src/translator';
 import { TranslatorEngine } from '../../../src/translator/engine/engine';
 import type { HelperFunctions } from '../../../src/translator/engine/handlers';
-import { integerSemantics } from '../../../src/translator/lift/integer';
-import { type SemanticTable } from '../../../src/translator/lift/semantics';
-import { vectorHelpers, vectorSemantics } from '../../../src/translator/lift/vector';
-import { x87Helpers, x87Semantics } from '../../../src/translator/lift/x87';
+import { vectorHelpers } from '../../../src/translator/lift/vector';
+import { x87Helpers } from '../../../src/translator/lift/x87';
 import type { GeneratedCase } from './generate';
 import {
     CaseOffset,
@@ -30,11 +30,9 @@ import {
     WINDOWS,
 } from './layout';
 
-export const SEMANTICS: SemanticTable = { ...integerSemantics, ...vectorSemantics, ...x87Semantics };
-
 const PAGE = 0x1000;
 /** Physical addresses. The data pages are not neighbours, as they would seldom be. */
-const PHYSICAL = { pml4: 0x1000, pdpt: 0x2000, pd: 0x3000, codeTable: 0x4000, dataTable: 0x5000, code: 0x10000 };
+const PHYSICAL = { pml4: 0x1000, pdpt: 0x2000, pd: 0x3000, codeTable: 0x4000, dataTable: 0x5000, code: 0x100000 };
 const DATA_PAGES = [0x20000, 0x24000];
 const USER_PAGE = 0x67; // present, writable, user, accessed, dirty
 /** High half of an entry. */
@@ -43,7 +41,7 @@ const INT3 = 0xcc;
 const MOST_INSTRUCTIONS = 1 << 20;
 
 const CR0 = 0x80050033; // PG, AM, WP, NE, ET, MP, PE
-const CR4 = 0x620; // PAE, OSFXSR, OSXMMEXCPT
+const CR4 = 0x40620; // PAE, OSFXSR, OSXMMEXCPT, OSXSAVE
 const EFER = 0xd01; // NXE, LMA, LME, SCE
 
 const DATA_ATTRIBUTES = 0xf3;
@@ -58,7 +56,7 @@ export type Tier = 'interpreter' | 'region';
 const CASES_PER_ENGINE = 500;
 
 export class TestMachine {
-    private readonly memory = new GuestMemory({ ramSize: 1 << 20, cpus: 1, arenaSize: 4 << 20, romSize: 0 });
+    private readonly memory = new GuestMemory({ ramSize: 4 << 20, cpus: 1, arenaSize: 4 << 20, romSize: 0 });
     private readonly helpers: HelperFunctions;
     private readonly ram: number;
     private readonly dataWords: Uint32Array[];
@@ -77,22 +75,49 @@ export class TestMachine {
     }
 
     /** Executes cases one after the other; results are in the layout of {@link ResultOffset}. */
-    runAll(cases: readonly GeneratedCase[], visit: (result: DataView | Error, index: number) => void): void {
+    runAll(
+        cases: readonly GeneratedCase[],
+        visit: (result: DataView | Error, index: number, translated: boolean) => void,
+    ): void {
         for (let start = 0; start < cases.length; start += CASES_PER_ENGINE) {
             const part = cases.slice(start, start + CASES_PER_ENGINE);
-            this.newEngine();
-            this.prepare(part);
+            let translated = this.prepare(part);
             part.forEach(({ test }, i) => {
                 let result: DataView | Error;
                 try {
-                    result = this.run(test);
+                    result = this.run(test, i);
                 } catch (error) {
                     result = error as Error;
-                    this.newEngine();
                 }
-                visit(result, start + i);
+                visit(result, start + i, translated[i]);
+                if (result instanceof Error) {
+                    translated = this.prepare(part);
+                }
             });
         }
+    }
+
+    /**
+     * Makes an engine and has everything compiled at once: one by one takes longer than running the cases. Each case has
+     * a page of its own for its code. Returns whether each case starts in a translated region.
+     */
+    private prepare(cases: readonly GeneratedCase[]): boolean[] {
+        this.newEngine();
+        const { handlers } = this.engine;
+        cases.forEach(({ test, instructions }, i) => {
+            const at = this.ram + PHYSICAL.code + i * PAGE;
+            this.memory.bytes.fill(INT3, at, at + PAGE);
+            this.memory.bytes.set(test.code, at + ENTRY_OFFSET);
+            this.selectCode(test, i);
+            instructions.forEach(instruction => handlers.find(instruction, this.cpu.mode));
+        });
+        handlers.flush();
+        const translated = cases.map(({ test }, i) => {
+            this.selectCode(test, i);
+            return this.tier === 'region' && this.engine.requestTranslation(0);
+        });
+        this.engine.flushTranslations();
+        return translated;
     }
 
     private newEngine(): void {
@@ -100,9 +125,10 @@ export class TestMachine {
         this.engine = new TranslatorEngine({
             memory,
             arena: this.memory.layout.arena,
-            semantics: SEMANTICS,
+            semantics,
             helpers: this.helpers,
             systemOperations: new Map([
+                ...systemOperations,
                 [
                     'INT3',
                     (cpu: Cpu): void => {
@@ -113,8 +139,8 @@ export class TestMachine {
             ]),
             now: () => performance.now(),
             translate: this.tier === 'region',
-            // The block is translated before it runs for the first time.
-            hotThreshold: this.tier === 'region' ? 1 : 0x7fffffff,
+            // Blocks are translated before they run for the first time, or not at all.
+            hotThreshold: 0x7fffffff,
         });
         this.engine.onFault = (_vcpu, fault) => {
             this.fault(this.cpu, fault);
@@ -139,25 +165,15 @@ export class TestMachine {
         this.cpu.setLo(StateOffset.cr0, CR0);
         this.cpu.setLo(StateOffset.cr3, PHYSICAL.pml4);
         this.cpu.setLo(StateOffset.cr4, CR4);
+        // No interrupt gate is open to user code.
+        this.cpu.setLo(StateOffset.idtrLimit, 0);
         this.cpu.setLo(StateOffset.efer, EFER);
         this.cpu.stateReplaced();
     }
 
-    /** Has the handlers of all cases compiled at once: one by one takes longer than running the cases. */
-    private prepare(cases: readonly GeneratedCase[]): void {
-        const { handlers } = this.engine;
-        for (const { test, instructions } of cases) {
-            this.loadSegments(test.kind);
-            this.cpu.updateMode();
-            instructions.forEach(instruction => handlers.find(instruction, this.cpu.mode));
-        }
-        handlers.flush();
-    }
-
-    private run(each: InstructionCase): DataView {
-        this.load(each);
+    private run(each: InstructionCase, number: number): DataView {
+        this.load(each, number);
         this.ended = 0;
-        const before = this.engine.statistics().regions;
         const stop = this.engine.run(0, MOST_INSTRUCTIONS);
         if (this.ended === 0) {
             this.ended = TIMEOUT;
@@ -165,35 +181,35 @@ export class TestMachine {
                 throw new Error(`the machine stopped: ${stop.reason}`);
             }
         }
-        this.translated = this.engine.statistics().regions > before;
         return this.result();
     }
 
-    /** Whether the last case was translated. */
-    translated = false;
-
     // --- before ------------------------------------------------------------------------------------------------------
 
+    /** Selects the code page of case `number`, and the mode that the case runs in. */
+    private selectCode(each: InstructionCase, number: number): void {
+        const entry = this.ram + PHYSICAL.codeTable + 8 * indexAt(CODE_PAGE, 0);
+        this.memory.view.setUint32(entry, (PHYSICAL.code + number * PAGE) | USER_PAGE, true);
+        this.cpu.mmu.flushPage(CODE_PAGE, 0);
+        this.loadSegments(each.kind);
+        this.cpu.setRip(each.entry, 0);
+        this.cpu.writeFlags(each.view.getUint32(CaseOffset.rflags, true));
+        this.cpu.updateMode();
+    }
+
     /** Puts the machine into the state of the case. */
-    private load(each: InstructionCase): void {
+    private load(each: InstructionCase, number: number): void {
         const { bytes } = this.memory;
-        const code = this.ram + PHYSICAL.code;
-        this.engine.invalidatePage(PHYSICAL.code);
-        bytes.fill(INT3, code, code + PAGE);
-        bytes.set(each.code, code + ENTRY_OFFSET);
+        this.selectCode(each, number);
         this.dataWords.forEach(words => words.fill(0));
         this.forEachWindow((at, size, offset) => {
             bytes.set(each.bytes.subarray(CaseOffset.data + offset, CaseOffset.data + offset + size), at);
         });
-        this.loadSegments(each.kind);
         for (let i = 0; i < 16; i++) {
             this.cpu.set64(gprOffset(i), each.gpr(i));
         }
-        this.cpu.setRip(each.entry, 0);
-        this.cpu.writeFlags(each.view.getUint32(CaseOffset.rflags, true));
         this.loadFxsave(each);
         this.cpu.activity = ActivityState.Active;
-        this.cpu.updateMode();
         this.engine.stateChanged(0);
     }
 
@@ -327,7 +343,6 @@ export class TestMachine {
             this.memory.view.setUint32(this.ram + table + 8 * index, value, true);
             this.memory.view.setUint32(this.ram + table + 8 * index + 4, high, true);
         };
-        const indexAt = (linear: number, level: number): number => Math.floor(linear / 2 ** (12 + 9 * level)) & 511;
         entry(PHYSICAL.pml4, 0, PHYSICAL.pdpt | USER_PAGE);
         entry(PHYSICAL.pdpt, 0, PHYSICAL.pd | USER_PAGE);
         entry(PHYSICAL.pd, indexAt(CODE_PAGE, 1), PHYSICAL.codeTable | USER_PAGE);
@@ -335,4 +350,9 @@ export class TestMachine {
         entry(PHYSICAL.codeTable, indexAt(CODE_PAGE, 0), PHYSICAL.code | USER_PAGE);
         DATA_PAGES.forEach((page, i) => entry(PHYSICAL.dataTable, indexAt(DATA, 0) + i, page | USER_PAGE, NO_EXECUTE));
     }
+}
+
+/** Index of the paging-structure entry at a level, 0 being the page table. */
+function indexAt(linear: number, level: number): number {
+    return Math.floor(linear / 2 ** (12 + 9 * level)) & 511;
 }

@@ -40,10 +40,10 @@ export class Session {
         const host = runOnHost(cases.map(({ test }) => test));
         for (const machine of this.machines) {
             const figures = this.figures.get(machine.tier)!;
-            machine.runAll(cases, (result, i) => {
+            machine.runAll(cases, (result, i, translated) => {
                 const { test, instructions } = cases[i];
                 figures.cases++;
-                if (machine.translated) {
+                if (translated) {
                     figures.translated++;
                 }
                 let found: readonly string[];
