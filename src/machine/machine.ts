@@ -27,7 +27,7 @@ import type { MachineStop, RunLimits } from './stop';
 
 /** 2025-01-01 00:00 UTC: a deterministic machine has to be switched on at some time. */
 const DEFAULT_EPOCH_SECONDS = 1_735_689_600;
-const DEFAULT_QUANTUM = 20_000;
+const DEFAULT_QUANTUM = 200_000;
 const MAXIMUM_CPUS = 254;
 
 /** Where the guest's output goes. */
