@@ -4,13 +4,6 @@ import type { Alarm, Clock, StateRecord } from '../devices/device';
 /** Frequency of the time stamp counter: one tick a virtual nanosecond. */
 export const TSC_FREQUENCY = 1_000_000_000;
 
-/**
- * In real-time mode the guest may read the clock several times between two looks at the host's. Time then moves with
- * the instructions retired, at a pace no engine exceeds, so that it is strictly tied to the record and never overtakes
- * the host by more than a slice.
- */
-const INSTRUCTIONS_PER_NANOSECOND_BETWEEN_SYNCS = 4;
-
 interface Event extends Alarm {
     readonly name: string;
     readonly sequence: number;
@@ -22,16 +15,18 @@ interface Event extends Alarm {
 /**
  * Virtual time and what is due on it.
  *
- * Deterministic mode: time is the number of instructions retired, over all vCPUs, plus what {@link skipTo} passed over:
- * idle time while every vCPU is halted, and what port accesses take. Real-time mode: the machine calls {@link synchronize} between slices with the host's
- * time; since those readings go through the input queue, a recorded run replays to the same nanosecond.
+ * Time is the number of instructions retired, over all vCPUs, plus what {@link skipTo} passed over: idle time while
+ * every vCPU is halted, and what port accesses take. Translated code relies on an instruction being a nanosecond.
+ *
+ * Real-time mode: the machine calls {@link synchronize} between slices with the host's time; since those readings go
+ * through the input queue, a recorded run replays to the same nanosecond. Virtual time gets ahead of the host while the
+ * guest computes faster than 1 GIPS, until it idles.
  */
 export class VirtualClock implements Clock {
     /** Called when an alarm becomes the next one due, for the run loop to shorten the slice it is in. */
     onEarlierDeadline: ((deadline: number) => void) | undefined;
 
     private readonly retired: () => number;
-    private readonly realTime: boolean;
     /** Virtual time when the instruction count was `epochRetired`. */
     private epochTime = 0;
     private epochRetired: number;
@@ -40,18 +35,13 @@ export class VirtualClock implements Clock {
     private created = 0;
 
     /** @param retired the exact number of instructions retired so far, also in the middle of a slice. */
-    constructor(retired: () => number, options: { readonly realTime?: boolean } = {}) {
+    constructor(retired: () => number) {
         this.retired = retired;
-        this.realTime = options.realTime ?? false;
         this.epochRetired = retired();
     }
 
     now(): number {
-        const instructions = this.retired() - this.epochRetired;
-        return (
-            this.epochTime +
-            (this.realTime ? Math.floor(instructions / INSTRUCTIONS_PER_NANOSECOND_BETWEEN_SYNCS) : instructions)
-        );
+        return this.epochTime + this.retired() - this.epochRetired;
     }
 
     alarm(name: string, fire: () => void): Alarm {
@@ -79,9 +69,7 @@ export class VirtualClock implements Clock {
 
     /** How many instructions may retire before virtual time reaches `deadline`; at least 1. */
     instructionsUntil(deadline: number): number {
-        const nanoseconds = deadline - this.now();
-        const instructions = this.realTime ? nanoseconds * INSTRUCTIONS_PER_NANOSECOND_BETWEEN_SYNCS : nanoseconds;
-        return Math.max(1, instructions);
+        return Math.max(1, deadline - this.now());
     }
 
     /**

@@ -109,7 +109,7 @@ export class Machine {
         });
         const engine = options.engine(this.memory);
         this.engine = engine;
-        this.clock = new VirtualClock(() => engine.retired(), { realTime: options.hostTime !== undefined });
+        this.clock = new VirtualClock(() => engine.retired());
         this.queue = new InputQueue(() => ({ instructions: engine.retired(), time: this.clock.now() }));
         this.memory.onExternalWrite(page => engine.invalidatePage(page));
         this.memory.onMapChange(() => engine.mapChanged());

@@ -119,6 +119,14 @@ export class Processor implements ApicCpu {
         return this.cpu.activity === ActivityState.Active || (this.wake && this.cpu.activity === ActivityState.Halted);
     }
 
+    /** Time has passed in the middle of a slice: translated code counts the TSC down to the slice's end. */
+    advanceTsc(nanoseconds: number): void {
+        const { cpu } = this;
+        const low = cpu.lo(StateOffset.tscAtSliceEnd) + nanoseconds * Number(TSC_TICKS_PER_NANOSECOND);
+        const carry = low > 0xffffffff ? 1 : 0;
+        cpu.set(StateOffset.tscAtSliceEnd, low >>> 0, (cpu.hi(StateOffset.tscAtSliceEnd) + carry) >>> 0);
+    }
+
     /** Another processor has executed instructions: it may have stored to a line that this one monitors. */
     othersRan(): void {
         this.othersHaveRun = true;

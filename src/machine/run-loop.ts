@@ -84,10 +84,11 @@ export class RunLoop {
      * passes.
      */
     portAccess(): void {
-        const { clock, engine, hostTime } = this.parts;
+        const { clock, engine, hostTime, processors } = this.parts;
         if (hostTime === undefined) {
             const now = clock.now() + PORT_ACCESS_NS;
             clock.skipTo(now);
+            processors[this.current].advanceTsc(PORT_ACCESS_NS);
             if (now >= this.sliceEnd) {
                 engine.requestExit();
             }
