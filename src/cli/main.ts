@@ -1,4 +1,6 @@
 /** The command line: dispatches to the commands and turns errors into exit statuses. */
+import { HyperscopeError } from '../common/errors';
+import { runDapServer } from '../dap/server';
 import { run } from './run';
 import { HELP, UsageError } from './usage';
 
@@ -11,6 +13,8 @@ async function main(args: readonly string[]): Promise<number> {
                 return 0;
             }
             return run(rest);
+        case 'dap':
+            return runDapServer(rest);
         case undefined:
         case 'help':
         case '--help':
@@ -27,7 +31,7 @@ main(process.argv.slice(2)).then(
         process.exitCode = status;
     },
     (error: unknown) => {
-        if (error instanceof UsageError) {
+        if (error instanceof UsageError || error instanceof HyperscopeError) {
             process.stderr.write(`hyperscope: ${error.message}\n`);
             process.exitCode = 2;
             return;

@@ -7,6 +7,8 @@ export const HELP = `Usage: hyperscope <command> [options]
 
 Commands
   run     run a guest; see below
+  dap     debug adapter (Debug Adapter Protocol) on standard input and output,
+          or with --listen [HOST:]PORT for clients that connect (loopback unless told)
   help    this text
 
 hyperscope run --kernel FILE | --firmware FILE [options]
