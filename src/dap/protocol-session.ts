@@ -36,7 +36,7 @@ export abstract class ProtocolSession extends DebugSession {
     }
 
     protected override dispatchRequest(request: DebugProtocol.Request): void {
-        this.answered = this.answered.then(() => this.answer(request));
+        this.answered = this.answered.then(() => this.answer(request)).catch(error => this.reportDefect(error));
     }
 
     private async answer(request: DebugProtocol.Request): Promise<void> {
@@ -44,7 +44,7 @@ export abstract class ProtocolSession extends DebugSession {
             type: 'response',
             seq: 0,
             request_seq: request.seq,
-            command: String(request.command),
+            command: typeof request.command === 'string' ? request.command : '',
             success: true,
         };
         try {
@@ -63,8 +63,7 @@ export abstract class ProtocolSession extends DebugSession {
             response.message = error instanceof Error ? error.message : String(error);
             response.body = { error: { id: 1, format: '{message}', variables: { message: response.message } } };
             if (!(error instanceof HyperscopeError)) {
-                // A defect: somebody has to be able to report it.
-                this.console(`${error instanceof Error ? error.stack : String(error)}\n`, 'stderr');
+                this.reportDefect(error);
             }
         }
         this.sendResponse(response);
@@ -73,6 +72,11 @@ export abstract class ProtocolSession extends DebugSession {
 
     /** For what may follow a response only, such as the end of the session. */
     protected afterResponse(_command: string): void {}
+
+    /** Somebody has to be able to tell us. */
+    private reportDefect(error: unknown): void {
+        this.console(`${error instanceof Error ? error.stack : String(error)}\n`, 'stderr');
+    }
 
     private reportClientError(text: string): void {
         this.console(`a message of the client could not be read: ${text}\n`, 'stderr');

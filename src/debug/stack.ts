@@ -1,15 +1,18 @@
-/** The call stack as frame pointers tell it. Unwind tables will tell more; see src/symbols. */
+/** The call stack: as frame pointers tell it and, where there are none, as return addresses on the stack suggest. */
 import type { Cpu } from '../machine/cpu/cpu';
 import { Gpr, OperandKind, Segment } from '../isa/x86/instruction';
 import { codeSize, segmentLinear, stackSize } from './address';
+import { scanForReturns, SCANNED_WORDS } from './stack-scan';
 import type { CodeView, Disassembler } from './disassembler';
-import type { MemoryAccess } from './memory-access';
+import { type MemoryAccess, translateAddress } from './memory-access';
 
 export interface Frame {
     /** Linear address of the instruction: the next one to execute, or the one that is returned to. */
     readonly pc: bigint;
     /** Stack pointer (offset in SS) on return to this frame; for the innermost one, as it is. */
     readonly stackPointer: bigint;
+    /** Found by looking through the stack: it may be left over from an earlier call. */
+    readonly guessed?: boolean;
 }
 
 /** Deeper stacks are loops of corrupt frame pointers. */
@@ -68,7 +71,7 @@ class StackWalker {
                     : undefined;
             const saved = caller && this.stackWord(framePointer);
             if (caller === undefined || saved === undefined) {
-                return frames;
+                return [...frames, ...this.scan(last)];
             }
             frames.push(caller);
             framePointer = saved;
@@ -110,6 +113,32 @@ class StackWalker {
         const pc = segmentLinear(this.cpu, Segment.Cs, address);
         const isCode = this.memory.read({ space: 'linear', offset: pc }, 1).length === 1;
         return isCode ? { pc, stackPointer: offset + BigInt(this.width) } : undefined;
+    }
+
+    /** Callers of the outermost frame that is known for sure. */
+    private scan({ stackPointer }: Frame): Frame[] {
+        const { memory, view, width } = this;
+        const bytes = memory.read(
+            { space: 'linear', offset: segmentLinear(this.cpu, Segment.Ss, stackPointer) },
+            SCANNED_WORDS * width,
+        );
+        const linear = (address: bigint): bigint => segmentLinear(this.cpu, Segment.Cs, address);
+        return scanForReturns({
+            bytes,
+            width,
+            codeSize: view.codeSize,
+            codeBefore: (address, length) => {
+                const end = linear(address);
+                const executable = translateAddress(this.cpu, end).walk?.mapping?.executable === true;
+                return executable
+                    ? memory.read({ space: 'linear', offset: end - BigInt(length) }, length)
+                    : new Uint8Array(0);
+            },
+        }).map(({ address, offset }) => ({
+            pc: linear(address),
+            stackPointer: stackPointer + BigInt(offset + width),
+            guessed: true,
+        }));
     }
 
     private stackWord(offset: bigint): bigint | undefined {

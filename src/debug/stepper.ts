@@ -61,10 +61,11 @@ export function planStepOver(vcpu: number, cpu: Cpu, disassembler: Disassembler)
 /** @throws TargetError */
 export function planStepOut(vcpu: number, cpu: Cpu, caller: Frame | undefined): StepPlan {
     const plan = planStepInto(vcpu, cpu);
-    if (plan.kind === 'single' && caller === undefined) {
+    const isSure = caller !== undefined && caller.guessed !== true;
+    if (plan.kind === 'single' && !isSure) {
         return { kind: 'untilReturn', stackPointer: stackPointer(cpu) };
     }
-    if (caller === undefined) {
+    if (!isSure) {
         return plan;
     }
     const { pc, stackPointer: floor } = caller;

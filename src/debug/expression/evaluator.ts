@@ -256,12 +256,12 @@ function commonSpace(left: Value, right: Value): AddressSpace {
     return left.space === 'physical' || right.space === 'physical' ? 'physical' : 'linear';
 }
 
-/** C's addition: a number added to a pointer counts in what that points to. */
+/** C's addition: a number added to a pointer, or the distance of two, counts in what they point to. */
 function add(left: Value, right: Value, sign: bigint): Value {
     const leftStride = stride(left);
     const rightStride = stride(right);
     if (leftStride !== undefined && rightStride !== undefined) {
-        return makeValue(left.bits + sign * right.bits, I64);
+        return makeValue((left.bits + sign * right.bits) / leftStride, I64);
     }
     const bits = left.bits * (rightStride ?? 1n) + sign * right.bits * (leftStride ?? 1n);
     return makeValue(bits, commonType(left, right), commonSpace(left, right));

@@ -9,8 +9,8 @@ export type Token =
 /** Longest first, so that `<<` is not read as two `<`. */
 const OPERATORS = ['<<', '>>', '<=', '>=', '==', '!=', '&&', '||', ...'+-*/%&|^~!<>=()[]:'];
 
-/** Longer texts are no expressions. */
-const LONGEST = 10_000;
+/** Longer texts are no expressions, and a chain of operators in them could exhaust the stack. */
+const LONGEST = 2_000;
 
 const SPACE = /\s+/y;
 /** Digits and letters together: `0x1g` is one broken number, not a number and a name. */
