@@ -6,7 +6,7 @@ import type { Engine, EngineStatistics, RunStop } from '../../machine/engine';
 import type { Instruction } from '../../isa/x86/instruction';
 import type { Cpu } from '../../machine/cpu/cpu';
 import type { Processor } from '../../machine/processor';
-import { GuestFault, raise } from '../../machine/cpu/fault';
+import { GuestFault, raise, Vector } from '../../machine/cpu/fault';
 import type { SystemOperation } from '../../machine/cpu/operation';
 import { afterInstruction, beforeInstruction, mustStep } from '../../machine/cpu/boundary';
 import { deliverException } from '../../machine/cpu/interrupts';
@@ -15,7 +15,7 @@ import { ActivityState, CpuArea, type MmuMode, ModeKey, StateOffset, Tlb } from 
 import { ExitReason } from '../codegen/exit';
 import { FixedHandler, LOAD_MISS, RAISE, STORE_MISS } from '../codegen/handler-emitter';
 import { HeaderOffset, RecordOffset } from '../codegen/record';
-import { SEGMENT_CHECK } from '../lift/handler-context';
+import { ALIGNMENT_FAULT, SEGMENT_CHECK } from '../lift/handler-context';
 import { type SemanticTable } from '../lift/semantics';
 import { checkAddress } from './address-check';
 import { type Block, CodeCache } from './blocks';
@@ -629,6 +629,12 @@ export class TranslatorEngine implements Engine {
             },
             [REGION_MISS.name]: (base, kind) => this.regionMiss(this.byBase.get(base)!, kind & 7, (kind & 8) !== 0),
             [RAISE.name]: (_base, vector, errorCode) => raise(vector, Math.max(errorCode, 0)),
+            [ALIGNMENT_FAULT.name]: (base, bytes, forWrite) => {
+                const cpu = this.byBase.get(base)!;
+                const { lo, hi } = { lo: cpu.lo(StateOffset.accessAddress), hi: cpu.hi(StateOffset.accessAddress) };
+                checkAddress(cpu, this.running(cpu), lo, hi, bytes, forWrite !== 0);
+                raise(Vector.AC);
+            },
             [SEGMENT_CHECK.name]: (base, segment, bytes, forWrite) => {
                 const boundary = this.boundaries[this.current];
                 boundary.checkSegment(this.byBase.get(base)!, segment, bytes, forWrite !== 0);

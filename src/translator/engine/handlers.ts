@@ -18,7 +18,7 @@ import { systemSemantics } from '../lift/system';
 export type HelperFunctions = Readonly<Record<string, (...args: number[]) => number | void>>;
 
 /** Mode bits that no handler depends on: privilege is checked by system operations, fetching by the dispatcher. */
-const IRRELEVANT_MODE = (3 << ModeKey.CplShift) | ModeKey.AlignmentCheck;
+const IRRELEVANT_MODE = 3 << ModeKey.CplShift;
 const WASM_PAGE = 0x10000;
 
 /** The function table that all translated code shares, and free slots in it. */

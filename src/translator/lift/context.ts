@@ -428,10 +428,32 @@ export abstract class LiftContext {
 
     /** Loads `bits` at a linear address. */
     load(bits: number, linear: Value, forWrite = false): Value {
+        this.checkNaturalAlignment(bits, linear, forWrite);
         return this.ir.load(memoryAccess(bits), linear, this.sideExit(), forWrite);
     }
 
     store(bits: number, linear: Value, value: Value): void {
+        this.checkNaturalAlignment(bits, linear, true);
+        this.ir.store(memoryAccess(bits), linear, value, this.sideExit());
+    }
+
+    /** #AC(0) at level 3 with CR0.AM and RFLAGS.AC set (SDM Vol. 3, 6.15, interrupt 17): such code is lifted apart. */
+    checkNaturalAlignment(bits: number, linear: Value, forWrite: boolean): void {
+        if ((this.mode & ModeKey.AlignmentCheck) !== 0 && bits > 8) {
+            const misaligned = this.ir.op('i32.and', this.ir.wrap(linear), this.ir.i32(bits / 8 - 1));
+            this.ir.if(misaligned, () => this.alignmentViolation(linear, bits / 8, forWrite));
+        }
+    }
+
+    /** A misaligned access: raises #AC(0), or what comes before it. */
+    protected abstract alignmentViolation(linear: Value, bytes: number, forWrite: boolean): void;
+
+    /** Loads `bits` at a linear address whose alignment is never checked. */
+    loadUnaligned(bits: number, linear: Value): Value {
+        return this.ir.load(memoryAccess(bits), linear, this.sideExit(), false);
+    }
+
+    storeUnaligned(bits: number, linear: Value, value: Value): void {
         this.ir.store(memoryAccess(bits), linear, value, this.sideExit());
     }
 

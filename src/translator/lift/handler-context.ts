@@ -15,6 +15,13 @@ export const SEGMENT_CHECK: Helper = {
     result: Type.Void,
 };
 
+/** Raises what a misaligned access of so many bytes deserves. Linear address in `accessAddress`. */
+export const ALIGNMENT_FAULT: Helper = {
+    name: 'alignmentFault',
+    parameters: [Type.I32, Type.I32],
+    result: Type.Void,
+};
+
 export class HandlerContext extends LiftContext {
     constructor(mode: number) {
         super(new IrBuilder(), mode);
@@ -117,6 +124,11 @@ export class HandlerContext extends LiftContext {
         this.ir.set(StateOffset.accessAddress, StateAccess.I64, offset);
         const constant = (value: number): Value => this.ir.i32(value);
         this.call(SEGMENT_CHECK, [constant(segment), constant(bytes), constant(forWrite ? 1 : 0)]);
+    }
+
+    protected alignmentViolation(linear: Value, bytes: number, forWrite: boolean): void {
+        this.ir.set(StateOffset.accessAddress, StateAccess.I64, linear);
+        this.call(ALIGNMENT_FAULT, [this.ir.i32(bytes), this.ir.i32(forWrite ? 1 : 0)]);
     }
 
     sideExit(): number {

@@ -158,6 +158,10 @@ export class RegionContext extends LiftContext {
         this.leave();
     }
 
+    protected alignmentViolation(): void {
+        this.leave();
+    }
+
     protected segmentViolation(): void {
         this.leave();
     }

@@ -44,6 +44,7 @@ const MOST_IN_SEQUENCE = 6;
 const ARITHMETIC_FLAGS = 0x8d5;
 const DIRECTION = 0x400;
 const ID = 1 << 21;
+const ALIGNMENT_CHECK = 1 << 18;
 
 /** A case with the instructions that it consists of, as decoded. */
 export interface GeneratedCase {
@@ -99,7 +100,11 @@ export class CaseGenerator {
             test.setGpr(Gpr.Rbp, this.stackAddress(test.kind));
         }
         const flags = random.next() & (ARITHMETIC_FLAGS | DIRECTION | ID);
-        test.view.setUint32(CaseOffset.rflags, (random.oneIn(3) ? flags : flags & ~DIRECTION) | 0x202, true);
+        test.view.setUint32(
+            CaseOffset.rflags,
+            (random.oneIn(3) ? flags : flags & ~DIRECTION) | 0x202 | (random.oneIn(30) ? ALIGNMENT_CHECK : 0),
+            true,
+        );
         for (let i = 0; i < WINDOW_BYTES; i += 16) {
             putData(random, test.view, CaseOffset.data + i);
         }
@@ -382,7 +387,7 @@ function uses({ base, index }: Instruction, register: number): boolean {
 
 function usesSegment({ operands, row }: Instruction): boolean {
     return (
-        row.mnemonic === 'XLAT' ||
+        /^(XLAT|MASKMOV)/.test(row.mnemonic) ||
         operands.some(({ kind }) => kind === OperandKind.Memory || kind >= OperandKind.StringSource)
     );
 }

@@ -200,10 +200,11 @@ function storeImage(c: LiftContext, helper: X87Helper, extra: number): void {
     const layout = layoutOf(c);
     const bytes = environmentBytes(layout) + extra;
     const { linear } = memoryOperand(c, bytes, true);
+    c.checkNaturalAlignment(c.operandWidth === 16 ? 16 : 32, linear, true);
     probeCrossing(c, linear, bytes);
     c.call(helper, [ir.i32(layout)]);
     forEachChunk(c, linear, bytes, (bits, address, place) =>
-        c.store(bits, address, ir.getIndexed(RESULT, place, CHUNK_ACCESS[bits])),
+        c.storeUnaligned(bits, address, ir.getIndexed(RESULT, place, CHUNK_ACCESS[bits])),
     );
 }
 
@@ -215,8 +216,9 @@ function loadImage(helper: X87Helper, extra: number): Semantic {
         const bytes = environmentBytes(layout) + extra;
         deliverPending(c);
         const { linear } = memoryOperand(c, bytes, false);
+        c.checkNaturalAlignment(c.operandWidth === 16 ? 16 : 32, linear, false);
         forEachChunk(c, linear, bytes, (bits, address, place) =>
-            ir.setIndexed(RESULT, place, CHUNK_ACCESS[bits], c.load(bits, address)),
+            ir.setIndexed(RESULT, place, CHUNK_ACCESS[bits], c.loadUnaligned(bits, address)),
         );
         c.call(helper, [ir.i32(layout)]);
     };
