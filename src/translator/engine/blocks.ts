@@ -13,7 +13,7 @@ import { ModeKey, StateOffset, gprOffset, segmentOffset, vectorOffset, SegmentOf
 import { FixedHandler } from '../codegen/handler-emitter';
 import { ABSENT_REGISTER, HeaderOffset, RecordOffset } from '../codegen/record';
 import { segmentBaseOffset } from '../lift/handler-context';
-import { type Handlers } from './handlers';
+import { type Handler, type Handlers } from './handlers';
 
 export interface Block {
     /** Index in {@link CodeCache.blocks}, which header records hold. */
@@ -107,6 +107,7 @@ export class CodeCache {
         physical: number,
         mode: number,
         instructions: readonly Instruction[],
+        handlers: readonly Handler[],
         secondPage: number,
         single: boolean,
         boundary: boolean,
@@ -116,7 +117,7 @@ export class CodeCache {
         let length = 0;
         let at = record + RecordOffset.size;
         instructions.forEach((instruction, ordinal) => {
-            this.writeRecord(at, instruction, mode, length, ordinal, instructions.length - ordinal);
+            this.writeRecord(at, instruction, handlers[ordinal], length, ordinal, instructions.length - ordinal);
             length += instruction.length;
             at += RecordOffset.size;
         });
@@ -273,13 +274,12 @@ export class CodeCache {
     private writeRecord(
         at: number,
         instruction: Instruction,
-        mode: number,
+        handler: Handler,
         ipOffset: number,
         ordinal: number,
         left: number,
     ): void {
         const { view } = this;
-        const handler = this.handlers.find(instruction, mode);
         view.setUint32(at + RecordOffset.handler, handler.index, true);
         view.setUint16(at + RecordOffset.ipOffset, ipOffset, true);
         view.setUint8(at + RecordOffset.length, instruction.length);

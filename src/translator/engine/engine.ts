@@ -20,6 +20,7 @@ import { type SemanticTable } from '../lift/semantics';
 import { checkAddress } from './address-check';
 import { type Block, CodeCache } from './blocks';
 import { type Breakpoint, Breakpoints } from './breakpoints';
+import { CodeTlb } from './code-tlb';
 import { Fetcher } from './fetch';
 import { RegionTranslator } from '../region/translate';
 import { REGION_MISS } from '../codegen/region-emitter';
@@ -67,6 +68,7 @@ export class TranslatorEngine implements Engine {
     private readonly byBase = new Map<number, Cpu>();
     private readonly boundaries: InstructionBoundary[] = [];
     private readonly jumpCaches: JumpCacheTable[] = [];
+    private readonly codeTlbs: CodeTlb[] = [];
     private current = -1;
     /** Instructions retired by all vCPUs when the slice in progress began. */
     private sliceBase = 0;
@@ -115,7 +117,13 @@ export class TranslatorEngine implements Engine {
             region => this.codeTable.release(region.tableIndex),
         );
         this.regions = new RegionTranslator(this.cache, this.handlers, options.semantics, helpers, memory, options.now);
-        this.fetcher = new Fetcher(memory.buffer, this.cache, this.handlers, this.breakpoints);
+        this.fetcher = new Fetcher(
+            memory.buffer,
+            this.cache,
+            this.handlers,
+            this.breakpoints,
+            cpu => this.codeTlbs[this.cpus.indexOf(cpu)],
+        );
         this.enterFlat = this.codeTable.table.get(FixedHandler.EnterFlat) as EnterCode;
         this.enterSegmented = this.codeTable.table.get(FixedHandler.EnterSegmented) as EnterCode;
     }
@@ -127,8 +135,8 @@ export class TranslatorEngine implements Engine {
             codeWritten: (address, size) => {
                 this.cache.invalidate(address, size);
             },
-            translationsFlushed: keepGlobal => this.jumpCaches[vcpu]?.flush(keepGlobal),
-            pageInvalidated: () => this.jumpCaches[vcpu]?.flush(false),
+            translationsFlushed: keepGlobal => this.forgetTranslations(vcpu, keepGlobal),
+            pageInvalidated: () => this.forgetTranslations(vcpu, false),
             attention: () => this.attention(vcpu),
             modeChanged: () => undefined,
             retired: () => this.retiredBy(vcpu),
@@ -140,7 +148,13 @@ export class TranslatorEngine implements Engine {
         this.cpus.push(cpu);
         this.byBase.set(cpu.base, cpu);
         this.boundaries.push(new InstructionBoundary(processor, this.options.systemOperations));
+        this.codeTlbs.push(new CodeTlb());
         this.jumpCaches.push(new JumpCacheTable(cpu.buffer, cpu.base));
+    }
+
+    private forgetTranslations(vcpu: number, keepGlobal: boolean): void {
+        this.jumpCaches[vcpu]?.flush(keepGlobal);
+        this.codeTlbs[vcpu]?.flush(keepGlobal);
     }
 
     // --- Engine ------------------------------------------------------------------------------------------------------
@@ -523,7 +537,7 @@ export class TranslatorEngine implements Engine {
             if (this.breakpoints.isEmpty || !this.breakpointBefore(cpu)) {
                 const block = this.lookUp(cpu, false);
                 const { linearLo, linearHi } = this.fetcher;
-                const global = cpu.mmu.lastGlobal;
+                const { global } = this.fetcher;
                 this.jumpCaches[this.current].enter(linearLo, linearHi, block.mode, block.record, global);
             }
         } catch (error) {

@@ -7,7 +7,8 @@ import { MmuMode, ModeKey, SegmentOffset, StateOffset } from '../../machine/stat
 import { Segment } from '../../isa/x86/instruction';
 import { type Block, type CodeCache, MAX_INSTRUCTIONS, endsBlock } from './blocks';
 import { type Breakpoints } from './breakpoints';
-import { type Handlers } from './handlers';
+import { type CodeTlb } from './code-tlb';
+import { type Handler, type Handlers } from './handlers';
 
 const PAGE = 0x1000;
 const CS_BASE = StateOffset.segments + Segment.Cs * SegmentOffset.size;
@@ -16,6 +17,7 @@ export class Fetcher {
     /** Linear address of the last {@link block}, and whether its page's translation is global. */
     linearLo = 0;
     linearHi = 0;
+    global = false;
     private readonly window = new Uint8Array(64);
     private readonly bytes: Uint8Array;
 
@@ -24,6 +26,7 @@ export class Fetcher {
         private readonly cache: CodeCache,
         private readonly handlers: Handlers,
         private readonly breakpoints: Breakpoints,
+        private readonly tlbOf: (cpu: Cpu) => CodeTlb,
     ) {
         this.bytes = new Uint8Array(buffer);
     }
@@ -68,7 +71,17 @@ export class Fetcher {
         }
         this.linearLo = lo;
         this.linearHi = hi;
-        return cpu.mmu.translate(lo, hi, Access.Execute, fetchMode(cpu));
+        const user = cpu.cpl === 3 ? 1 : 0;
+        const tlb = this.tlbOf(cpu);
+        const slot = tlb.find(lo, hi, user);
+        if (slot >= 0) {
+            this.global = tlb.isGlobal(slot);
+            return tlb.pageOf(slot) + (lo & 0xfff);
+        }
+        const physical = cpu.mmu.translate(lo, hi, Access.Execute, fetchMode(cpu));
+        this.global = cpu.mmu.lastGlobal;
+        tlb.enter(lo, hi, user, physical, this.global);
+        return physical;
     }
 
     /** Physical address of the page after the one of the last translation. */
@@ -103,6 +116,7 @@ export class Fetcher {
         }
         const limit = this.bytesWithinLimit(cpu, mode);
         const instructions: Instruction[] = [];
+        const handlers: Handler[] = [];
         let secondPage = -1;
         const start = at;
         while (instructions.length < MAX_INSTRUCTIONS) {
@@ -117,9 +131,11 @@ export class Fetcher {
             const left = Math.min(end, start + limit);
             const decoded = decode(source, at, left, codeSize);
             if (typeof decoded !== 'number') {
+                const handler = this.handlers.find(decoded, mode);
                 instructions.push(decoded);
+                handlers.push(handler);
                 at += decoded.length;
-                if (single || endsBlock(decoded, this.handlers.find(decoded, mode).system)) {
+                if (single || endsBlock(decoded, handler.system)) {
                     break;
                 }
                 if (at < end) {
@@ -139,10 +155,11 @@ export class Fetcher {
             const crossing = this.decodeCrossing(cpu, source, at, end - at, codeSize, start + limit - at);
             secondPage = crossing.secondPage;
             instructions.push(crossing.instruction);
+            handlers.push(this.handlers.find(crossing.instruction, mode));
             break;
         }
         const boundary = !this.breakpoints.isEmpty && this.breakpoints.at(this.linearLo, this.linearHi) !== undefined;
-        return this.cache.add(physical, mode, instructions, secondPage, single, boundary);
+        return this.cache.add(physical, mode, instructions, handlers, secondPage, single, boundary);
     }
 
     /** Bytes from RIP to the end of the code segment. */

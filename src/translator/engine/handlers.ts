@@ -10,7 +10,7 @@ import {
     fixedHandler,
     withUnreachableEnd,
 } from '../codegen/handler-emitter';
-import { HandlerContext, handlerKey } from '../lift/handler-context';
+import { HandlerContext, shapeNumber } from '../lift/handler-context';
 import { type SemanticTable } from '../lift/semantics';
 import { systemSemantics } from '../lift/system';
 
@@ -19,6 +19,8 @@ export type HelperFunctions = Readonly<Record<string, (...args: number[]) => num
 
 /** Mode bits that no handler depends on: privilege is checked by system operations, fetching by the dispatcher. */
 const IRRELEVANT_MODE = 3 << ModeKey.CplShift;
+/** Execution modes that handlers may be specialised on: a bound well above the combinations that CPUs have. */
+const MODES = 4096;
 const WASM_PAGE = 0x10000;
 
 /** The function table that all translated code shares, and free slots in it. */
@@ -59,7 +61,8 @@ interface PendingHandler {
 }
 
 export class Handlers {
-    private readonly known = new Map<string, Handler>();
+    private readonly known = new Map<number, Handler>();
+    private readonly modes: number[] = [];
     private pending: PendingHandler[] = [];
     private module: TranslatedModule | undefined;
     /** Handlers generated and seconds spent on them, for statistics. */
@@ -83,13 +86,26 @@ export class Handlers {
 
     /** The handler for this instruction in this mode; generated if new (see {@link flush}). */
     find(instruction: Instruction, mode: number): Handler {
-        const key = handlerKey(instruction, mode & ~IRRELEVANT_MODE);
+        const relevant = mode & ~IRRELEVANT_MODE;
+        const key = shapeNumber(instruction) * MODES + this.modeNumber(relevant);
         let handler = this.known.get(key);
         if (handler === undefined) {
-            handler = this.generate(instruction, mode & ~IRRELEVANT_MODE);
+            handler = this.generate(instruction, relevant);
             this.known.set(key, handler);
         }
         return handler;
+    }
+
+    /** A small number for each mode that has been met. */
+    private modeNumber(mode: number): number {
+        const index = this.modes.indexOf(mode);
+        if (index >= 0) {
+            return index;
+        }
+        if (this.modes.length === MODES) {
+            throw new Error(`more than ${MODES} execution modes`);
+        }
+        return this.modes.push(mode) - 1;
     }
 
     /** Compiles what {@link find} generated. To be called before any of it runs. */

@@ -197,24 +197,40 @@ function registerAccess(operand: Operand): StateAccess {
     return StateAccess.I64;
 }
 
+/** Operand sizes in bytes, as small numbers. */
+const SIZE_NUMBERS: Readonly<Record<number, number>> = {
+    1: 1,
+    2: 2,
+    4: 3,
+    6: 4,
+    8: 5,
+    10: 6,
+    16: 7,
+    14: 8,
+    28: 9,
+    32: 10,
+};
+const WIDTH_NUMBERS: Readonly<Record<number, number>> = { 16: 0, 32: 1, 64: 2 };
+
 /**
- * What distinguishes handlers: everything a semantic function may look at. Registers, immediates and displacements are
- * not in it.
+ * What distinguishes handlers of one mode, as an integer below 2^41: everything a semantic function may look at.
+ * Registers, immediates and displacements are not in it; kinds of operands follow from the row, but for register or
+ * memory.
  */
-export function handlerKey(instruction: Instruction, mode: number): string {
-    let operands = '';
-    for (const operand of instruction.operands) {
-        operands += `,${operand.kind}:${operand.size}`;
-        if (operand.kind === OperandKind.Constant) {
-            operands += `=${operand.register}`;
-        }
-    }
+export function shapeNumber(instruction: Instruction): number {
     // In 64-bit code only FS and GS have a base.
     const segment = instruction.codeSize === 64 ? (instruction.segment >= 4 ? 4 : 0) : instruction.segment;
-    return (
-        `${instruction.row.id}.${instruction.operandSize}.${instruction.addressSize}.${mode}.${segment}` +
-        `.${instruction.repeat}.${instruction.lock ? 1 : 0}${operands}`
-    );
+    let shape = instruction.row.id;
+    shape = shape * 4 + WIDTH_NUMBERS[instruction.operandSize];
+    shape = shape * 4 + WIDTH_NUMBERS[instruction.addressSize];
+    shape = shape * 8 + segment;
+    shape = shape * 8 + instruction.repeat * 2 + (instruction.lock ? 1 : 0);
+    for (let i = 0; i < 4; i++) {
+        const operand = instruction.operands[i];
+        const size = operand === undefined ? 0 : (SIZE_NUMBERS[operand.size] ?? 0);
+        shape = shape * 32 + size * 2 + (operand?.kind === OperandKind.Memory ? 1 : 0);
+    }
+    return shape;
 }
 
 /** Offset of a segment's base, for the record. */
