@@ -12,6 +12,12 @@ import type { MachineEnd, MachineStop, RunLimits } from './stop';
  */
 const PORT_ACCESS_NS = 500;
 
+/**
+ * Slices before a distant alarm end this much earlier, so that the time of a few hundred port accesses fits in without
+ * the alarm coming late. Nearer than twice that, every port access ends the slice.
+ */
+const PORT_ACCESS_RESERVE_NS = 100_000;
+
 /** Engines count down in 32 bits. */
 const LARGEST_SLICE = 0x0100_0000;
 /** In real-time mode the host's clock is looked at this often: some 50 µs. */
@@ -52,6 +58,8 @@ export class RunLoop {
     private turnLeft: number;
     /** Virtual time at which the slice in progress ends; NaN between slices. */
     private sliceEnd = NaN;
+    /** Instructions retired when the slice in progress has used up its budget. */
+    private lastOfSlice = 0;
 
     constructor(private readonly parts: RunLoopParts) {
         this.turnLeft = parts.quantum;
@@ -89,7 +97,7 @@ export class RunLoop {
             const now = clock.now() + PORT_ACCESS_NS;
             clock.skipTo(now);
             processors[this.current].advanceTsc(PORT_ACCESS_NS);
-            if (now >= this.sliceEnd) {
+            if (now + this.lastOfSlice - engine.retired() > this.sliceEnd) {
                 engine.requestExit();
             }
         }
@@ -189,16 +197,18 @@ export class RunLoop {
         const { engine, clock, processors, quantum, hostTime } = this.parts;
         const before = engine.retired();
         const deadline = Math.min(clock.nextDeadline(), lastTime);
+        const untilDeadline = clock.instructionsUntil(deadline);
         const budget = Math.min(
             hostTime === undefined ? LARGEST_SLICE : REAL_TIME_SLICE,
             lastInstruction - before,
             processors.length > 1 ? this.turnLeft : Infinity,
-            clock.instructionsUntil(deadline),
+            untilDeadline - (untilDeadline > 2 * PORT_ACCESS_RESERVE_NS ? PORT_ACCESS_RESERVE_NS : 0),
             this.instructionsUntilInput(before),
         );
         const processor = processors[this.current];
         processor.wake = false;
         this.sliceEnd = deadline;
+        this.lastOfSlice = before + budget;
         const stop = engine.run(this.current, budget);
         this.sliceEnd = NaN;
         const retired = engine.retired() - before;
