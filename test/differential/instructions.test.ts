@@ -21,7 +21,7 @@ const CASES = Number(process.env.HYPERSCOPE_CASES ?? 60_000);
 const SEED = Number(process.env.HYPERSCOPE_SEED ?? 1);
 const BATCH = 2000;
 const SHOWN = 20;
-const TIERS: readonly Tier[] = ['interpreter', 'region'];
+const TIERS: readonly Tier[] = ['interpreter', 'region', 'evaluator'];
 
 describe('instructions against the host CPU', function () {
     this.timeout(0);

@@ -7,7 +7,7 @@ import { type HelperFunctions, type Handlers, semanticOf } from '../engine/handl
 import { type IrFunction } from '../ir/function';
 import { RegionContext } from '../lift/region-context';
 import { type SemanticTable } from '../lift/semantics';
-import { type Graph, type Node, buildGraph } from './graph';
+import { type Graph, buildGraph } from './graph';
 
 /** Regions in a module. */
 const BATCH = 16;
@@ -74,8 +74,9 @@ export class RegionTranslator {
             if (!entry.valid || entry.region !== undefined) {
                 continue;
             }
-            if (entry.inside.size > 0 || covered.has(entry)) {
-                // A region translated meanwhile goes through it: it has to become hot again by itself.
+            if (!entry.deferred && (entry.inside.size > 0 || covered.has(entry))) {
+                // A region translated meanwhile goes through it, which may be all it needs: it has to become hot again.
+                entry.deferred = true;
                 this.cache.coolDown(entry);
                 continue;
             }
@@ -108,35 +109,43 @@ export class RegionTranslator {
     }
 
     private emit(graph: Graph, target: TranslatedModule, mode: number): Uint8Array {
-        return new RegionEmitter(target, graph, node => this.lift(node), mode).emitRegion();
+        return new RegionEmitter(
+            target,
+            graph,
+            ({ block, offset }) => liftBlock(block, offset, this.semantics),
+            mode,
+        ).emitRegion();
     }
 
     /** A region whose first instruction it can't do would only ever be left at once. */
     private firstIsSystem(block: Block): boolean {
         return semanticOf(block.instructions[0], block.mode, this.semantics) === undefined;
     }
+}
 
-    /** The IR of one block. */
-    lift(node: Node): IrFunction {
-        const { block } = node;
-        const context = new RegionContext(block.mode, block.instructions.length);
-        let offset = node.offset;
-        let ended = false;
-        block.instructions.forEach((instruction, ordinal) => {
-            context.beginAt(instruction, offset, ordinal);
-            const semantic = semanticOf(instruction, block.mode, this.semantics);
-            if (semantic === undefined) {
-                context.leave();
-                ended = true;
-            } else {
-                semantic(context);
-                ended = (instruction.row.attributes & Attribute.Branch) !== 0;
-            }
-            offset += instruction.length;
-        });
-        if (!ended) {
-            context.jumpToNext();
+/** The IR of a block of a region, which starts at `offset` in its page. */
+export function liftBlock(
+    { mode, instructions }: Pick<Block, 'mode' | 'instructions'>,
+    offset: number,
+    semantics: SemanticTable,
+): IrFunction {
+    const context = new RegionContext(mode, instructions.length);
+    let position = offset;
+    let ended = false;
+    instructions.forEach((instruction, ordinal) => {
+        context.beginAt(instruction, position, ordinal);
+        const semantic = semanticOf(instruction, mode, semantics);
+        if (semantic === undefined) {
+            context.leave();
+            ended = true;
+        } else {
+            semantic(context);
+            ended = (instruction.row.attributes & Attribute.Branch) !== 0;
         }
-        return context.ir.ir;
+        position += instruction.length;
+    });
+    if (!ended) {
+        context.jumpToNext();
     }
+    return context.ir.ir;
 }

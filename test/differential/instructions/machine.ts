@@ -8,12 +8,13 @@ import { type GuestFault, hasErrorCode } from '../../../src/machine/cpu/fault';
 import { systemOperations } from '../../../src/machine/cpu/system';
 import { GuestMemory } from '../../../src/machine/memory';
 import { ActivityState, gprOffset, SegmentAttribute, StateOffset, vectorOffset } from '../../../src/machine/state';
-import { Segment } from '../../../src/isa/x86';
+import { type Instruction, Segment } from '../../../src/isa/x86';
 import { semantics } from '../../../src/translator';
 import { TranslatorEngine } from '../../../src/translator/engine/engine';
 import type { HelperFunctions } from '../../../src/translator/engine/handlers';
 import { vectorHelpers } from '../../../src/translator/lift/vector';
 import { x87Helpers } from '../../../src/translator/lift/x87';
+import { evaluateBlock } from './evaluator';
 import type { GeneratedCase } from './generate';
 import {
     CaseOffset,
@@ -50,7 +51,7 @@ const CODE_ATTRIBUTES = 0xfb;
 const Selector = { code64: 0x33, code32: 0x23, data: 0x2b, code16: 0x07, ldtData: 0x0f, stack16: 0x17, stack32: 0x1f };
 
 /** How the emulated machine executes. */
-export type Tier = 'interpreter' | 'region';
+export type Tier = 'interpreter' | 'region' | 'evaluator';
 
 /** Cases after which the engine is replaced: V8 keeps every instance that ever shared a function table. */
 const CASES_PER_ENGINE = 500;
@@ -74,18 +75,22 @@ export class TestMachine {
         this.mapPages();
     }
 
-    /** Executes cases one after the other; results are in the layout of {@link ResultOffset}. */
+    /**
+     * Executes cases one after the other; results are in the layout of {@link ResultOffset}. The evaluator has no results
+     * for cases that end in a fault or need more than one block.
+     */
     runAll(
         cases: readonly GeneratedCase[],
-        visit: (result: DataView | Error, index: number, translated: boolean) => void,
+        visit: (result: DataView | Error | undefined, index: number, translated: boolean) => void,
     ): void {
         for (let start = 0; start < cases.length; start += CASES_PER_ENGINE) {
             const part = cases.slice(start, start + CASES_PER_ENGINE);
             let translated = this.prepare(part);
-            part.forEach(({ test }, i) => {
-                let result: DataView | Error;
+            part.forEach(({ test, instructions }, i) => {
+                let result: DataView | Error | undefined;
                 try {
-                    result = this.run(test, i);
+                    this.load(test, i);
+                    result = this.tier === 'evaluator' ? this.evaluate(test, instructions) : this.run();
                 } catch (error) {
                     result = error as Error;
                 }
@@ -171,8 +176,7 @@ export class TestMachine {
         this.cpu.stateReplaced();
     }
 
-    private run(each: InstructionCase, number: number): DataView {
-        this.load(each, number);
+    private run(): DataView {
         this.ended = 0;
         const stop = this.engine.run(0, MOST_INSTRUCTIONS);
         if (this.ended === 0) {
@@ -182,6 +186,39 @@ export class TestMachine {
             }
         }
         return this.result();
+    }
+
+    private evaluate(each: InstructionCase, instructions: readonly Instruction[]): DataView | undefined {
+        const rip = evaluateBlock(
+            { mode: this.cpu.mode, instructions },
+            {
+                state: new DataView(this.memory.memory.buffer, this.cpu.base, StateOffset.size),
+                rip: BigInt(each.entry - ENTRY_OFFSET),
+                shared: this.memory.bytes,
+                access: (linear, bytes) => this.dataAddress(linear, bytes),
+                hostAddress: linear => Math.max(0, this.dataAddress(linear, 1)),
+                call: (helper, args) => this.helpers[helper.name](this.cpu.base, ...(args as number[])) ?? undefined,
+            },
+            ENTRY_OFFSET,
+        );
+        const offset = rip - (each.entry - ENTRY_OFFSET);
+        const isCode = offset >= ENTRY_OFFSET && offset < ENTRY_OFFSET + each.codeLength;
+        if (!(offset >= 0 && offset < PAGE) || isCode) {
+            return undefined;
+        }
+        this.cpu.setRip(rip + 1, 0);
+        this.end(this.cpu, 3, 0);
+        return this.result();
+    }
+
+    /** Address in the shared memory of bytes of one data page, or -1. */
+    private dataAddress(linear: bigint, bytes: number): number {
+        if (linear < DATA || linear + BigInt(bytes) > DATA + DATA_SIZE) {
+            return -1;
+        }
+        const offset = Number(linear) - DATA;
+        const inPage = offset & (PAGE - 1);
+        return inPage + bytes > PAGE ? -1 : this.ram + DATA_PAGES[offset >> 12] + inPage;
     }
 
     // --- before ------------------------------------------------------------------------------------------------------

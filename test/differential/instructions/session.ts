@@ -4,7 +4,7 @@ import { type CodeSize, decode, formatInstruction, type Instruction } from '../.
 import { differences } from './compare';
 import { isOutOfReach } from './exclusions';
 import type { GeneratedCase } from './generate';
-import { CODE_SIZES, InstructionCase } from './layout';
+import { CODE_SIZES, type InstructionCase } from './layout';
 import { TestMachine, type Tier } from './machine';
 import { runOnHost } from './oracle';
 
@@ -19,6 +19,8 @@ export interface TierFigures {
     cases: number;
     /** Cases whose code ran in a translated region. */
     translated: number;
+    /** Not executed by the evaluator: a fault, or several blocks. */
+    notEvaluated: number;
     /** Not compared: the code reached memory of the oracle's process. */
     outOfReach: number;
     failed: number;
@@ -32,7 +34,7 @@ export class Session {
     constructor(tiers: readonly Tier[]) {
         this.machines = tiers.map(tier => new TestMachine(tier));
         for (const tier of tiers) {
-            this.figures.set(tier, { cases: 0, translated: 0, outOfReach: 0, failed: 0 });
+            this.figures.set(tier, { cases: 0, translated: 0, notEvaluated: 0, outOfReach: 0, failed: 0 });
         }
     }
 
@@ -49,11 +51,14 @@ export class Session {
                 let found: readonly string[];
                 if (result instanceof Error) {
                     found = [`threw ${result.stack?.split('\n').slice(0, 6).join(' | ')}`];
-                } else if (isOutOfReach(test, result)) {
+                } else if (result === undefined) {
+                    figures.notEvaluated++;
+                    return;
+                } else if (host[i] === undefined || isOutOfReach(test, result)) {
                     figures.outOfReach++;
                     return;
                 } else {
-                    found = differences(test, instructions, host[i], result);
+                    found = compareTwice(test, instructions, host[i], result);
                 }
                 if (found.length > 0) {
                     figures.failed++;
@@ -62,6 +67,20 @@ export class Session {
             });
         }
     }
+}
+
+/** Differences that do not come from an earlier case having damaged the oracle. */
+function compareTwice(
+    test: InstructionCase,
+    instructions: readonly Instruction[],
+    host: DataView,
+    ours: DataView,
+): string[] {
+    if (differences(test, instructions, host, ours).length === 0) {
+        return [];
+    }
+    const [again] = runOnHost([test]);
+    return again === undefined ? [] : differences(test, instructions, again, ours);
 }
 
 /** The instructions of a case, as decoded from its bytes. */
