@@ -181,8 +181,8 @@ function extendedState(cpu: Cpu, leaf: number): Registers {
     if (leaf === 0) {
         return [XSAVE_SUPPORTED, xsaveAreaSize(cpu.lo(StateOffset.xcr0)), xsaveAreaSize(XSAVE_SUPPORTED), 0];
     }
-    // XSAVEOPT, XSAVEC, XGETBV with ECX = 1; no XSAVES.
-    return leaf === 1 ? [7, 0, 0, 0] : NOTHING;
+    // XSAVEOPT, XSAVEC, XGETBV with ECX = 1; no XSAVES. With XSAVEC, EBX is the size of the compacted area.
+    return leaf === 1 ? [7, xsaveAreaSize(cpu.lo(StateOffset.xcr0)), 0, 0] : NOTHING;
 }
 
 function basic(cpu: Cpu, leaf: number, subleaf: number): Registers {

@@ -275,6 +275,13 @@ describe('CPUID', () => {
         assert.equal(cpuidLeaf(machine.cpu, 1, 0)[3] & (1 << 9), 0);
     });
 
+    it('gives the size of the XSAVE area in both formats', () => {
+        const { cpu } = new TestMachine();
+        cpu.setLo(StateOffset.xcr0, 3);
+        assert.deepEqual(cpuidLeaf(cpu, 0xd, 0), [3, 576, 576, 0]);
+        assert.deepEqual(cpuidLeaf(cpu, 0xd, 1), [7, 576, 0, 0]);
+    });
+
     it('describes the topology', () => {
         const { cpu } = new TestMachine({ apicId: 2, processors: 3 });
         assert.deepEqual(cpuidLeaf(cpu, 0xb, 0), [0, 1, 0x100, 2]);

@@ -1,0 +1,84 @@
+/** Small kernels of our own, run by the command line: boot protocols and the ways in which a run can end. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { needs } from '../support/requirements';
+import { assembleKernel, assembler } from './support/assemble';
+import { type CliResult, runCli, startCli } from './support/cli';
+
+describe('small kernels', function () {
+    this.timeout(30_000);
+    let folder: string;
+    const at = (name: string): string => path.join(folder, name);
+    const run = (name: string, ...options: string[]): Promise<CliResult> =>
+        runCli(['run', '--kernel', assembleKernel(name, folder), '--timeout', '20', ...options]);
+
+    before(function () {
+        needs(this, ...assembler);
+        folder = mkdtempSync(path.join(tmpdir(), 'hyperscope-'));
+    });
+    after(() => {
+        if (folder !== undefined) {
+            rmSync(folder, { recursive: true });
+        }
+    });
+
+    it('boot by Multiboot with modules and leave by the debug exit', async () => {
+        writeFileSync(at('one'), 'first\0');
+        writeFileSync(at('two'), 'second\0');
+        const { status, output, errors } = await run(
+            'multiboot',
+            ...['--append', 'a=1 b'],
+            ...['--initrd', `${at('one')} x y,${at('two')}`],
+        );
+
+        const lines = output.split('\n').filter(line => line !== '');
+        assert.match(lines[0], /a=1 b\]$/);
+        assert.deepEqual(lines.slice(1), [`[${at('one')} x y]`, '[first]', `[${at('two')}]`, '[second]']);
+        assert.equal(errors, '');
+        assert.equal(status, 2 * 21 + 1);
+    });
+
+    it('boot by PVH', async () => {
+        writeFileSync(at('module'), '1234567');
+        const { status, output, errors } = await run('pvh', '--append', 'x=y ', '--initrd', at('module'));
+
+        assert.equal(output, 'x=y 7', errors);
+        assert.equal(status, 1);
+    });
+
+    it('end with a report when they triple fault', async () => {
+        const { status, errors } = await run('triple-fault');
+
+        assert.equal(status, 3);
+        assert.match(errors, /^hyperscope: triple fault on vCPU 0\n {2}first: #UD\n {2}while delivering that: #GP/);
+        assert.match(errors, /\bud2\b/i);
+        assert.match(errors, /rcx 0000000012345678/);
+    });
+
+    it('are ended by the timeout', async () => {
+        const { status, errors } = await runCli([
+            ...['run', '--kernel', assembleKernel('spin', folder), '--timeout', '0.5'],
+        ]);
+
+        assert.equal(status, 124);
+        assert.equal(errors, 'hyperscope: timeout after 0.5 s\n');
+    });
+
+    it('are ended by a signal', async () => {
+        const child = startCli(['run', '--kernel', assembleKernel('spin', folder), '--timeout', '20']);
+        setTimeout(() => child.signal('SIGTERM'), 1000);
+
+        assert.equal((await child.result).status, 130);
+    });
+
+    it('print into a file and leave statistics', async () => {
+        await run('pvh', '--append', 'text', '--initrd', at('pvh.o'), '--serial', at('log'), '--stats', at('stats'));
+
+        assert.match(readFileSync(at('log'), 'latin1'), /^text/);
+        const statistics = JSON.parse(readFileSync(at('stats'), 'utf8')) as Record<string, unknown>;
+        assert.ok((statistics.instructions as number) > 10);
+        assert.match(statistics.stateHash as string, /^[0-9a-f]{16}$/);
+    });
+});

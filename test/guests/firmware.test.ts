@@ -1,0 +1,37 @@
+/** SeaBIOS from Debian's package: alone, and with kernels that it starts. */
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { guestFiles, guestsDirectory, needs } from '../support/requirements';
+import { startCli } from './support/cli';
+import { BOOTED, INITRD, KERNEL, linuxFiles } from './support/linux';
+
+const guest = (name: string): string => path.join(guestsDirectory, name);
+
+describe('firmware', function () {
+    this.timeout(220_000);
+
+    for (const rom of ['bios.bin', 'bios-256k.bin']) {
+        it(`SeaBIOS as ${rom} finds nothing to boot`, async function () {
+            needs(this, guestFiles(rom));
+            const child = startCli(['run', '--firmware', guest(rom), '--timeout', '60']);
+            await child.outputHas('No bootable device.');
+            child.signal('SIGTERM');
+
+            const { output, errors } = await child.result;
+            assert.match(output, /SeaBIOS \(version /);
+            assert.equal(errors, '');
+        });
+    }
+
+    it('SeaBIOS starts Linux from its 16-bit entry', async function () {
+        needs(this, guestFiles('bios-256k.bin'), linuxFiles);
+        const { status, output, errors } = await startCli([
+            ...['run', '--firmware', guest('bios-256k.bin'), '--kernel', KERNEL, '--initrd', INITRD],
+            ...['--append', 'console=ttyS0', '--timeout', '200'],
+        ]).result;
+
+        assert.match(output, /Booting from ROM/, errors);
+        assert.match(output, new RegExp(`${BOOTED}\\r\\n`));
+        assert.equal(status, 0);
+    });
+});

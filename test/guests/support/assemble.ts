@@ -1,0 +1,25 @@
+import { execFileSync } from 'node:child_process';
+import path from 'node:path';
+import { projectRoot } from '../../support/project';
+import { tool } from '../../support/requirements';
+
+const PROGRAMS = path.join(projectRoot, 'test', 'guests', 'programs');
+/** Kernels start at 1 MiB, as most do. */
+const BASE = '0x100000';
+
+/** What a test that assembles guests `needs`. */
+export const assembler = [tool('as'), tool('ld')];
+
+/** Assembles and links one of the small kernels in `test/guests/programs` into `folder`; returns the file's path. */
+export function assembleKernel(name: string, folder: string): string {
+    const object = path.join(folder, `${name}.o`);
+    const kernel = path.join(folder, name);
+    run('as', '--32', '-I', PROGRAMS, '-o', object, path.join(PROGRAMS, `${name}.S`));
+    run('ld', '-m', 'elf_i386', '-N', '-Ttext', BASE, '-e', 'start', '-o', kernel, object);
+    return kernel;
+}
+
+/** Throws with what the tool says where it fails; keeps its warnings, of writable code, to itself. */
+function run(command: string, ...args: readonly string[]): void {
+    execFileSync(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+}
