@@ -126,6 +126,8 @@ export const enum StateOffset {
     mcgStatus = 0x500,
     /** TSC at the end of the slice in progress: minus the instructions left, it is the TSC now (u64). */
     tscAtSliceEnd = 0x508,
+    /** Something waits to be delivered as soon as the flags allow it: interrupt, NMI, debug trap (u32 0/1). */
+    eventPending = 0x510,
 
     /** 32 × 64 bytes: ZMM0–ZMM31; XMMn is the low 16 bytes (room for AVX and AVX-512). */
     vector = 0x600,

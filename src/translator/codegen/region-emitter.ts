@@ -52,6 +52,7 @@ export class RegionEmitter extends Emitter {
         super();
         this.is64 = (mode & ModeKey.CodeSizeMask) === 2;
         this.slots.set(StateOffset.remaining, { local: this.remaining, access: StateAccess.I64, written: true });
+        this.slots.set(StateOffset.tlb, { local: this.tlb, access: StateAccess.I32, written: true });
         this.codeIsFlat = (mode & ModeKey.FlatCode) !== 0;
     }
 
@@ -112,6 +113,10 @@ export class RegionEmitter extends Emitter {
             value();
             this.localSet(slot.local);
             slot.written = true;
+            if (offset === StateOffset.tlb) {
+                // The slow path of accesses fills the soft TLB that the state names.
+                this.storeState(offset, access, () => this.localGet(slot.local));
+            }
         } else {
             this.storeState(offset, access, value);
         }
@@ -145,8 +150,6 @@ export class RegionEmitter extends Emitter {
         this.i64Const(entry.offset, 0);
         this.opcode(0x7d); // i64.sub
         this.localSet(this.base);
-        this.loadState(StateOffset.tlb, StateAccess.I32);
-        this.localSet(this.tlb);
         for (const [offset, slot] of this.slots) {
             this.loadState(offset, slot.access);
             this.localSet(slot.local);
@@ -348,6 +351,7 @@ function isPromoted(offset: number): boolean {
         offset === StateOffset.flagResult ||
         offset === StateOffset.flagAux ||
         offset === StateOffset.remaining ||
+        offset === StateOffset.tlb ||
         (offset >= StateOffset.vector && offset < StateOffset.scratch && (offset & 63) === 0)
     );
 }

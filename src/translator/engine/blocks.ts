@@ -33,6 +33,8 @@ export interface Block {
     /** A breakpoint stands at its start: regions end before it. */
     readonly boundary: boolean;
     valid: boolean;
+    /** It was hot once, but inside a region already. */
+    deferred: boolean;
     /** The region that this block is the entry of, if it is translated. */
     region: Region | undefined;
     /** All valid regions that contain its code. */
@@ -136,6 +138,7 @@ export class CodeCache {
             single,
             boundary,
             valid: true,
+            deferred: false,
             region: undefined,
             inside: new Set(),
         };

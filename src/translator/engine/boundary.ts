@@ -38,6 +38,12 @@ export class InstructionBoundary {
         return serviceEvents(cpu, this.source);
     }
 
+    /** Whether something waits, be it only for the flags to allow it. */
+    eventPending(cpu: Cpu): boolean {
+        const { source } = this;
+        return source.interruptPending() || source.nmiPending() || cpu.lo(StateOffset.pendingDebug) !== 0;
+    }
+
     /**
      * The system operation of an instruction that translated code handed over.
      * @throws GuestFault

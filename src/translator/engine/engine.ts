@@ -291,6 +291,7 @@ export class TranslatorEngine implements Engine {
     /** The vCPU must be looked at as soon as the current instruction (in translated code: the block) is done. */
     private attention(vcpu: number): void {
         this.attentionNeeded = true;
+        this.cpus[vcpu]?.setLo(StateOffset.eventPending, 1);
         if (vcpu === this.current && this.inCode && !this.held) {
             const cpu = this.cpus[vcpu];
             this.heldRemaining = this.remaining(cpu);
@@ -321,6 +322,7 @@ export class TranslatorEngine implements Engine {
                 while (boundary.service(cpu)) {
                     // One event at a time: delivering one may open or close the way for the next.
                 }
+                cpu.setLo(StateOffset.eventPending, boundary.eventPending(cpu) ? 1 : 0);
                 switch (cpu.activity) {
                     case ActivityState.Halted:
                         return { reason: 'halted' };
