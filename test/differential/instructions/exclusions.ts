@@ -137,6 +137,14 @@ export const EXCLUDED_RESULTS: ReadonlyArray<{
     },
 ];
 
+const isApproximate = ({ mnemonic }: Row): boolean => /^(RCP|RSQRT)[PS]S$/.test(mnemonic);
+const isTranscendental = named('F2XM1', 'FYL2X', 'FYL2XP1', 'FSIN', 'FCOS', 'FSINCOS', 'FPTAN', 'FPATAN');
+
+/** Rows with more than one right result: nothing may go on from it. */
+export function isInexact(row: Row): boolean {
+    return isApproximate(row) || isTranscendental(row);
+}
+
 /**
  * Adjusts a result of the host to ours in what the manuals leave to the processor, provided that ours is as allowed as
  * the host's.
@@ -148,7 +156,7 @@ export const TOLERANCES: ReadonlyArray<{
 }> = [
     {
         reason: 'RCPPS, RSQRTPS: approximations with a relative error up to 1.5 × 2^-12 (SDM Vol. 2, RCPPS)',
-        applies: ({ row }) => /^(RCP|RSQRT)[PS]S$/.test(row.mnemonic),
+        applies: ({ row }) => isApproximate(row),
         adjust: (host, ours, { operands }) => {
             const at = ResultOffset.fxsave + FxsaveOffset.xmm + 16 * operands[0].register;
             for (let i = at; i < at + 16; i += 4) {
@@ -164,7 +172,7 @@ export const TOLERANCES: ReadonlyArray<{
         reason:
             'x87 transcendental functions: results may differ in the last place (SDM Vol. 1, 8.3.10), and C1, which tells' +
             ' the direction of rounding, with them',
-        applies: ({ row }) => /^(F2XM1|FYL2X|FYL2XP1|FSIN|FCOS|FSINCOS|FPTAN|FPATAN)$/.test(row.mnemonic),
+        applies: ({ row }) => isTranscendental(row),
         adjust: (host, ours) => {
             const at = ResultOffset.fxsave;
             const status = at + FxsaveOffset.fsw;
