@@ -53,7 +53,11 @@ interface Page {
     readonly blocks: Map<number, Block>;
     /** All blocks with bytes in this page. */
     readonly all: Set<Block>;
+    /** 1 for each 64-byte line that has held code since the page became a code page: most stores beside it miss all. */
+    readonly lines: Uint8Array;
 }
+
+const LINE = 64;
 
 /** Most instructions in a block: the ordinal in a record is a byte, and long blocks make late exits. */
 const MAX_INSTRUCTIONS = 64;
@@ -152,8 +156,11 @@ export class CodeCache {
         const page = this.page(physical - offset);
         page.blocks.set(blockKey(offset, mode, single), block);
         page.all.add(block);
+        page.lines.fill(1, Math.floor(offset / LINE), Math.ceil(Math.min(0x1000, offset + length) / LINE));
         if (secondPage >= 0) {
-            this.page(secondPage).all.add(block);
+            const second = this.page(secondPage);
+            second.all.add(block);
+            second.lines.fill(1, 0, Math.ceil((offset + length - 0x1000) / LINE));
         }
         this.decodedInstructions += instructions.length;
         return block;
@@ -165,7 +172,10 @@ export class CodeCache {
         const last = address + size - 1;
         for (let page = address - (address & 0xfff); page <= last; page += 0x1000) {
             const entry = this.pages.get(page);
-            if (entry === undefined) {
+            if (
+                entry === undefined ||
+                !touchesCode(entry, Math.max(address, page) - page, Math.min(last - page, 0xfff))
+            ) {
                 continue;
             }
             for (const block of entry.all) {
@@ -267,7 +277,7 @@ export class CodeCache {
     private page(page: number): Page {
         let entry = this.pages.get(page);
         if (entry === undefined) {
-            entry = { blocks: new Map(), all: new Set() };
+            entry = { blocks: new Map(), all: new Set(), lines: new Uint8Array(0x1000 / LINE) };
             this.pages.set(page, entry);
             this.protect(page);
         }
@@ -335,6 +345,16 @@ export class CodeCache {
         view.setUint32(at + RecordOffset.instruction, this.instructions.length, true);
         this.instructions.push(instruction);
     }
+}
+
+/** Whether any of the page's bytes [first, last] may be code. */
+function touchesCode(page: Page, first: number, last: number): boolean {
+    for (let line = Math.floor(first / LINE); line * LINE <= last; line++) {
+        if (page.lines[line] !== 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /** True if a block must end with this instruction. */
