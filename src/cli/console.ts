@@ -1,10 +1,14 @@
-/** The terminal as the guest's serial console: what is typed goes to the guest, Ctrl-A X ends the run. */
+/** The terminal as the guest's serial console: what is typed goes to the guest, but for what follows Ctrl-A. */
 
 const CTRL_A = 0x01;
+/** Bit that tells lower-case letters from upper-case ones. */
+const LOWER_CASE = 0x20;
 
 export class Console {
     /** Ctrl-A X was typed. */
     quit = false;
+    /** Called at Ctrl-A S. */
+    onSave: (() => void) | undefined;
     private escaped = false;
     private waiting: (() => void) | undefined;
     private readonly onData = (data: Buffer): void => this.receive(data);
@@ -46,9 +50,13 @@ export class Console {
     private take(byte: number): boolean {
         if (this.escaped) {
             this.escaped = false;
-            if (byte === 0x78 || byte === 0x58) {
-                this.quit = true;
-                return false;
+            switch (String.fromCharCode(byte | LOWER_CASE)) {
+                case 'x':
+                    this.quit = true;
+                    return false;
+                case 's':
+                    this.onSave?.();
+                    return false;
             }
             return true;
         }

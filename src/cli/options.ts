@@ -15,6 +15,9 @@ export interface RunOptions {
     /** Host seconds, or undefined for no limit. */
     readonly timeout: number | undefined;
     readonly stats: string | undefined;
+    /** Files of saved state. */
+    readonly save: string | undefined;
+    readonly restore: string | undefined;
     readonly noReboot: boolean;
     readonly realTime: boolean;
     readonly interpret: boolean;
@@ -39,6 +42,8 @@ export function parseRunOptions(args: readonly string[]): RunOptions {
         serial: values.serial ?? 'stdio',
         timeout: values.timeout === undefined ? undefined : parseSeconds('--timeout', values.timeout),
         stats: values.stats,
+        save: values.save,
+        restore: values.restore,
         noReboot: values['no-reboot'] ?? false,
         realTime: values['real-time'] ?? false,
         interpret: values.interpret ?? false,
@@ -60,6 +65,8 @@ function parseValues(args: readonly string[]) {
                 serial: { type: 'string' },
                 timeout: { type: 'string' },
                 stats: { type: 'string' },
+                save: { type: 'string' },
+                restore: { type: 'string' },
                 'no-reboot': { type: 'boolean' },
                 'real-time': { type: 'boolean' },
                 interpret: { type: 'boolean' },

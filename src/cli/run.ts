@@ -1,15 +1,14 @@
 /** `hyperscope run`: a guest in the terminal. */
-import { existsSync, readFileSync, writeFileSync, createWriteStream, type WriteStream } from 'node:fs';
+import { writeFileSync, createWriteStream, type WriteStream } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import { HyperscopeError } from '../common/errors';
 import { Machine } from '../machine/machine';
-import { parseModuleList } from '../machine/loaders/multiboot';
-import type { BootModule } from '../machine/loaders/boot-context';
-import type { ImageFile } from '../machine/loaders/image';
 import type { MachineStop } from '../machine/stop';
 import { CODE_ARENA_SIZE, type TranslatorEngine, translatorEngine } from '../translator';
 import { type RunOptions, parseRunOptions } from './options';
 import { Console } from './console';
+import { decompressors, readImage, readModules } from './files';
+import { restoreFrom, StateFile } from './state-file';
 import { describeTripleFault } from './triple-fault';
 import { UsageError } from './usage';
 
@@ -31,6 +30,10 @@ const IDLE_SKIPS = 200;
 export async function run(args: readonly string[]): Promise<number> {
     const options = parseRunOptions(args);
     const serial = new SerialOutput(options.serial);
+    if (options.stats !== undefined) {
+        writeText('--stats', options.stats, ''); // a run of hours should not end with a file that cannot be written
+    }
+    const state = options.save === undefined ? undefined : new StateFile(options.save);
     let machine: Machine;
     try {
         machine = buildMachine(options, serial);
@@ -44,7 +47,7 @@ export async function run(args: readonly string[]): Promise<number> {
     const start = performance.now();
     let status: number;
     try {
-        status = await runToEnd(machine, options, terminal);
+        status = await runToEnd(machine, options, terminal, state);
     } finally {
         terminal?.close();
         await serial.close();
@@ -57,7 +60,9 @@ export async function run(args: readonly string[]): Promise<number> {
 
 function buildMachine(options: RunOptions, serial: SerialOutput): Machine {
     const startOfHostTime = process.hrtime.bigint();
-    return new Machine({
+    // A restored guest's time goes on where it was saved.
+    let timeBefore = 0;
+    const machine = new Machine({
         memory: options.memory,
         cpus: options.cpus,
         engine: translatorEngine({ now: () => performance.now(), translate: !options.interpret }),
@@ -70,41 +75,27 @@ function buildMachine(options: RunOptions, serial: SerialOutput): Machine {
                       kernel: readImage('--kernel', options.kernel),
                       modules: readModules(options.initrd),
                       commandLine: options.append,
+                      decompressors,
                   },
         stopOnReset: options.noReboot,
-        hostTime: options.realTime ? () => Number(process.hrtime.bigint() - startOfHostTime) : undefined,
+        hostTime: options.realTime ? () => timeBefore + Number(process.hrtime.bigint() - startOfHostTime) : undefined,
         epochSeconds: options.realTime ? Math.floor(Date.now() / 1000) : undefined,
         serial: [byte => serial.write(byte)],
         debugConsole: byte => serial.write(byte),
     });
+    if (options.restore !== undefined) {
+        restoreFrom(options.restore, machine);
+        timeBefore = machine.clock.now();
+    }
+    return machine;
 }
 
-function readImage(option: string, path: string): ImageFile {
-    try {
-        return { name: path, data: readFileSync(path) };
-    } catch (error) {
-        const code = (error as NodeJS.ErrnoException).code;
-        const reason =
-            code === 'ENOENT' ? 'no such file' : code === 'EISDIR' ? 'is a directory' : `cannot be read (${code})`;
-        throw new UsageError(`${option} ${path}: ${reason}`);
-    }
-}
-
-/** The initial RAM disk, or Multiboot modules with their arguments. */
-function readModules(text: string | undefined): BootModule[] {
-    if (text === undefined) {
-        return [];
-    }
-    if (existsSync(text)) {
-        return [{ ...readImage('--initrd', text), commandLine: text }];
-    }
-    return parseModuleList(text).map(module => ({
-        ...readImage('--initrd', module.file),
-        commandLine: module.commandLine,
-    }));
-}
-
-async function runToEnd(machine: Machine, options: RunOptions, terminal: Console | undefined): Promise<number> {
+async function runToEnd(
+    machine: Machine,
+    options: RunOptions,
+    terminal: Console | undefined,
+    state: StateFile | undefined,
+): Promise<number> {
     const deadline = options.timeout === undefined ? Infinity : performance.now() + options.timeout * 1000;
     let interrupted = false;
     const interrupt = (): void => {
@@ -112,8 +103,14 @@ async function runToEnd(machine: Machine, options: RunOptions, terminal: Console
     };
     process.once('SIGINT', interrupt);
     process.once('SIGTERM', interrupt);
+    const requestSave = (): void => state?.request();
+    process.on('SIGUSR2', requestSave);
+    if (terminal !== undefined) {
+        terminal.onSave = requestSave;
+    }
     try {
         for (;;) {
+            state?.saveIfRequested(machine);
             const stop = machine.run({ time: machine.clock.now() + SLICE, idleSkips: IDLE_SKIPS });
             const status = await endStatus(stop, machine, terminal);
             if (status !== undefined) {
@@ -122,9 +119,11 @@ async function runToEnd(machine: Machine, options: RunOptions, terminal: Console
             // Lets the terminal, the signals and the serial output have their turn.
             await new Promise(resolve => setImmediate(resolve));
             if (interrupted || terminal?.quit) {
+                state?.save(machine);
                 return Status.Interrupted;
             }
             if (performance.now() > deadline) {
+                state?.save(machine);
                 process.stderr.write(`hyperscope: timeout after ${options.timeout} s\n`);
                 return Status.Timeout;
             }
@@ -132,6 +131,7 @@ async function runToEnd(machine: Machine, options: RunOptions, terminal: Console
     } finally {
         process.off('SIGINT', interrupt);
         process.off('SIGTERM', interrupt);
+        process.off('SIGUSR2', requestSave);
     }
 }
 
@@ -183,10 +183,14 @@ function writeStatistics(path: string, machine: Machine, seconds: number): void 
         heapBytes: usage.heapUsed,
         stateHash: machine.stateHash(),
     };
+    writeText('--stats', path, `${JSON.stringify(statistics, null, 2)}\n`);
+}
+
+function writeText(option: string, path: string, text: string): void {
     try {
-        writeFileSync(path, `${JSON.stringify(statistics, null, 2)}\n`);
+        writeFileSync(path, text);
     } catch (error) {
-        throw new UsageError(`--stats ${path}: cannot be written (${(error as NodeJS.ErrnoException).code})`);
+        throw new UsageError(`${option} ${path}: cannot be written (${(error as NodeJS.ErrnoException).code})`);
     }
 }
 
@@ -201,13 +205,7 @@ class SerialOutput {
         if (target === 'stdio') {
             this.stream = process.stdout;
         } else if (target !== 'none') {
-            try {
-                writeFileSync(target, '');
-            } catch (error) {
-                throw new UsageError(
-                    `--serial ${target}: cannot be written (${(error as NodeJS.ErrnoException).code})`,
-                );
-            }
+            writeText('--serial', target, '');
             this.stream = createWriteStream(target);
         }
     }

@@ -22,13 +22,19 @@ hyperscope run --kernel FILE | --firmware FILE [options]
   --timeout SECONDS  stop after so many seconds of host time
   --no-reboot        a guest that resets the machine ends the run
   --stats FILE       write statistics as JSON
+  --save FILE        save the machine's state: at Ctrl-A S or SIGUSR2, after which the guest goes on, and when the
+                     run is ended by Ctrl-A X, a signal or the timeout
+  --restore FILE     continue from a saved state, with the options of the run that saved it
   --real-time        guest time follows the host's clock instead of counting instructions
   --interpret        do not translate: interpreter tier only
+
+On a terminal, Ctrl-A X ends the run, Ctrl-A S saves (see --save), and Ctrl-A Ctrl-A sends one Ctrl-A.
 
 Exit status
   0    the guest powered off (or reset, with --no-reboot)
   2    unusable arguments or files
   3    triple fault; a report says what was executing and why
   124  timeout
+  130  ended by Ctrl-A X or a signal
   other odd values: the guest's debug exit (port 0xf4), 2 * value + 1, as QEMU's isa-debug-exit gives it
 `;

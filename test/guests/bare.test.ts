@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { needs } from '../support/requirements';
 import { assembleKernel, assembler } from './support/assemble';
-import { type CliResult, runCli, startCli } from './support/cli';
+import { type CliProcess, type CliResult, runCli, startCli } from './support/cli';
 
 describe('small kernels', function () {
     this.timeout(30_000);
@@ -80,5 +80,62 @@ describe('small kernels', function () {
         const statistics = JSON.parse(readFileSync(at('stats'), 'utf8')) as Record<string, unknown>;
         assert.ok((statistics.instructions as number) > 10);
         assert.match(statistics.stateHash as string, /^[0-9a-f]{16}$/);
+    });
+
+    describe('saved by the command line', () => {
+        const echo = (...options: string[]): CliProcess =>
+            startCli(['run', '--kernel', assembleKernel('echo', folder), '--timeout', '20', ...options]);
+
+        /** Has the guest answer one character, then saves and ends it. */
+        async function save(): Promise<void> {
+            const child = echo('--save', at('state'));
+            await child.outputHas('ready\n');
+            child.type('a');
+            await child.outputHas('1a');
+            child.signal('SIGTERM');
+            const { status, errors } = await child.result;
+            assert.equal(errors, `hyperscope: saved to ${at('state')}\n`);
+            assert.equal(status, 130);
+        }
+
+        it('continue where they were', async () => {
+            await save();
+            const child = echo('--restore', at('state'));
+            child.type('bq');
+
+            assert.deepEqual(await child.result, { status: 15, output: '2b3q', errors: '' });
+        });
+
+        it('continue with the host for a clock', async () => {
+            await save();
+            const child = echo('--restore', at('state'), '--real-time');
+            child.type('bq');
+
+            assert.deepEqual(await child.result, { status: 15, output: '2b3q', errors: '' });
+        });
+
+        it('go on after a save at SIGUSR2', async () => {
+            const child = echo('--save', at('state'));
+            await child.outputHas('ready\n');
+            child.signal('SIGUSR2');
+            await child.errorsHave('saved to');
+            child.type('xq');
+
+            const { status, output } = await child.result;
+            assert.equal(output, 'ready\n1x2q');
+            assert.equal(status, 15);
+        });
+
+        it('are refused by a machine of another make, and in pieces', async () => {
+            await save();
+            const other = await echo('--restore', at('state'), '--memory', '64M').result;
+            assert.match(other.errors, /^hyperscope: --restore .*: snapshot is of a machine with other bytes of RAM/);
+            assert.equal(other.status, 2);
+
+            writeFileSync(at('half'), readFileSync(at('state')).subarray(0, 5000));
+            const half = await echo('--restore', at('half')).result;
+            assert.match(half.errors, /^hyperscope: --restore .*: snapshot file is truncated[^\n]*\n$/);
+            assert.equal(half.status, 2);
+        });
     });
 });

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
 import path from 'node:path';
 import { projectRoot } from '../../support/project';
 
@@ -17,46 +18,62 @@ export interface CliProcess {
     readonly result: Promise<CliResult>;
     /** Resolves when the output holds `text`; rejects if the process ends before. */
     outputHas(text: string): Promise<void>;
+    /** The same for what is written to standard error. */
+    errorsHave(text: string): Promise<void>;
     type(text: string): void;
     signal(signal: NodeJS.Signals): void;
+}
+
+/** Text that comes in pieces. */
+class Waitable {
+    text = '';
+    private readonly waiting = new Set<{ text: string; resolve: () => void; reject: (error: Error) => void }>();
+
+    add(piece: string): void {
+        this.text += piece;
+        for (const waiter of this.waiting) {
+            if (this.text.includes(waiter.text)) {
+                this.waiting.delete(waiter);
+                waiter.resolve();
+            }
+        }
+    }
+
+    has(text: string): Promise<void> {
+        return new Promise((resolve, reject) => {
+            this.waiting.add({ text, resolve, reject });
+            this.add('');
+        });
+    }
+
+    /** No more will come. */
+    end(alsoPrinted: string): void {
+        for (const { text, reject } of this.waiting) {
+            reject(new Error(`ended without '${text}':\n${this.text}\n${alsoPrinted}`));
+        }
+    }
 }
 
 /** Starts the command line in a process of its own, as users do. */
 export function startCli(args: readonly string[]): CliProcess {
     const child = spawn(process.execPath, [PROGRAM, ...args], { stdio: 'pipe' });
-    let output = '';
-    let errors = '';
-    const waiting = new Set<{ text: string; resolve: () => void; reject: (error: Error) => void }>();
-    const look = (): void => {
-        for (const waiter of waiting) {
-            if (output.includes(waiter.text)) {
-                waiting.delete(waiter);
-                waiter.resolve();
-            }
-        }
-    };
-    child.stdout.on('data', (data: Buffer) => {
-        output += data.toString('latin1');
-        look();
-    });
-    child.stderr.on('data', (data: Buffer) => (errors += data.toString('utf8')));
+    const output = new Waitable();
+    const errors = new Waitable();
+    child.stdout.on('data', (data: Buffer) => output.add(data.toString('latin1')));
+    child.stderr.on('data', (data: Buffer) => errors.add(data.toString('utf8')));
     child.stdin.on('error', () => undefined); // the process may end before it has read everything
     const result = new Promise<CliResult>((resolve, reject) => {
         child.on('error', reject);
         child.on('close', (code, signal) => {
-            for (const { text, reject: fail } of waiting) {
-                fail(new Error(`ended without printing '${text}':\n${output}\n${errors}`));
-            }
-            resolve({ status: code ?? (signal === 'SIGKILL' ? 137 : 143), output, errors });
+            output.end(errors.text);
+            errors.end(output.text);
+            resolve({ status: code ?? 128 + constants.signals[signal!], output: output.text, errors: errors.text });
         });
     });
     return {
         result,
-        outputHas: text =>
-            new Promise((resolve, reject) => {
-                waiting.add({ text, resolve, reject });
-                look();
-            }),
+        outputHas: text => output.has(text),
+        errorsHave: text => errors.has(text),
         type: text => child.stdin.write(text),
         signal: signal => child.kill(signal),
     };

@@ -1,0 +1,36 @@
+/** The files that a guest is made of. */
+import { existsSync, readFileSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
+import type { BootModule, Decompressors } from '../machine/loaders/boot-context';
+import type { ImageFile } from '../machine/loaders/image';
+import { parseModuleList } from '../machine/loaders/multiboot';
+import { UsageError } from './usage';
+
+/** Lets a damaged initrd be refused before the guest panics over it. */
+export const decompressors: Decompressors = { gzip: data => gunzipSync(data) };
+
+/** @throws UsageError naming the option and the file */
+export function readImage(option: string, path: string): ImageFile {
+    try {
+        return { name: path, data: readFileSync(path) };
+    } catch (error) {
+        const code = (error as NodeJS.ErrnoException).code;
+        const reason =
+            code === 'ENOENT' ? 'no such file' : code === 'EISDIR' ? 'is a directory' : `cannot be read (${code})`;
+        throw new UsageError(`${option} ${path}: ${reason}`);
+    }
+}
+
+/** The initial RAM disk, or Multiboot modules with their arguments. */
+export function readModules(text: string | undefined): BootModule[] {
+    if (text === undefined) {
+        return [];
+    }
+    if (existsSync(text)) {
+        return [{ ...readImage('--initrd', text), commandLine: text }];
+    }
+    return parseModuleList(text).map(module => ({
+        ...readImage('--initrd', module.file),
+        commandLine: module.commandLine,
+    }));
+}
