@@ -40,6 +40,13 @@ const FLAG_ROWS = TESTED.filter(
         !/^POPF/.test(row.mnemonic) &&
         (row.flags.read !== 0 || row.flags.written !== 0 || row.mnemonic.startsWith('MOV') || row.mnemonic === 'LEA'),
 );
+/** Rows that share registers: a sequence around one of them mostly keeps to its kind. */
+const FLOAT_ROWS = TESTED.filter(
+    row => (row.attributes & (Attribute.X87 | Attribute.Mmx)) !== 0 && !isInexact(row) && !changesFormat(row),
+);
+const VECTOR_ROWS = TESTED.filter(
+    row => (row.attributes & Attribute.Sse) !== 0 && !isInexact(row) && !changesFormat(row),
+);
 const MOST_IN_SEQUENCE = 6;
 const ARITHMETIC_FLAGS = 0x8d5;
 const DIRECTION = 0x400;
@@ -178,7 +185,8 @@ export class CaseGenerator {
         let undefinedFlags = 0;
         let position = 0;
         for (let i = 0; i < count; i++) {
-            const chosen = i === place ? row : FLAG_ROWS[random.below(FLAG_ROWS.length)];
+            const others = random.oneIn(3) ? FLAG_ROWS : neighboursOf(row);
+            const chosen = i === place ? row : others[random.below(others.length)];
             if ((chosen.flags.read & undefinedFlags) !== 0) {
                 continue;
             }
@@ -429,4 +437,17 @@ function patch(bytes: Uint8Array, { length }: Instruction, old: bigint, wanted: 
             return;
         }
     }
+}
+
+/** Rows for a sequence around this one. */
+function neighboursOf({ attributes }: Row): readonly Row[] {
+    if ((attributes & (Attribute.X87 | Attribute.Mmx)) !== 0) {
+        return FLOAT_ROWS;
+    }
+    return (attributes & Attribute.Sse) !== 0 ? VECTOR_ROWS : FLAG_ROWS;
+}
+
+/** Loads of whole environments from random memory make everything after them fault. */
+function changesFormat({ mnemonic }: Row): boolean {
+    return /^(FLDENV|FRSTOR|LDMXCSR|MASKMOVQ|MASKMOVDQU)$/.test(mnemonic);
 }
