@@ -366,7 +366,10 @@ export class CaseGenerator {
         const segmentBase = isSegmented(test.kind) ? BigInt(DATA) : 0n;
         if (/^POPF/.test(mnemonic)) {
             // Not TF: the host would be traced.
-            putAt(test, BigInt.asUintN(64, test.gpr(Gpr.Rsp) + segmentBase), integer(random) & ~0x100n);
+            const at = BigInt(DATA + (random.oneIn(8) ? DATA_SIZE - 2 : 0x1000 - 256 + random.below(500)));
+            test.setGpr(Gpr.Rsp, at - segmentBase);
+            putAt(test, at, integer(random) & ~0x100n);
+            putAt(test, BigInt(DATA + DATA_SIZE - 8), 0n);
             return;
         }
         if (!/^(JMP|CALL|RET)$/.test(mnemonic) || random.oneIn(6)) {
