@@ -539,8 +539,8 @@ export class TranslatorEngine implements Engine {
             if (this.breakpoints.isEmpty || !this.breakpointBefore(cpu)) {
                 const block = this.lookUp(cpu, false);
                 const { linearLo, linearHi } = this.fetcher;
-                const { global } = this.fetcher;
-                this.jumpCaches[this.current].enter(linearLo, linearHi, block.mode, block.record, global);
+                const { isGlobal } = this.fetcher;
+                this.jumpCaches[this.current].enter(linearLo, linearHi, block.mode, block.record, isGlobal);
             }
         } catch (error) {
             this.deliver(cpu, error);

@@ -17,7 +17,8 @@ export class Fetcher {
     /** Linear address of the last {@link block}, and whether its page's translation is global. */
     linearLo = 0;
     linearHi = 0;
-    global = false;
+    /** Whether the translation of that page survives MOV CR3. */
+    isGlobal = false;
     private readonly window = new Uint8Array(64);
     private readonly bytes: Uint8Array;
 
@@ -75,12 +76,12 @@ export class Fetcher {
         const tlb = this.tlbOf(cpu);
         const slot = tlb.find(lo, hi, user);
         if (slot >= 0) {
-            this.global = tlb.isGlobal(slot);
+            this.isGlobal = tlb.isGlobal(slot);
             return tlb.pageOf(slot) + (lo & 0xfff);
         }
         const physical = cpu.mmu.translate(lo, hi, Access.Execute, fetchMode(cpu));
-        this.global = cpu.mmu.lastGlobal;
-        tlb.enter(lo, hi, user, physical, this.global);
+        this.isGlobal = cpu.mmu.lastGlobal;
+        tlb.enter(lo, hi, user, physical, this.isGlobal);
         return physical;
     }
 
