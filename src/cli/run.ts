@@ -22,7 +22,7 @@ const enum Status {
 }
 
 /** Virtual nanoseconds between looks at the terminal, the timeout and the signals. */
-const SLICE = 20_000_000;
+const SLICE = 5_000_000;
 /** Host milliseconds after which a slice of idle skipping comes back. */
 const IDLE_SKIPS = 200;
 

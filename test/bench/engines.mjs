@@ -54,7 +54,8 @@ export function presentEngines(only) {
  * Runs a guest until its engine's process ends.
  * @param {string} engine
  * @param {Guest} guest
- * @returns {Promise<{ seconds: number, markerSeconds: number, output: string }>} wall time, of which until the marker
+ * @returns {Promise<{ seconds: number, markerSeconds: number, output: string, lines: { text: string, at: number }[] }>}
+ *     wall time, of which until the marker, and the console's lines with the second at which each was complete
  * @throws {Error} with the end of the console output, if the guest did not show its marker and power off
  */
 export async function runGuest(engine, guest) {
@@ -68,10 +69,15 @@ export async function runGuest(engine, guest) {
     const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: LIMIT_SECONDS * 1000 });
     let output = '';
     let markerSeconds;
+    let unfinished = '';
+    const lines = [];
     for (const stream of [child.stdout, child.stderr]) {
         stream.setEncoding('latin1');
         stream.on('data', text => {
             output += text;
+            const pieces = (unfinished + text).split('\n');
+            unfinished = pieces.pop();
+            for (const line of pieces) lines.push({ text: line, at: elapsed() });
             if (markerSeconds === undefined && output.includes(guest.marker)) markerSeconds = elapsed();
         });
     }
@@ -83,7 +89,7 @@ export async function runGuest(engine, guest) {
         const reason = markerSeconds === undefined ? `without showing '${guest.marker}'` : `(${ending})`;
         throw new Error(`${engine} ended ${reason}; its last lines:\n${output.split('\n').slice(-15).join('\n')}`);
     }
-    return { seconds: elapsed(), markerSeconds, output };
+    return { seconds: elapsed(), markerSeconds, output, lines };
 }
 
 /** Runs the engines in turns, so that a change in the machine's load meets all of them. */
