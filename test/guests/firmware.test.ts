@@ -34,4 +34,21 @@ describe('firmware', function () {
         assert.match(output, new RegExp(`${BOOTED}\\r\\n`));
         assert.equal(status, 0);
     });
+
+    it('SeaBIOS starts iPXE, whose command line is typed at over the serial port', async function () {
+        needs(this, guestFiles('bios-256k.bin', 'ipxe.lkrn'));
+        // iPXE gathers entropy from the real-time clock's interrupts, some seconds of it: cheap on the host's clock only.
+        const child = startCli([
+            ...['run', '--firmware', guest('bios-256k.bin'), '--kernel', guest('ipxe.lkrn')],
+            ...['--real-time', '--timeout', '120'],
+        ]);
+        await child.outputHas('Press Ctrl-B');
+        child.type('\x02');
+        await child.outputHas('iPXE>');
+        child.type('echo six\r');
+        await child.outputHas('six\r\niPXE>');
+        child.signal('SIGTERM');
+
+        assert.match((await child.result).output, /Open Source Network Boot Firmware/);
+    });
 });
