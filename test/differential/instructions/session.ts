@@ -38,9 +38,10 @@ export class Session {
         }
     }
 
-    run(cases: readonly GeneratedCase[]): void {
+    /** Runs the cases on all tiers but those to be left out. */
+    run(cases: readonly GeneratedCase[], except: readonly Tier[] = []): void {
         const host = runOnHost(cases.map(({ test }) => test));
-        for (const machine of this.machines) {
+        for (const machine of this.machines.filter(({ tier }) => !except.includes(tier))) {
             const figures = this.figures.get(machine.tier)!;
             machine.runAll(cases, (result, i, translated) => {
                 const { test, instructions } = cases[i];
