@@ -36,10 +36,13 @@ describe('Debian kernel', function () {
             ...['--append', `console=ttyS0 hs.cmd=${encodeURIComponent(command)}`],
             ...['--timeout', TIMEOUT_SECONDS, '--stats', path.join(folder, `stats-${cpus}.json`)],
         ]);
+    let booted: Promise<CliResult> | undefined;
+    /** One boot that serves two tests. */
+    const bootOnce = (): Promise<CliResult> => (booted ??= boot(1, command));
     const command = 'nproc; expr 6 \\* 7; sha256sum /bin/busybox';
 
     it('boots to a command and powers off', async () => {
-        const { status, output, errors } = await boot(1, command);
+        const { status, output, errors } = await bootOnce();
 
         assert.match(output, new RegExp(`${BOOTED}\\r\\n`), errors);
         for (const line of ['1', '42', `${busyboxDigest()}  /bin/busybox`, 'HYPERSCOPE-CMD-DONE 0']) {
@@ -50,7 +53,8 @@ describe('Debian kernel', function () {
         assert.equal(errors, '');
     });
 
-    it('does the same again, to the instruction, however its run is cut into pieces', function () {
+    it('does the same again, to the instruction, however its run is cut into pieces', async () => {
+        await bootOnce();
         const { instructions, stateHash } = JSON.parse(readFileSync(path.join(folder, 'stats-1.json'), 'utf8')) as {
             readonly instructions: number;
             readonly stateHash: string;
