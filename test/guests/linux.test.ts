@@ -54,7 +54,8 @@ describe('Debian kernel', function () {
     });
 
     it('does the same again, to the instruction, however its run is cut into pieces', async () => {
-        await bootOnce();
+        const { status, errors } = await bootOnce();
+        assert.equal(status, 0, errors);
         const { instructions, stateHash } = JSON.parse(readFileSync(path.join(folder, 'stats-1.json'), 'utf8')) as {
             readonly instructions: number;
             readonly stateHash: string;
