@@ -30,8 +30,6 @@ export const enum RecordOffset {
     immediate = 32,
     /** Second immediate (u32). */
     immediate2 = 40,
-    /** Index of the decoded instruction in the engine's list (u32). */
-    instruction = 44,
     /** Instructions of the block from this one on (u8). */
     left = 48,
 

@@ -250,7 +250,7 @@ export class RegionEmitter extends Emitter {
         const outer = this.node;
         this.node = node;
         this.localGet(this.remaining);
-        this.i64Const(node.block.instructions.length, 0);
+        this.i64Const(node.block.count, 0);
         this.opcode(0x7d); // i64.sub
         this.localSet(this.remaining);
         this.nested(() => this.emitSequence(this.lift(node)));

@@ -1,6 +1,7 @@
 /**
  * Blocks of decoded instructions in the arena of the shared memory, found by physical address and mode.
  */
+import { type CodeSize, MAX_INSTRUCTION_LENGTH, decode } from '../../isa/x86';
 import {
     Attribute,
     BASE_RIP,
@@ -21,7 +22,10 @@ export interface Block {
     /** Physical address of the first byte. */
     readonly physical: number;
     readonly mode: number;
+    /** Decoded anew at each use: blocks are many, and this is needed seldom. */
     readonly instructions: readonly Instruction[];
+    /** Number of instructions. */
+    readonly count: number;
     /** Bytes. */
     readonly length: number;
     /** Address of the header record in the shared memory. */
@@ -38,7 +42,7 @@ export interface Block {
     /** The region that this block is the entry of, if it is translated. */
     region: Region | undefined;
     /** All valid regions that contain its code. */
-    readonly inside: Set<Region>;
+    readonly inside: ReadonlySet<Region>;
 }
 
 /** A translated region: several blocks of one page in one function, entered at the first of them. */
@@ -50,9 +54,9 @@ export interface Region {
 
 interface Page {
     /** Blocks by offset in the page and mode (and whether single). */
-    readonly blocks: Map<number, Block>;
+    readonly blocks: Map<number, CachedBlock>;
     /** All blocks with bytes in this page. */
-    readonly all: Set<Block>;
+    readonly all: Set<CachedBlock>;
     /** 1 for each 64-byte line that has held code since the page became a code page: most stores beside it miss all. */
     readonly lines: Uint8Array;
 }
@@ -64,13 +68,102 @@ const MAX_INSTRUCTIONS = 64;
 
 /** A heat that does not reach the threshold in the life of a machine. */
 const NEVER_HOT = 0x80000000;
+/** Instructions kept for {@link CodeCache.instructionOf}. */
+const MOST_RECENT = 4096;
+
+/** Where a block's bytes are in the shared memory: the first one, and those beyond the page boundary. */
+export interface BlockBytes {
+    /** -1 if they are not plain memory. */
+    readonly first: number;
+    readonly second: number;
+}
+
+/** UD2: stands for bytes that are no instruction. */
+const UNDEFINED_INSTRUCTION = decode(Uint8Array.of(0x0f, 0x0b), 0, 2, 32) as Instruction;
+
+/** What most blocks are inside of. */
+const NO_REGIONS: ReadonlySet<Region> = new Set();
+
+class CachedBlock implements Block {
+    readonly record: number;
+    readonly number: number;
+    readonly length: number;
+    readonly count: number;
+    valid = true;
+    deferred = false;
+    region: Region | undefined = undefined;
+    inside: ReadonlySet<Region> = NO_REGIONS;
+    private kept: readonly Instruction[] | undefined;
+
+    constructor(
+        place: { readonly record: number; readonly number: number; readonly length: number; readonly count: number },
+        readonly physical: number,
+        readonly mode: number,
+        readonly secondPage: number,
+        readonly single: boolean,
+        readonly boundary: boolean,
+        private readonly shared: Uint8Array,
+        private readonly at: BlockBytes,
+    ) {
+        this.record = place.record;
+        this.number = place.number;
+        this.length = place.length;
+        this.count = place.count;
+    }
+
+    join(region: Region): void {
+        this.inside = new Set([...this.inside, region]);
+    }
+
+    leave(region: Region): void {
+        this.inside = this.inside.size === 1 ? NO_REGIONS : new Set([...this.inside].filter(other => other !== region));
+    }
+
+    get instructions(): readonly Instruction[] {
+        return this.kept ?? this.decode();
+    }
+
+    /** Holds on to instructions whose bytes cannot be read again, or are about to change. */
+    keep(instructions: readonly Instruction[] = this.decode()): void {
+        this.kept ??= instructions;
+    }
+
+    private decode(): Instruction[] {
+        const codeSize = (16 << (this.mode & ModeKey.CodeSizeMask)) as CodeSize;
+        let bytes = this.shared;
+        let position = this.at.first;
+        if (this.secondPage >= 0) {
+            const inFirst = 0x1000 - (this.physical & 0xfff);
+            bytes = new Uint8Array(2 * MAX_INSTRUCTION_LENGTH);
+            bytes.set(this.shared.subarray(position, position + inFirst));
+            bytes.set(this.shared.subarray(this.at.second, this.at.second + MAX_INSTRUCTION_LENGTH), inFirst);
+            position = 0;
+        }
+        const end = position + this.length;
+        const instructions: Instruction[] = [];
+        while (position < end) {
+            const instruction = decode(bytes, position, end, codeSize);
+            if (typeof instruction === 'number') {
+                break;
+            }
+            instructions.push(instruction);
+            position += instruction.length;
+        }
+        // Only a store through an alias of the page (a closed A20 gate) escapes notice: then what is there now counts.
+        while (instructions.length < this.count) {
+            instructions.push(UNDEFINED_INSTRUCTION);
+        }
+        return instructions;
+    }
+}
 
 export class CodeCache {
-    readonly blocks: (Block | undefined)[] = [];
-    /** Decoded instructions by the number in their record. */
-    readonly instructions: Instruction[] = [];
+    readonly blocks: CachedBlock[] = [];
+    /** Instructions that {@link instructionOf} was asked for lately, by record. */
+    private readonly recent = new Map<number, Instruction>();
     private readonly pages = new Map<number, Page>();
     private readonly words: Uint32Array;
+    private readonly bytes: Uint8Array;
     private readonly view: DataView;
     private next: number;
     decodedInstructions = 0;
@@ -85,6 +178,7 @@ export class CodeCache {
         private readonly release: (region: Region) => void,
     ) {
         this.words = new Uint32Array(buffer);
+        this.bytes = new Uint8Array(buffer);
         this.view = new DataView(buffer);
         this.next = arena.base;
     }
@@ -103,6 +197,21 @@ export class CodeCache {
         return this.pages.get(physical - offset)?.blocks.get(blockKey(offset, mode, single));
     }
 
+    /** The instruction of a record. */
+    instructionOf(record: number): Instruction {
+        let instruction = this.recent.get(record);
+        if (instruction === undefined) {
+            const ordinal = this.view.getUint8(record + RecordOffset.ordinal);
+            const header = record - (ordinal + 1) * RecordOffset.size;
+            instruction = this.blocks[this.words[(header + HeaderOffset.block) >> 2]].instructions[ordinal];
+            if (this.recent.size >= MOST_RECENT) {
+                this.recent.clear();
+            }
+            this.recent.set(record, instruction);
+        }
+        return instruction;
+    }
+
     /** The blocks of a page, for the region translator. */
     blocksOfPage(page: number): Iterable<Block> {
         return this.pages.get(page)?.all ?? [];
@@ -117,6 +226,7 @@ export class CodeCache {
         secondPage: number,
         single: boolean,
         boundary: boolean,
+        bytes: BlockBytes,
     ): Block {
         const record = this.next;
         this.next += (instructions.length + 2) * RecordOffset.size;
@@ -131,21 +241,11 @@ export class CodeCache {
         this.words[at >> 2] = (mode & ModeKey.CodeSizeMask) === 2 ? FixedHandler.End64 : FixedHandler.End32;
         this.view.setUint16(at + RecordOffset.ipOffset, length, true);
         this.view.setUint8(at + RecordOffset.ordinal, instructions.length);
-        const block: Block = {
-            number: this.blocks.length,
-            physical,
-            mode,
-            instructions,
-            length,
-            record,
-            secondPage,
-            single,
-            boundary,
-            valid: true,
-            deferred: false,
-            region: undefined,
-            inside: new Set(),
-        };
+        const place = { record, number: this.blocks.length, length, count: instructions.length };
+        const block = new CachedBlock(place, physical, mode, secondPage, single, boundary, this.bytes, bytes);
+        if (bytes.first < 0) {
+            block.keep(instructions);
+        }
         this.blocks.push(block);
         this.words[record >> 2] = FixedHandler.Header;
         this.words[(record + HeaderOffset.count) >> 2] = instructions.length;
@@ -194,12 +294,12 @@ export class CodeCache {
     /** Forgets everything. No translated code may be running. */
     clear(): void {
         for (const block of this.blocks) {
-            if (block?.region !== undefined) {
+            if (block.region !== undefined) {
                 this.release(block.region);
             }
         }
         this.blocks.length = 0;
-        this.instructions.length = 0;
+        this.recent.clear();
         this.pages.clear();
         this.next = this.arena.base;
     }
@@ -212,7 +312,7 @@ export class CodeCache {
         }
         entry.region = region;
         for (const block of region.blocks) {
-            block.inside.add(region);
+            this.blocks[block.number].join(region);
         }
         this.words[entry.record >> 2] = region.tableIndex;
     }
@@ -236,11 +336,13 @@ export class CodeCache {
         return block.secondPage >= 0 && first < block.secondPage + block.length - inFirst && last >= block.secondPage;
     }
 
-    private drop(block: Block): void {
+    private drop(block: CachedBlock): void {
         if (!block.valid) {
             return;
         }
         block.valid = false;
+        // It may be running: what it consists of is still asked for.
+        block.keep();
         const offset = block.physical & 0xfff;
         const first = this.pages.get(block.physical - offset);
         first?.all.delete(block);
@@ -253,10 +355,9 @@ export class CodeCache {
         }
         this.words[block.record >> 2] = FixedHandler.StaleHeader;
         // Every record leaves, the end record too: the block may be running, and is decoded again from where it is.
-        for (let i = 1; i <= block.instructions.length + 1; i++) {
+        for (let i = 1; i <= block.count + 1; i++) {
             this.words[(block.record + i * RecordOffset.size) >> 2] = FixedHandler.Stale;
         }
-        this.blocks[block.number] = undefined;
         block.inside.forEach(region => this.dropRegion(region));
     }
 
@@ -264,7 +365,7 @@ export class CodeCache {
     private dropRegion(region: Region): void {
         const [entry] = region.blocks;
         for (const block of region.blocks) {
-            block.inside.delete(region);
+            this.blocks[block.number].leave(region);
         }
         entry.region = undefined;
         if (entry.valid) {
@@ -342,8 +443,6 @@ export class CodeCache {
         view.setInt32(at + RecordOffset.immediate, instruction.immediate, true);
         view.setInt32(at + RecordOffset.immediate + 4, instruction.immediateHigh, true);
         view.setUint32(at + RecordOffset.immediate2, instruction.immediate2, true);
-        view.setUint32(at + RecordOffset.instruction, this.instructions.length, true);
-        this.instructions.push(instruction);
     }
 }
 

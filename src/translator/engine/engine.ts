@@ -394,7 +394,7 @@ export class TranslatorEngine implements Engine {
 
     /** Runs one block in the interpreter tier, or what is left of the budget if that is less. */
     private interpret(cpu: Cpu, block: Block): void {
-        const left = this.remaining(cpu) - block.instructions.length;
+        const left = this.remaining(cpu) - block.count;
         if (left < 0) {
             this.step(cpu);
             return;
@@ -511,8 +511,7 @@ export class TranslatorEngine implements Engine {
 
     /** The instruction of currentRecord. */
     private running(cpu: Cpu): Instruction {
-        const record = cpu.lo(StateOffset.currentRecord);
-        return this.cache.instructions[this.view.getUint32(record + RecordOffset.instruction, true)];
+        return this.cache.instructionOf(cpu.lo(StateOffset.currentRecord));
     }
 
     private system(cpu: Cpu): void {

@@ -160,7 +160,10 @@ export class Fetcher {
             break;
         }
         const boundary = !this.breakpoints.isEmpty && this.breakpoints.at(this.linearLo, this.linearHi) !== undefined;
-        return this.cache.add(physical, mode, instructions, handlers, secondPage, single, boundary);
+        const second = secondPage < 0 ? 0 : cpu.port.physical.ramAddress(secondPage);
+        const first = ram < 0 || second < 0 ? -1 : ram + (physical - page);
+        const bytes = { first, second };
+        return this.cache.add(physical, mode, instructions, handlers, secondPage, single, boundary, bytes);
     }
 
     /** Bytes from RIP to the end of the code segment. */

@@ -38,7 +38,7 @@ export interface Graph {
 export function staticTargets(block: Block): number[] {
     const offset = block.physical & 0xfff;
     const end = offset + block.length;
-    const last = block.instructions[block.instructions.length - 1];
+    const last = block.instructions[block.count - 1];
     const attributes = last.row.attributes;
     const targets: number[] = [];
     if ((attributes & Attribute.Branch) === 0 || (attributes & Attribute.Conditional) !== 0) {
@@ -71,7 +71,7 @@ export function buildGraph(entry: Block, find: (offset: number) => Block | undef
             cost: 0,
         };
         byOffset.set(node.offset, node);
-        instructions += block.instructions.length;
+        instructions += block.count;
         return node;
     };
     // Breadth first, so that what is near the entry gets in.
@@ -86,7 +86,7 @@ export function buildGraph(entry: Block, find: (offset: number) => Block | undef
                     block.secondPage >= 0 ||
                     block.boundary ||
                     byOffset.size >= MAX_BLOCKS ||
-                    instructions + block.instructions.length > MAX_INSTRUCTIONS
+                    instructions + block.count > MAX_INSTRUCTIONS
                 ) {
                     continue;
                 }
@@ -201,6 +201,6 @@ function computeCosts(nodes: readonly Node[]): void {
                 rest = Math.max(rest, successor.cost);
             }
         }
-        node.cost = node.block.instructions.length + rest;
+        node.cost = node.block.count + rest;
     }
 }

@@ -102,7 +102,7 @@ export class RegionTranslator {
             this.cache.enterRegion({ tableIndex, blocks: graph.nodes.map(node => node.block) });
             this.translated++;
             for (const node of graph.nodes) {
-                this.instructions += node.block.instructions.length;
+                this.instructions += node.block.count;
             }
         });
         this.seconds += (this.now() - start) / 1000;
