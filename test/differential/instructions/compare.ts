@@ -35,6 +35,12 @@ function undefinedFlags(instructions: readonly Instruction[], complete: boolean)
     return complete ? after : any;
 }
 
+/** Whether a result is not to be compared: by {@link EXCLUDED_RESULTS}, or because both ran until they were stopped. */
+export function isExcluded(instructions: readonly Instruction[], host: DataView, ours: DataView): boolean {
+    const endless = [host, ours].every(view => view.getUint32(ResultOffset.fault, true) === TIMEOUT);
+    return endless || EXCLUDED_RESULTS.some(exclusion => exclusion.applies(instructions, host, ours));
+}
+
 /** The differences, each as `name: host's, ours`; empty if there is none. */
 export function differences(
     test: InstructionCase,
@@ -43,9 +49,6 @@ export function differences(
     ours: DataView,
 ): string[] {
     const host = adjusted(hostAsIs, ours, instructions);
-    if (EXCLUDED_RESULTS.some(exclusion => exclusion.applies(instructions, host, ours))) {
-        return [];
-    }
     const found: string[] = [];
     const report = (name: string, theirs: number | bigint, mine: number | bigint): void => {
         if (theirs !== mine) {
@@ -62,8 +65,6 @@ export function differences(
     const fault = host.getUint32(ResultOffset.fault, true);
     if (fault !== ours.getUint32(ResultOffset.fault, true)) {
         report('vector', fault - 1, ours.getUint32(ResultOffset.fault, true) - 1);
-    } else if (fault === TIMEOUT) {
-        return [];
     } else {
         compareFault(host, ours, fault, report);
     }

@@ -1,7 +1,7 @@
 /** Runs generated cases on the host CPU and on every tier, and collects the differences. */
 
 import { type CodeSize, decode, formatInstruction, type Instruction } from '../../../src/isa/x86';
-import { differences } from './compare';
+import { differences, isExcluded } from './compare';
 import { isOutOfReach } from './exclusions';
 import type { GeneratedCase } from './generate';
 import { CODE_SIZES, type InstructionCase } from './layout';
@@ -23,6 +23,9 @@ export interface TierFigures {
     notEvaluated: number;
     /** Not compared: the code reached memory of the oracle's process. */
     outOfReach: number;
+    /** Not compared: processors may differ here, see exclusions.ts. */
+    excluded: number;
+    compared: number;
     failed: number;
 }
 
@@ -34,7 +37,15 @@ export class Session {
     constructor(tiers: readonly Tier[]) {
         this.machines = tiers.map(tier => new TestMachine(tier));
         for (const tier of tiers) {
-            this.figures.set(tier, { cases: 0, translated: 0, notEvaluated: 0, outOfReach: 0, failed: 0 });
+            this.figures.set(tier, {
+                cases: 0,
+                translated: 0,
+                notEvaluated: 0,
+                outOfReach: 0,
+                excluded: 0,
+                compared: 0,
+                failed: 0,
+            });
         }
     }
 
@@ -58,7 +69,11 @@ export class Session {
                 } else if (host[i] === undefined || isOutOfReach(test, result)) {
                     figures.outOfReach++;
                     return;
+                } else if (isExcluded(instructions, host[i], result)) {
+                    figures.excluded++;
+                    return;
                 } else {
+                    figures.compared++;
                     found = compareTwice(test, instructions, host[i], result);
                 }
                 if (found.length > 0) {
