@@ -212,11 +212,6 @@ export class CodeCache {
         return instruction;
     }
 
-    /** The blocks of a page, for the region translator. */
-    blocksOfPage(page: number): Iterable<Block> {
-        return this.pages.get(page)?.all ?? [];
-    }
-
     /** Enters a block of decoded instructions (at least one). */
     add(
         physical: number,

@@ -4,7 +4,6 @@
  */
 import { type Helper, IrFunction, NONE, type Value } from './function';
 import {
-    FIRST_PURE,
     MEMORY_ACCESS_TYPE,
     type MemoryAccess,
     Op,
@@ -250,11 +249,6 @@ export class IrBuilder {
 
 const EXTEND_U = pureOperation('i64.extend_i32_u').code;
 const EXTEND_S = pureOperation('i64.extend_i32_s').code;
-
-/** True for operations computed from their operands alone. */
-export function isPureCode(op: number): boolean {
-    return op >= FIRST_PURE;
-}
 
 function foldI32(name: string, x: number, y: number): number | undefined {
     switch (name) {
