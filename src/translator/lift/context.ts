@@ -7,15 +7,8 @@
  * Precise faults: an instruction does all accesses that may fault before its first write of a register or flag.
  * (String instructions may write registers between iterations: each iteration is complete by itself.)
  */
-import {
-    BASE_RIP,
-    Gpr,
-    type Instruction,
-    NO_REGISTER,
-    type Operand,
-    OperandKind,
-    Segment,
-} from '../../isa/x86/instruction';
+import { Gpr, type Instruction, type Operand, OperandKind, Segment } from '../../isa/x86/instruction';
+import { Vector } from '../../machine/cpu/fault';
 import {
     FlagAux,
     ModeKey,
@@ -31,24 +24,7 @@ import { type Helper, NONE, type Value } from '../ir/function';
 import { MemoryAccess, Op, StateAccess, Type } from '../ir/opcodes';
 import { Condition, FlagSource, type PendingFlags, type Width } from './flags';
 
-export const enum Vector {
-    DE = 0,
-    DB = 1,
-    BP = 3,
-    OF = 4,
-    BR = 5,
-    UD = 6,
-    NM = 7,
-    DF = 8,
-    TS = 10,
-    NP = 11,
-    SS = 12,
-    GP = 13,
-    PF = 14,
-    MF = 16,
-    AC = 17,
-    XM = 19,
-}
+export { Vector };
 
 const FLAGS_IN_STATE: PendingFlags = {
     source: FlagSource.State,
@@ -836,6 +812,3 @@ export abstract class LiftContext {
         return ir.op('i32.xor', odd, ir.i32(1));
     }
 }
-
-/** Re-exported for the contexts. */
-export { BASE_RIP, NO_REGISTER };
