@@ -35,7 +35,7 @@ const RULES: Readonly<Record<string, FolderRule>> = {
     inspect: { imports: ['debug'], andBelow: true, runsIn: 'browser' },
     gdb: { imports: ['debug'], andBelow: true, runsIn: 'node' },
     dap: {
-        imports: ['debug', 'inspect', 'gdb'],
+        imports: ['debug', 'inspect', 'gdb', 'messages'],
         andBelow: true,
         runsIn: 'node',
         packages: ['@vscode/debugadapter', '@vscode/debugprotocol'],
