@@ -32,7 +32,7 @@ const RULES: Readonly<Record<string, FolderRule>> = {
     kvm: { imports: ['common', 'machine'], runsIn: 'node', packages: ['koffi'] },
 
     debug: { imports: ['common', 'isa', 'machine', 'translator', 'kvm', 'symbols'], runsIn: 'browser' },
-    inspect: { imports: ['debug'], andBelow: true, runsIn: 'browser' },
+    inspect: { imports: ['debug', 'messages'], andBelow: true, runsIn: 'browser' },
     gdb: { imports: ['debug'], andBelow: true, runsIn: 'node' },
     dap: {
         imports: ['debug', 'inspect', 'gdb', 'messages'],
