@@ -1,5 +1,5 @@
 /** A guest as a launch configuration describes it: the machine with its files, symbols and output. */
-import { existsSync, readFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { MachineTarget } from '../debug/machine-target';
@@ -14,6 +14,7 @@ import { SymbolTable } from '../symbols/symbol-table';
 import { CODE_ARENA_SIZE, translatorEngine } from '../translator';
 import type { LaunchConfiguration } from './launch-configuration';
 import { RequestError } from './request-error';
+import { SerialOutput } from './serial-output';
 
 export interface GuestModule {
     readonly path: string;
@@ -38,6 +39,12 @@ const host: TargetHost = {
  */
 export function createGuest(configuration: LaunchConfiguration, output: (byte: number) => void): Guest {
     const { kernel, firmware, symbols: symbolFiles, realTime } = configuration;
+    if (configuration.engine === 'kvm') {
+        throw new RequestError("engine: 'kvm' is not available: this version has the translator only");
+    }
+    if (configuration.gdbServer !== undefined) {
+        throw new RequestError('gdbServer: this version has no server for gdb');
+    }
     const kernelFile = kernel === undefined ? undefined : readFile('kernel', kernel);
     const firmwareFile = firmware === undefined ? undefined : readFile('firmware', firmware);
     const symbols = new SymbolTable();
@@ -61,10 +68,25 @@ export function createGuest(configuration: LaunchConfiguration, output: (byte: n
         stopOnReset: configuration.stopOnReset,
         hostTime: realTime ? () => Number(process.hrtime.bigint() - startOfHostTime) : undefined,
         epochSeconds: realTime ? Math.floor(Date.now() / 1000) : undefined,
-        serial: [configuration.serial === 'console' ? output : () => undefined],
+        serial: [serialOutput(configuration.serial, output)],
         debugConsole: output,
     });
     return { target: new MachineTarget(machine, symbols, host), modules };
+}
+
+function serialOutput(to: LaunchConfiguration['serial'], output: (byte: number) => void): (byte: number) => void {
+    if (typeof to === 'string') {
+        return to === 'console' ? output : () => undefined;
+    }
+    const { file } = to;
+    try {
+        writeFileSync(file, '');
+    } catch (error) {
+        throw new RequestError(`serial: ${file}: cannot be written (${(error as NodeJS.ErrnoException).code})`);
+    }
+    // Pieces, so that a chatty guest does not make a system call for every character.
+    const pieces = new SerialOutput(text => appendFileSync(file, text));
+    return byte => pieces.write(byte);
 }
 
 function loadSymbols(file: ImageFile, table: SymbolTable): GuestModule {

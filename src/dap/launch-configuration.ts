@@ -1,7 +1,30 @@
-/** Launch attributes: what a configuration may say, checked one by one. */
+/** Launch and attach configurations, checked attribute by attribute against their schema. */
+import {
+    ATTACH_ATTRIBUTES,
+    type AttributeSchema,
+    type AttributeSchemas,
+    EDITOR_ATTRIBUTES,
+    LAUNCH_ATTRIBUTES,
+} from '../messages/launch-schema';
 import { RequestError } from './request-error';
 
-export interface LaunchConfiguration {
+/** Where to listen, or what to connect to. */
+export interface Endpoint {
+    readonly host: string;
+    readonly port: number;
+}
+
+/** What launch and attach have in common. */
+interface SessionConfiguration {
+    readonly symbols: readonly string[];
+    readonly stopOnEntry: boolean;
+    readonly stepIntoInterrupts: boolean;
+    readonly logFile: string | undefined;
+    /** Attributes that nobody knows: mistyped, most likely. */
+    readonly unknown: readonly string[];
+}
+
+export interface LaunchConfiguration extends SessionConfiguration {
     readonly kernel: string | undefined;
     readonly initrd: string | undefined;
     readonly append: string;
@@ -9,68 +32,49 @@ export interface LaunchConfiguration {
     /** Bytes. */
     readonly memory: number;
     readonly cpus: number;
-    readonly stopOnEntry: boolean;
-    readonly symbols: readonly string[];
+    readonly engine: 'translator' | 'kvm' | 'auto';
     /** What becomes of the first serial port's output. */
-    readonly serial: 'console' | 'none';
+    readonly serial: 'console' | 'none' | { readonly file: string };
     readonly realTime: boolean;
     readonly interpret: boolean;
     readonly stopOnReset: boolean;
-    /** Attributes that nobody knows: mistyped, most likely. */
-    readonly unknown: readonly string[];
+    readonly gdbServer: Endpoint | undefined;
+}
+
+export interface AttachConfiguration extends SessionConfiguration {
+    readonly gdb: Endpoint | undefined;
+    /** Name of a guest of this process. */
+    readonly guest: string | undefined;
 }
 
 type Attributes = Readonly<Record<string, unknown>>;
-type Reader<T> = (value: unknown, attribute: string) => T;
 
 const MEBIBYTE = 2 ** 20;
-const DEFAULT_MEMORY = 256 * MEBIBYTE;
 const UNITS: Readonly<Record<string, number>> = { '': MEBIBYTE, K: 2 ** 10, M: MEBIBYTE, G: 2 ** 30 };
-const MOST_CPUS = 64;
+const SERIAL_FILE = 'file:';
+const LOOPBACK = '127.0.0.1';
 
-const READERS = {
-    kernel: path,
-    initrd: path,
-    append: text,
-    firmware: path,
-    memory: size,
-    cpus: count,
-    stopOnEntry: flag,
-    symbols: paths,
-    serial: choice('console', 'none'),
-    realTime: flag,
-    interpret: flag,
-    stopOnReset: flag,
-} satisfies Record<string, Reader<unknown>>;
-
-/** Attributes of every launch configuration, which clients pass on. */
-const OF_THE_CLIENT: ReadonlySet<string> = new Set([
-    ...['type', 'request', 'name', 'noDebug', 'presentation', 'preLaunchTask', 'postDebugTask', 'debugServer'],
-    ...['internalConsoleOptions', 'serverReadyAction', 'suppressMultipleSessionWarning', 'trace'],
-]);
+/** Values in messages are cut here. */
+const LONGEST_VALUE = 200;
 
 /** @throws RequestError that names the attribute and what it takes */
 export function readLaunchConfiguration(attributes: Attributes): LaunchConfiguration {
-    const read = <Name extends keyof typeof READERS>(name: Name): ReturnType<(typeof READERS)[Name]> | undefined => {
-        const value = attributes[name] ?? undefined;
-        return value === undefined ? undefined : (READERS[name](value, name) as ReturnType<(typeof READERS)[Name]>);
-    };
+    const reader = new AttributeReader(attributes, LAUNCH_ATTRIBUTES);
+    const serial = reader.text('serial') ?? 'console';
     const configuration: LaunchConfiguration = {
-        kernel: read('kernel'),
-        initrd: read('initrd'),
-        append: read('append') ?? '',
-        firmware: read('firmware'),
-        memory: read('memory') ?? DEFAULT_MEMORY,
-        cpus: read('cpus') ?? 1,
-        stopOnEntry: read('stopOnEntry') ?? true,
-        symbols: read('symbols') ?? [],
-        serial: read('serial') ?? 'console',
-        realTime: read('realTime') ?? false,
-        interpret: read('interpret') ?? false,
-        stopOnReset: read('stopOnReset') ?? false,
-        unknown: Object.keys(attributes).filter(
-            name => !Object.hasOwn(READERS, name) && !OF_THE_CLIENT.has(name) && !name.startsWith('__'),
-        ),
+        ...readSession(reader),
+        kernel: reader.text('kernel'),
+        initrd: reader.text('initrd'),
+        append: reader.text('append') ?? '',
+        firmware: reader.text('firmware'),
+        memory: reader.size('memory'),
+        cpus: reader.number('cpus') ?? 1,
+        engine: (reader.text('engine') ?? 'auto') as LaunchConfiguration['engine'],
+        serial: serial === 'console' || serial === 'none' ? serial : { file: serial.slice(SERIAL_FILE.length) },
+        realTime: reader.flag('realTime'),
+        interpret: reader.flag('interpret'),
+        stopOnReset: reader.flag('stopOnReset'),
+        gdbServer: reader.endpoint('gdbServer'),
     };
     if (configuration.kernel === undefined && configuration.firmware === undefined) {
         throw new RequestError(
@@ -83,58 +87,123 @@ export function readLaunchConfiguration(attributes: Attributes): LaunchConfigura
     return configuration;
 }
 
-function wrong(attribute: string, takes: string, value: unknown): RequestError {
-    return new RequestError(`${attribute}: takes ${takes}, not ${JSON.stringify(value)}`);
-}
-
-function text(value: unknown, attribute: string): string {
-    if (typeof value !== 'string') {
-        throw wrong(attribute, 'a string', value);
+/** @throws RequestError that names the attribute and what it takes */
+export function readAttachConfiguration(attributes: Attributes): AttachConfiguration {
+    const reader = new AttributeReader(attributes, ATTACH_ATTRIBUTES);
+    const configuration = { ...readSession(reader), gdb: reader.endpoint('gdb'), guest: reader.text('guest') };
+    if (configuration.gdb !== undefined && configuration.guest !== undefined) {
+        throw new RequestError("guest: is a guest of this adapter; 'gdb' names one elsewhere: give one of the two");
     }
-    return value;
+    return configuration;
 }
 
-function path(value: unknown, attribute: string): string {
-    if (typeof value !== 'string' || value === '') {
-        throw wrong(attribute, "a file's path", value);
-    }
-    return value;
-}
-
-function paths(value: unknown, attribute: string): string[] {
-    const list = Array.isArray(value) ? (value as unknown[]) : [value];
-    return list.map(item => path(item, attribute));
-}
-
-function flag(value: unknown, attribute: string): boolean {
-    if (typeof value !== 'boolean') {
-        throw wrong(attribute, 'true or false', value);
-    }
-    return value;
-}
-
-/** Bytes from `256M`, `1G`, `65536K`; a bare number is MiB. */
-function size(value: unknown, attribute: string): number {
-    const match = /^(\d{1,9})\s*([KMG]?)i?B?$/i.exec(String(value));
-    const bytes = match === null ? 0 : Number(match[1]) * UNITS[match[2].toUpperCase()];
-    if (bytes <= 0 || (typeof value !== 'string' && typeof value !== 'number')) {
-        throw wrong(attribute, "a size such as '256M' or '1G', or a number of MiB", value);
-    }
-    return bytes;
-}
-
-function count(value: unknown, attribute: string): number {
-    if (!Number.isInteger(value) || (value as number) < 1 || (value as number) > MOST_CPUS) {
-        throw wrong(attribute, `a number from 1 to ${MOST_CPUS}`, value);
-    }
-    return value as number;
-}
-
-function choice<const Options extends readonly string[]>(...options: Options): Reader<Options[number]> {
-    return (value, attribute) => {
-        if (!options.includes(value as string)) {
-            throw wrong(attribute, options.map(option => `'${option}'`).join(' or '), value);
-        }
-        return value as Options[number];
+function readSession(reader: AttributeReader): SessionConfiguration {
+    return {
+        symbols: reader.texts('symbols'),
+        stopOnEntry: reader.flag('stopOnEntry'),
+        stepIntoInterrupts: reader.flag('stepIntoInterrupts'),
+        logFile: reader.text('logFile'),
+        unknown: reader.unknown,
     };
+}
+
+/** Attributes as their schema has them; what is absent or null has the schema's default. */
+class AttributeReader {
+    constructor(
+        private readonly attributes: Attributes,
+        private readonly schemas: AttributeSchemas,
+    ) {
+        for (const [name, schema] of Object.entries(schemas)) {
+            const value = attributes[name] ?? undefined;
+            if (value !== undefined && !fits(schema, value)) {
+                throw wrong(name, schema, value);
+            }
+        }
+    }
+
+    /** Names that begin with two underscores are the editor's. */
+    get unknown(): string[] {
+        return Object.keys(this.attributes).filter(
+            name => !Object.hasOwn(this.schemas, name) && !EDITOR_ATTRIBUTES.includes(name) && !name.startsWith('__'),
+        );
+    }
+
+    text(name: string): string | undefined {
+        return this.value(name) as string | undefined;
+    }
+
+    texts(name: string): string[] {
+        const value = this.value(name) ?? [];
+        return (Array.isArray(value) ? value : [value]) as string[];
+    }
+
+    flag(name: string): boolean {
+        return this.value(name) === true;
+    }
+
+    number(name: string): number | undefined {
+        return this.value(name) as number | undefined;
+    }
+
+    /** Bytes of `256M`, `1G`, `65536K`; a bare number is MiB. */
+    size(name: string): number {
+        const value = this.value(name);
+        const match = /^(\d+)\s*([KMG]?)/i.exec(String(value));
+        const bytes = match === null ? 0 : Number(match[1]) * UNITS[match[2].toUpperCase()];
+        if (bytes <= 0) {
+            throw wrong(name, this.schemas[name], value);
+        }
+        return bytes;
+    }
+
+    endpoint(name: string): Endpoint | undefined {
+        const value = this.value(name);
+        if (value === undefined) {
+            return undefined;
+        }
+        const text = String(value);
+        const colon = text.lastIndexOf(':');
+        const port = Number(text.slice(colon + 1));
+        if (port > 0xffff) {
+            throw wrong(name, this.schemas[name], value);
+        }
+        return { host: colon < 0 ? LOOPBACK : text.slice(0, colon).replace(/^\[(.*)\]$/, '$1'), port };
+    }
+
+    private value(name: string): unknown {
+        return this.attributes[name] ?? this.schemas[name].default;
+    }
+}
+
+function fits(schema: AttributeSchema, value: unknown): boolean {
+    const types: readonly string[] = typeof schema.type === 'string' ? [schema.type] : schema.type;
+    switch (typeof value) {
+        case 'string':
+            return (
+                types.includes('string') &&
+                (schema.isPath !== true || value !== '') &&
+                (schema.enum?.includes(value) ?? true) &&
+                (schema.pattern === undefined || new RegExp(schema.pattern).test(value))
+            );
+        case 'number':
+            return (
+                (types.includes('number') || (types.includes('integer') && Number.isInteger(value))) &&
+                value >= (schema.minimum ?? -Infinity) &&
+                value <= (schema.maximum ?? Infinity)
+            );
+        case 'boolean':
+            return types.includes('boolean');
+        default:
+            return (
+                types.includes('array') &&
+                Array.isArray(value) &&
+                value.every(item => typeof item === 'string' && item !== '')
+            );
+    }
+}
+
+function wrong(attribute: string, { takes }: AttributeSchema, value: unknown): RequestError {
+    const text = JSON.stringify(value);
+    const shown = text.length > LONGEST_VALUE ? `${text.slice(0, LONGEST_VALUE)}…` : text;
+    return new RequestError(`${attribute}: takes ${takes}, not ${shown}`);
 }
