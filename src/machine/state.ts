@@ -279,7 +279,7 @@ export const enum MmuMode {
 
 /** Jump cache: direct-mapped by linear RIP. */
 export const enum JumpCache {
-    entries = 16384,
+    entries = 65536,
     entrySize = 16,
     /** u64 linear RIP; all ones: empty. */
     rip = 0,

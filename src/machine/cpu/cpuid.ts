@@ -91,6 +91,8 @@ const FEATURES_7_EBX = {
 } as const;
 const FEATURES_7_ECX = { umip: 2, la57: 16, rdpid: 22 } as const;
 const FEATURES_7_EDX = { ibrs: 26, archCapabilities: 29 } as const;
+/** CPUID.7.2: IA32_SPEC_CTRL.BHI_DIS_S, without which Linux runs a loop of branches at each system call. */
+const FEATURES_7_2_EDX = { bhiControl: 4 } as const;
 
 const FEATURES_EXTENDED_ECX = { lahf64: 0, lzcnt: 5, prefetchw: 8 } as const;
 /** SYSCALL (11) is reported in 64-bit mode only, where alone it works on Intel processors. */
@@ -107,6 +109,7 @@ const WORD_1_EDX = bits(FEATURES_1_EDX);
 const WORD_7_EBX = bits(FEATURES_7_EBX);
 const WORD_7_ECX = bits(FEATURES_7_ECX);
 const WORD_7_EDX = bits(FEATURES_7_EDX);
+const WORD_7_2_EDX = bits(FEATURES_7_2_EDX);
 const WORD_EXTENDED_ECX = bits(FEATURES_EXTENDED_ECX);
 const WORD_EXTENDED_EDX = bits(FEATURES_EXTENDED_EDX);
 
@@ -205,7 +208,8 @@ function basic(cpu: Cpu, leaf: number, subleaf: number): Registers {
             // ARAT: the APIC timer always runs.
             return [1 << 2, 0, 0, 0];
         case 7:
-            return subleaf === 0 ? [0, WORD_7_EBX, WORD_7_ECX, WORD_7_EDX] : NOTHING;
+            if (subleaf === 0) return [2, WORD_7_EBX, WORD_7_ECX, WORD_7_EDX];
+            return subleaf === 2 ? [0, 0, 0, WORD_7_2_EDX] : NOTHING;
         case 0xb:
             return topology(cpu, subleaf);
         case 0xd:

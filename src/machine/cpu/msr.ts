@@ -38,6 +38,8 @@ const ARCH_CAPABILITIES_LO = [
 const ARCH_CAPABILITIES_HI = 1 << 30;
 
 const MICROCODE_REVISION = 1;
+/** IBRS, STIBP, BHI_DIS_S: kept, with nothing to restrict. */
+const SPEC_CTRL_WRITABLE = (1 << 0) | (1 << 1) | (1 << 10);
 /** 8 variable ranges, fixed ranges, write-combining. */
 const MTRR_CAPABILITIES = 0x508;
 const MACHINE_CHECK_BANKS = 2;
@@ -223,7 +225,7 @@ const TABLE = new Map<number, Msr>([
             },
         },
     ],
-    [0x48, register('IA32_SPEC_CTRL', StateOffset.specCtrl, 3, 0)],
+    [0x48, register('IA32_SPEC_CTRL', StateOffset.specCtrl, SPEC_CTRL_WRITABLE, 0)],
     [
         0x49,
         {

@@ -77,6 +77,8 @@ export class Mmu {
     dataBreakpoints = false;
     /** Whether the last {@link translate} found a global page (always true without paging). */
     lastGlobal = false;
+    /** Whether it found a page larger than 4 KiB. */
+    lastLarge = false;
 
     private readonly state: CpuState;
     private readonly port: PhysicalPort;
@@ -113,6 +115,7 @@ export class Mmu {
         if ((cr0 & Cr0.PG) === 0) {
             this.page = lo - offset;
             this.lastGlobal = true;
+            this.lastLarge = false;
             if (access !== Access.Execute) this.enter(lo - offset, hi, mode, EntryOrigin.None, true);
             return lo;
         }
@@ -143,6 +146,7 @@ export class Mmu {
         const dirty = this.updateEntries(last, access === Access.Write);
         const global = (cr4 & Cr4.PGE) !== 0 && (this.entryLo[last] & Entry.Global) !== 0;
         this.lastGlobal = global;
+        this.lastLarge = this.origin !== EntryOrigin.None;
         if (access !== Access.Execute) {
             const origin = this.origin | (global ? EntryOrigin.Global : 0);
             this.enter((lo & ~0xfff) >>> 0, hi, mode, origin, dirty && mayWrite);

@@ -136,7 +136,10 @@ export class TranslatorEngine implements Engine {
                 this.cache.invalidate(address, size);
             },
             translationsFlushed: keepGlobal => this.forgetTranslations(vcpu, keepGlobal),
-            pageInvalidated: () => this.forgetTranslations(vcpu, false),
+            pageInvalidated: (lo, hi) => {
+                this.jumpCaches[vcpu]?.flushPage(lo, hi);
+                this.codeTlbs[vcpu]?.flushPage(lo, hi);
+            },
             attention: () => this.attention(vcpu),
             modeChanged: () => undefined,
             retired: () => this.retiredBy(vcpu),
@@ -538,8 +541,8 @@ export class TranslatorEngine implements Engine {
             if (this.breakpoints.isEmpty || !this.breakpointBefore(cpu)) {
                 const block = this.lookUp(cpu, false);
                 const { linearLo, linearHi } = this.fetcher;
-                const { isGlobal } = this.fetcher;
-                this.jumpCaches[this.current].enter(linearLo, linearHi, block.mode, block.record, isGlobal);
+                const { isGlobal, isLarge } = this.fetcher;
+                this.jumpCaches[this.current].enter(linearLo, linearHi, block.mode, block.record, isGlobal, isLarge);
             }
         } catch (error) {
             this.deliver(cpu, error);

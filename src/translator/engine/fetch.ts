@@ -19,6 +19,8 @@ export class Fetcher {
     linearHi = 0;
     /** Whether the translation of that page survives MOV CR3. */
     isGlobal = false;
+    /** Whether that page is a piece of a larger one. */
+    isLarge = false;
     private readonly window = new Uint8Array(64);
     private readonly bytes: Uint8Array;
 
@@ -77,11 +79,13 @@ export class Fetcher {
         const slot = tlb.find(lo, hi, user);
         if (slot >= 0) {
             this.isGlobal = tlb.isGlobal(slot);
+            this.isLarge = tlb.isLarge(slot);
             return tlb.pageOf(slot) + (lo & 0xfff);
         }
         const physical = cpu.mmu.translate(lo, hi, Access.Execute, fetchMode(cpu));
         this.isGlobal = cpu.mmu.lastGlobal;
-        tlb.enter(lo, hi, user, physical, this.isGlobal);
+        this.isLarge = cpu.mmu.lastLarge;
+        tlb.enter(lo, hi, user, physical, this.isGlobal, this.isLarge);
         return physical;
     }
 

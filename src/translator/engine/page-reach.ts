@@ -1,0 +1,43 @@
+/**
+ * Which linear pages a cache of translations may hold something of: what lets INVLPG of one page, which guests do often
+ * and mostly for data, leave a cache of code alone. Hash sets: they may say yes too often, never no.
+ */
+
+const SETS = 4096;
+
+export class PageReach {
+    private readonly pages = new Uint8Array(SETS);
+    /** 1 GiB regions with pieces of large pages: INVLPG of any address in such a page concerns all of it. */
+    private readonly regions = new Uint8Array(SETS);
+
+    add(lo: number, hi: number, large: boolean): void {
+        this.pages[pageSet(lo, hi)] = 1;
+        if (large) {
+            this.regions[regionSet(lo, hi)] = 1;
+        }
+    }
+
+    clear(): void {
+        this.pages.fill(0);
+        this.regions.fill(0);
+    }
+
+    /** Whether anything may depend on the translation of this linear address. */
+    mayHold(lo: number, hi: number): boolean {
+        return this.pages[pageSet(lo, hi)] !== 0 || this.regions[regionSet(lo, hi)] !== 0;
+    }
+
+    /** Whether INVLPG of `lo`/`hi` concerns what was entered for `entryLo`/`entryHi`. */
+    covers(lo: number, hi: number, entryLo: number, entryHi: number): boolean {
+        const shift = this.regions[regionSet(lo, hi)] !== 0 ? 30 : 12;
+        return hi === entryHi && (lo ^ entryLo) >>> shift === 0;
+    }
+}
+
+function pageSet(lo: number, hi: number): number {
+    return ((lo >>> 12) ^ (hi << 4)) & (SETS - 1);
+}
+
+function regionSet(lo: number, hi: number): number {
+    return ((lo >>> 30) ^ (hi << 2)) & (SETS - 1);
+}
