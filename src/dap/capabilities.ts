@@ -23,5 +23,6 @@ export const CAPABILITIES: DebugProtocol.Capabilities = {
     supportsWriteMemoryRequest: true,
     supportsDisassembleRequest: true,
     supportsSteppingGranularity: true,
+    supportsCancelRequest: true,
     exceptionBreakpointFilters: [...EXCEPTION_FILTERS],
 };

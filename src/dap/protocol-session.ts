@@ -1,20 +1,33 @@
 import { DebugSession, Event } from '@vscode/debugadapter';
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import { HyperscopeError } from '../common/errors';
+import { Activity } from './activity';
 import { RequestArguments } from './arguments';
+import { MessageFrames } from './message-frames';
 
 /** Answers one request: its return value is the body of the response. */
-export type RequestHandler = (args: RequestArguments) => unknown;
+export type RequestHandler = (args: RequestArguments, activity: Activity) => unknown;
+
+export type RequestHandlers = Readonly<Record<string, RequestHandler>>;
+
+export type OutputCategory = 'console' | 'important' | 'stdout' | 'stderr';
+
+/** Messages say what could not be read, up to here. */
+const LONGEST_PROBLEM = 300;
 
 /**
  * The protocol's mechanics: every request gets exactly one response, in the order of the requests, and nothing that a
- * client sends comes out of here as anything but a response.
+ * client sends comes out of here as anything but a response. `cancel` alone overtakes.
  */
 export abstract class ProtocolSession extends DebugSession {
     /** By command. */
-    protected abstract readonly handlers: Readonly<Record<string, RequestHandler>>;
+    protected abstract readonly handlers: RequestHandlers;
     /** The answers so far: the next request waits for them. */
     private answered: Promise<void> = Promise.resolve();
+    /** Requests that are not answered yet. */
+    private readonly activities = new Set<Activity>();
+    /** The client shows progress. */
+    protected showsProgress = false;
 
     constructor() {
         super();
@@ -23,38 +36,77 @@ export abstract class ProtocolSession extends DebugSession {
         this.on('error', (event: DebugProtocol.Event) => this.reportClientError(String(event.body ?? event.event)));
     }
 
+    override start(input: NodeJS.ReadableStream, output: NodeJS.WritableStream): void {
+        const frames = new MessageFrames(problem => this.reportClientError(problem));
+        input.on('error', error => this.reportClientError(error.message));
+        input.on('close', () => frames.destroy());
+        super.start(input.pipe(frames), output);
+    }
+
     /** The client has gone. */
     override shutdown(): void {}
 
     /** Sends an event; its body as it stands in the specification. */
-    protected emitEvent(event: string, body: object = {}): void {
+    emitEvent(event: string, body: object = {}): void {
         this.sendEvent(new Event(event, body));
     }
 
-    protected console(text: string, category: 'console' | 'important' | 'stdout' | 'stderr' = 'console'): void {
+    console(text: string, category: OutputCategory = 'console'): void {
         this.emitEvent('output', { category, output: text });
     }
 
-    protected override dispatchRequest(request: DebugProtocol.Request): void {
-        this.answered = this.answered.then(() => this.answer(request)).catch(error => this.reportDefect(error));
+    /** Long work that nobody will want the result of ends. */
+    protected cancelAll(): void {
+        this.activities.forEach(activity => activity.cancel());
     }
 
-    private async answer(request: DebugProtocol.Request): Promise<void> {
-        const response: DebugProtocol.Response = {
-            type: 'response',
-            seq: 0,
-            request_seq: request.seq,
-            command: typeof request.command === 'string' ? request.command : '',
-            success: true,
-        };
+    protected override dispatchRequest(request: DebugProtocol.Request): void {
+        if (request.command === 'cancel') {
+            this.cancel(request);
+            return;
+        }
+        const activity = new Activity(request.seq, {
+            emitEvent: (event, body) => this.emitEvent(event, body),
+            showsProgress: this.showsProgress,
+        });
+        this.activities.add(activity);
+        if (request.command === 'disconnect' || request.command === 'terminate') {
+            this.cancelAllBut(activity);
+        }
+        this.answered = this.answered
+            .then(() => this.answer(request, activity))
+            .catch(error => this.reportDefect(error))
+            .finally(() => this.activities.delete(activity));
+    }
+
+    /** DAP, "cancel": a hint, and as such never refused. */
+    private cancel(request: DebugProtocol.Request): void {
+        const args = new RequestArguments(request.arguments).raw;
+        for (const activity of this.activities) {
+            if (activity.id === args.requestId || activity.progressId === args.progressId) {
+                activity.cancel();
+            }
+        }
+        this.sendResponse(responseTo(request));
+    }
+
+    private cancelAllBut(last: Activity): void {
+        this.activities.forEach(activity => {
+            if (activity !== last) activity.cancel();
+        });
+    }
+
+    private async answer(request: DebugProtocol.Request, activity: Activity): Promise<void> {
+        const response = responseTo(request);
         try {
+            activity.check();
             const handler = Object.hasOwn(this.handlers, response.command)
                 ? this.handlers[response.command]
                 : undefined;
             if (handler === undefined) {
                 throw new HyperscopeError(`this adapter does not know the request '${response.command}'`);
             }
-            const body = await handler(new RequestArguments(request.arguments));
+            const body = await handler(new RequestArguments(request.arguments), activity);
             if (body !== undefined) {
                 response.body = body;
             }
@@ -66,6 +118,7 @@ export abstract class ProtocolSession extends DebugSession {
                 this.reportDefect(error);
             }
         }
+        activity.end();
         this.sendResponse(response);
         this.afterResponse(response.command);
     }
@@ -74,11 +127,21 @@ export abstract class ProtocolSession extends DebugSession {
     protected afterResponse(_command: string): void {}
 
     /** Somebody has to be able to tell us. */
-    private reportDefect(error: unknown): void {
+    protected reportDefect(error: unknown): void {
         this.console(`${error instanceof Error ? error.stack : String(error)}\n`, 'stderr');
     }
 
     private reportClientError(text: string): void {
-        this.console(`a message of the client could not be read: ${text}\n`, 'stderr');
+        this.console(`a message of the client could not be read: ${text.slice(0, LONGEST_PROBLEM)}\n`, 'stderr');
     }
+}
+
+function responseTo(request: DebugProtocol.Request): DebugProtocol.Response {
+    return {
+        type: 'response',
+        seq: 0,
+        request_seq: request.seq,
+        command: typeof request.command === 'string' ? request.command : '',
+        success: true,
+    };
 }

@@ -1,18 +1,39 @@
-/** Requests that look at the guest's memory and code, or name things in it. */
+/** Requests that look at the guest's memory and code. */
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import { formatAddress } from '../debug/address';
 import type { DisassembledInstruction } from '../debug/disassembler';
-import { ExpressionError } from '../debug/expression/error';
 import type { DebugTarget } from '../debug/target';
 import type { RequestArguments } from './arguments';
 import { hex } from './presentation';
+import type { RequestHandlers } from './protocol-session';
 import { RequestError } from './request-error';
+import type { SessionContext } from './session-context';
 
 /** What one request may ask for. */
 const MOST_BYTES = 16 * 0x100000;
 const MOST_INSTRUCTIONS = 10_000;
 
-export async function readMemory(
+export class MemoryRequests {
+    readonly handlers: RequestHandlers = {
+        readMemory: args => readMemory(this.session.target, this.session.focus, args),
+        writeMemory: args => this.writeMemory(args),
+        disassemble: args => disassemble(this.session.target, this.session.focus, args),
+        'hyperscope/translateAddress': args => translateAddress(this.session.target, this.session.focus, args),
+    };
+
+    constructor(private readonly session: SessionContext) {}
+
+    private async writeMemory(args: RequestArguments): Promise<object> {
+        const body = await writeMemory(this.session.target, this.session.focus, args);
+        if (this.session.client.memory) {
+            const { memoryReference } = args.raw;
+            this.session.emitEvent('memory', { memoryReference, offset: 0, count: body?.bytesWritten ?? 0 });
+        }
+        return body ?? {};
+    }
+}
+
+async function readMemory(
     target: DebugTarget,
     vcpu: number,
     args: RequestArguments,
@@ -27,7 +48,7 @@ export async function readMemory(
     };
 }
 
-export async function writeMemory(
+async function writeMemory(
     target: DebugTarget,
     vcpu: number,
     args: RequestArguments,
@@ -43,7 +64,7 @@ export async function writeMemory(
     return { bytesWritten };
 }
 
-export async function disassemble(
+async function disassemble(
     target: DebugTarget,
     vcpu: number,
     args: RequestArguments,
@@ -74,28 +95,8 @@ function presentInstruction(entry: DisassembledInstruction): DebugProtocol.Disas
     };
 }
 
-/** The word that ends where the cursor is. */
-const WORD = /[\w$.]*$/;
-
-export async function complete(
-    target: DebugTarget,
-    args: RequestArguments,
-): Promise<DebugProtocol.CompletionsResponse['body']> {
-    const text = args.string('text').slice(0, Math.max(0, args.integer('column') - 1));
-    const word = WORD.exec(text)?.[0] ?? '';
-    const found = await target.complete(word.replace(/^\$/, ''));
-    return {
-        targets: found.map(({ text: label, kind }) => ({
-            label,
-            type: kind === 'register' ? 'variable' : 'function',
-            start: text.length - word.length,
-            length: word.length,
-        })),
-    };
-}
-
 /** The page walk of a linear address, level by level: a request of our own. */
-export async function translateAddress(target: DebugTarget, vcpu: number, args: RequestArguments): Promise<object> {
+async function translateAddress(target: DebugTarget, vcpu: number, args: RequestArguments): Promise<object> {
     const text = args.string('address');
     const { value } = await target.evaluate(vcpu, text, false);
     const { linear, walk, problem } = await target.translate(vcpu, BigInt.asUintN(64, value.bits));
@@ -113,9 +114,4 @@ export async function translateAddress(target: DebugTarget, vcpu: number, args: 
         mapping: mapping && { ...mapping, physical: hex(BigInt(mapping.physical)) },
         problem,
     };
-}
-
-/** An expression's error, on several lines only where there is room for them. */
-export function shortened(error: unknown, context: string | undefined): unknown {
-    return error instanceof ExpressionError && context !== 'repl' ? new RequestError(error.problem) : error;
 }
