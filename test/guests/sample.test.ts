@@ -71,6 +71,12 @@ describe('the sample guest', function () {
         }
     });
 
+    it('does without SYSCALL where its command line says nosyscall', async () => {
+        const result = await runCli(['run', '--kernel', sampleElf, '--append', 'nosyscall', '--timeout', '30']);
+
+        assert.equal(result.output, sampleOutput('pvh', { memory: 256 }) + SAMPLE_END, result.errors);
+    });
+
     it('reads commands where its command line says monitor', async () => {
         const child = startCli(['run', '--kernel', sampleElf, '--append', 'quiet monitor', '--timeout', '30']);
         await child.outputHas('> ');

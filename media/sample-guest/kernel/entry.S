@@ -145,7 +145,7 @@ task_trampoline:
         .cfi_endproc
         .size   task_trampoline, . - task_trampoline
 
-        /* void enter_user_mode(uint64_t entry, uint64_t stack, uint64_t argument) */
+        /* void enter_user_mode(uint64_t entry, uint64_t stack, uint64_t first, uint64_t second) */
         .globl  enter_user_mode
         .type   enter_user_mode, @function
 enter_user_mode:
@@ -161,11 +161,11 @@ enter_user_mode:
         push    $USER_CODE
         push    %rdi
         mov     %rdx, %rdi
+        mov     %rcx, %rsi
         xor     %eax, %eax
         xor     %ebx, %ebx
         xor     %ecx, %ecx
         xor     %edx, %edx
-        xor     %esi, %esi
         xor     %ebp, %ebp
         swapgs
         iretq

@@ -44,6 +44,7 @@ size_t console_read_line(char *line, size_t size);
 /* ---- descriptors.c ---- */
 
 enum vector {
+    VECTOR_INVALID_OPCODE = 6,
     VECTOR_DOUBLE_FAULT = 8,
     VECTOR_PAGE_FAULT = 14,
     VECTOR_TIMER = 0x20,
@@ -232,6 +233,9 @@ void semaphore_wait(struct semaphore *semaphore);
 void semaphore_signal(struct semaphore *semaphore);
 
 /* ---- syscall.c ---- */
+
+/* False where SYSCALL shall not be used: not every hypervisor knows it well. */
+extern bool fast_system_calls;
 
 void system_calls_start(void);
 uint64_t system_call(uint64_t number, uint64_t first, uint64_t second);

@@ -46,6 +46,7 @@ void kernel_main(const struct boot_information *information)
     apic_start();
     timer_start();
     system_calls_start();
+    fast_system_calls = !has_word(command_line(&boot), "nosyscall");
     interrupts_enable();
     start_other_processors();
 

@@ -47,6 +47,8 @@ static const handler handlers[] = {
     [CALL_TASK_ID] = call_task_id,
 };
 
+bool fast_system_calls = true;
+
 uint64_t system_call(uint64_t number, uint64_t first, uint64_t second)
 {
     current_task()->system_calls++;

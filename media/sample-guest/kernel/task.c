@@ -31,7 +31,7 @@ extern uint8_t user_start[], user_end[], user_image[];
 
 void switch_stacks(uint64_t **save, uint64_t *load);
 void task_trampoline(void);
-void enter_user_mode(uint64_t entry, uint64_t stack, uint64_t argument) __attribute__((noreturn));
+void enter_user_mode(uint64_t entry, uint64_t stack, uint64_t first, uint64_t second) __attribute__((noreturn));
 
 struct task *current_task(void)
 {
@@ -94,7 +94,7 @@ struct task *task_create(const char *name, void (*entry)(void *argument), void *
 static void user_task_entry(void *argument)
 {
     struct user_image *image = argument;
-    enter_user_mode(image->entry, USER_STACK_TOP, image->argument);
+    enter_user_mode(image->entry, USER_STACK_TOP, image->argument, fast_system_calls);
 }
 
 static void map_user_program(struct address_space *space)

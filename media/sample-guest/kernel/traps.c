@@ -50,8 +50,28 @@ static void page_fault(struct trap_frame *frame)
     panic("page fault at %lx, address %lx, error code %lx", frame->rip, address, frame->error_code);
 }
 
+static void slow_system_call(struct trap_frame *frame)
+{
+    interrupts_enable();
+    frame->rax = system_call(frame->rax, frame->rdi, frame->rsi);
+    interrupts_disable();
+}
+
+/* A hypervisor that emulates its guests may not know INT in user mode, and give this exception for it. */
+static bool is_refused_system_call(const struct trap_frame *frame)
+{
+    static const uint8_t int_0x80[] = {0xcd, VECTOR_SYSCALL};
+    const uint8_t *code = (const uint8_t *)frame->rip;
+    return frame->vector == VECTOR_INVALID_OPCODE && code[0] == int_0x80[0] && code[1] == int_0x80[1];
+}
+
 static void exception(struct trap_frame *frame)
 {
+    if (from_user(frame) && is_refused_system_call(frame)) {
+        frame->rip += 2;
+        slow_system_call(frame);
+        return;
+    }
     if (from_user(frame))
         kill_task(frame, 0);
     panic("%s at %lx, error code %lx", exception_names[frame->vector], frame->rip, frame->error_code);
@@ -73,9 +93,7 @@ void trap(struct trap_frame *frame)
         apic_acknowledge();
         break;
     case VECTOR_SYSCALL:
-        interrupts_enable();
-        frame->rax = system_call(frame->rax, frame->rdi, frame->rsi);
-        interrupts_disable();
+        slow_system_call(frame);
         break;
     case VECTOR_SPURIOUS:
         break;

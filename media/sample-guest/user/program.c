@@ -1,4 +1,5 @@
 /* Two small programs for user mode, linked to 0x400000. They have no variables of their own, only constants. */
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "system.h"
@@ -35,6 +36,11 @@ static uint64_t slow_call(enum system_call_number number, uint64_t first, uint64
     return result;
 }
 
+static uint64_t system_call(bool fast, enum system_call_number number, uint64_t first, uint64_t second)
+{
+    return fast ? fast_call(number, first, second) : slow_call(number, first, second);
+}
+
 static int area_twice(const struct shape *shape)
 {
     int sum = 0;
@@ -57,27 +63,28 @@ static uint32_t fill_heap(unsigned pages)
     return sum;
 }
 
-void user_hello(unsigned pages)
+/* `fast`: whether SYSCALL may be used. */
+void user_hello(unsigned pages, bool fast)
 {
     struct shape square = {
         .name = "square",
         .corners = 4,
         .points = {{0, 0}, {3, 0}, {3, 3}, {0, 3}},
     };
-    fast_call(CALL_WRITE, (uint64_t)greeting, sizeof greeting - 1);
+    system_call(fast, CALL_WRITE, (uint64_t)greeting, sizeof greeting - 1);
     slow_call(CALL_WRITE, (uint64_t)greeting, sizeof greeting - 1);
-    uint64_t id = fast_call(CALL_TASK_ID, 0, 0);
+    uint64_t id = system_call(fast, CALL_TASK_ID, 0, 0);
     int status = area_twice(&square) + fill_heap(pages);
     if (slow_call(CALL_TASK_ID, 0, 0) != id)
         status = -1;
-    fast_call(CALL_SLEEP, 3, 0);
-    fast_call(CALL_EXIT, status, 0);
+    system_call(fast, CALL_SLEEP, 3, 0);
+    system_call(fast, CALL_EXIT, status, 0);
 }
 
 /* Follows a pointer that leads nowhere. */
-void user_crash(unsigned corners)
+void user_crash(unsigned corners, bool fast)
 {
     volatile struct shape *nothing = (volatile struct shape *)0;
     nothing->points[1].x = corners;
-    fast_call(CALL_EXIT, 0, 0);
+    system_call(fast, CALL_EXIT, 0, 0);
 }
