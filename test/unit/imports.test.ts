@@ -25,7 +25,7 @@ const RULES: Readonly<Record<string, FolderRule>> = {
     wasm: { imports: ['common'], runsIn: 'browser' },
     softfloat: { imports: ['common'], runsIn: 'browser' },
     devices: { imports: ['common'], runsIn: 'browser' },
-    symbols: { imports: ['common'], runsIn: 'browser' },
+    symbols: { imports: ['common'], runsIn: 'browser', packages: ['fflate', 'fzstd'] },
 
     machine: { imports: ['common', 'isa', 'devices'], runsIn: 'browser' },
     translator: { imports: ['common', 'isa', 'wasm', 'softfloat', 'machine'], runsIn: 'browser' },

@@ -1,0 +1,153 @@
+/** Functions, inlined calls and lexical blocks: what code belongs to. */
+import { SymbolFileError } from '../errors';
+import { At, Tag } from './constants';
+import { type Die, selectSiblings } from './die';
+import { type AddressRange, rangesOf } from './ranges';
+import type { Unit } from './unit';
+
+/** Deeper nesting is no program's. */
+const DEEPEST = 200;
+
+/** A function's concrete instance, a function inlined into another, or a block between braces. */
+export interface Block {
+    readonly kind: 'function' | 'inlined' | 'lexical';
+    readonly die: Die;
+    readonly ranges: readonly AddressRange[];
+    readonly parent: Block | undefined;
+    readonly children: readonly Block[];
+    /** Parameters and variables, in the order of their declarations. */
+    readonly variables: readonly Die[];
+    /** Where calls return to, and what is known of the arguments then. */
+    readonly callSites: readonly Die[];
+}
+
+interface FunctionEntry extends AddressRange {
+    readonly die: Die;
+}
+
+/** Languages in which functions stand inside of types (DWARF 5, table 7.17): Rust and D. */
+const NESTING_LANGUAGES: ReadonlySet<number> = new Set([0x1c, 0x13]);
+
+const FUNCTIONS_INSIDE: ReadonlySet<number> = new Set<number>([Tag.Subprogram, Tag.Namespace]);
+const TYPES_INSIDE: ReadonlySet<number> = new Set<number>([Tag.StructureType, Tag.EnumerationType, Tag.UnionType]);
+
+/** The functions of a unit that have code. */
+export class UnitFunctions {
+    private readonly entries: FunctionEntry[] = [];
+    private readonly blocks = new Map<Die, Block>();
+
+    /** @throws SymbolFileError */
+    constructor(unit: Unit) {
+        const full = unit.full;
+        const nests = NESTING_LANGUAGES.has(full.root.number(At.Language) ?? 0);
+        this.collect(full.root, nests, 0);
+        this.entries.sort((a, b) => a.low - b.low);
+    }
+
+    /** The function that an address lies in, with everything inside. */
+    at(address: number): Block | undefined {
+        const { entries } = this;
+        let low = 0;
+        let high = entries.length;
+        while (low < high) {
+            const middle = (low + high) >>> 1;
+            if (entries[middle].low <= address) low = middle + 1;
+            else high = middle;
+        }
+        for (let index = low - 1; index >= Math.max(0, low - 4); index--) {
+            if (address < entries[index].high) return this.block(entries[index].die);
+        }
+        return undefined;
+    }
+
+    block(die: Die): Block {
+        let block = this.blocks.get(die);
+        if (block === undefined) {
+            block = readBlock(die, 'function', undefined, 0);
+            this.blocks.set(die, block);
+        }
+        return block;
+    }
+
+    private collect(parent: Die, nests: boolean, depth: number): void {
+        if (depth > DEEPEST || !parent.hasChildren) return;
+        const wanted = (tag: number): boolean => FUNCTIONS_INSIDE.has(tag) || (nests && TYPES_INSIDE.has(tag));
+        for (const die of selectSiblings(parent.unit, parent.next, wanted)) {
+            switch (die.tag as Tag) {
+                case Tag.Subprogram:
+                    for (const range of rangesOf(die)) this.entries.push({ ...range, die });
+                    break;
+                default:
+                    if (die.hasChildren) this.collect(die, nests, depth + 1);
+            }
+        }
+    }
+}
+
+function readBlock(die: Die, kind: Block['kind'], parent: Block | undefined, depth: number): Block {
+    if (depth > DEEPEST) {
+        throw new SymbolFileError(`${die.unit.what}: corrupt: blocks nested deeper than ${DEEPEST}`);
+    }
+    const children: Block[] = [];
+    const variables: Die[] = [];
+    const callSites: Die[] = [];
+    const block: Block = { kind, die, ranges: rangesOf(die), parent, children, variables, callSites };
+    for (const child of die.children()) {
+        switch (child.tag as Tag) {
+            case Tag.FormalParameter:
+            case Tag.Variable:
+                variables.push(child);
+                break;
+            case Tag.LexicalBlock:
+                children.push(readBlock(child, 'lexical', block, depth + 1));
+                break;
+            case Tag.InlinedSubroutine:
+                children.push(readBlock(child, 'inlined', block, depth + 1));
+                break;
+            case Tag.CallSite:
+            case Tag.GnuCallSite:
+                callSites.push(child);
+        }
+    }
+    return block;
+}
+
+export function covers({ ranges }: Block, address: number): boolean {
+    return ranges.some(({ low, high }) => address >= low && address < high);
+}
+
+/** The blocks that an address lies in, from the function inwards. */
+export function blocksAt(root: Block, address: number): Block[] {
+    const chain = [root];
+    for (let block = root; ;) {
+        const inner = block.children.find(child => covers(child, address)) ?? throughAbstract(block, address);
+        if (inner === undefined) {
+            return chain;
+        }
+        chain.push(inner);
+        block = inner;
+    }
+}
+
+/** Lexical blocks without ranges of their own may still hold blocks that have some. */
+function throughAbstract({ children }: Block, address: number): Block | undefined {
+    for (const child of children) {
+        if (child.ranges.length > 0) continue;
+        const found = child.children.find(inner => covers(inner, address)) ?? throughAbstract(child, address);
+        if (found !== undefined) return found;
+    }
+    return undefined;
+}
+
+/** The address at which a function or an inlined call is entered. */
+export function entryOf({ die, ranges }: Block): number | undefined {
+    const entry = die.raw(At.EntryPc);
+    if (entry !== undefined) {
+        const address = die.address(At.EntryPc);
+        if (address !== undefined) return address;
+        // A constant is an offset from the entry's base.
+        const base = die.address(At.LowPc) ?? ranges.at(0)?.low;
+        if (base !== undefined && typeof entry.value === 'number') return base + entry.value;
+    }
+    return die.address(At.LowPc) ?? ranges.at(0)?.low;
+}

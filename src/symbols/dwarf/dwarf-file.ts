@@ -1,0 +1,274 @@
+/** The debugging information of one program: its units, found by offset, and what lies in files beside it. */
+import { type SourceOpener, type ByteSource } from '../byte-source';
+import { Cursor } from '../cursor';
+import { ElfFile } from '../elf-file';
+import { SymbolFileError } from '../errors';
+import { AbbreviationTable } from './abbreviations';
+import { At, UnitType } from './constants';
+import type { Die } from './die';
+import { type Contributions, contributionsOf, readPackageIndex } from './package-index';
+import { type DwarfSection, DwarfSections } from './sections';
+import { LONGEST_HEADER, NO_CONTRIBUTIONS, readUnitHeader, Unit, type UnitHeader } from './unit';
+
+/** Bytes of units that are kept at hand. */
+const KEPT_BYTES = 48 * 2 ** 20;
+/** Abbreviation tables that are kept. */
+const KEPT_TABLES = 96;
+/** No program has more units; a file that claims so is corrupt. */
+const MOST_UNITS = 4_000_000;
+
+export class DwarfFile {
+    readonly sections: DwarfSections;
+    /** What was found wrong and left out; shown to the user once. */
+    readonly problems: string[] = [];
+    private knownUnits: readonly Unit[] | undefined;
+    private knownTypeUnits: Map<bigint, Unit> | undefined;
+    private readonly unitsByOffset = new Map<number, Unit>();
+    private readonly bodies = new Map<Unit, Uint8Array>();
+    private bodyBytes = 0;
+    private readonly tables = new Map<string, AbbreviationTable>();
+    private readonly splitFiles = new Map<string, DwarfFile | undefined>();
+    private package: DwarfFile | undefined | null = null;
+
+    constructor(
+        readonly elf: ElfFile,
+        private readonly opener?: SourceOpener,
+        /** Split DWARF: the unit that this file belongs to. */
+        private readonly skeleton?: Unit,
+        dwo = false,
+    ) {
+        this.sections = new DwarfSections(elf, dwo);
+    }
+
+    get hasInfo(): boolean {
+        return this.sections.get('info') !== undefined;
+    }
+
+    // ---- units ---------------------------------------------------------------------------------------------------
+
+    /** All units, in the order of their offsets, those of `.debug_types` last. */
+    get units(): readonly Unit[] {
+        this.knownUnits ??= [...this.scanUnits('info'), ...this.scanUnits('types')];
+        return this.knownUnits;
+    }
+
+    /** The unit whose header is at an offset of `.debug_info`, without reading all headers. */
+    unitAt(offset: number): Unit {
+        let unit = this.unitsByOffset.get(offset);
+        if (unit === undefined) {
+            const section = this.sections.get('info');
+            if (section === undefined) {
+                throw new SymbolFileError(`${this.elf.name}: no debugging information`);
+            }
+            unit = this.makeUnit(this.readHeader(section, 'info', offset));
+        }
+        return unit;
+    }
+
+    /** The entry at an offset of `.debug_info`, in whichever unit. */
+    dieAt(offset: number, near: Unit): Die | undefined {
+        const { header } = near;
+        if (header.section === 'info' && offset >= header.offset && offset < header.end) {
+            return near.tryDie(offset);
+        }
+        const units = this.units;
+        let low = 0;
+        let high = units.length;
+        while (low < high) {
+            const middle = (low + high) >>> 1;
+            const unit = units[middle];
+            if (unit.header.section === 'info' && unit.offset <= offset) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        const unit = units.at(low - 1);
+        return low > 0 && unit !== undefined && offset < unit.header.end ? unit.tryDie(offset) : undefined;
+    }
+
+    typeBySignature(signature: bigint, near: Unit): Die | undefined {
+        if (this.knownTypeUnits === undefined) {
+            this.knownTypeUnits = new Map();
+            for (const unit of this.units) {
+                if (unit.header.signature !== undefined) this.knownTypeUnits.set(unit.header.signature, unit);
+            }
+        }
+        const unit = this.knownTypeUnits.get(signature);
+        if (unit === undefined) {
+            // In split DWARF the program itself may have the type.
+            return near.skeleton !== undefined && near.skeleton.file !== this
+                ? near.skeleton.file.typeBySignature(signature, near.skeleton)
+                : undefined;
+        }
+        return unit.tryDie(unit.offset + (unit.header.typeOffset ?? 0));
+    }
+
+    private *scanUnits(name: 'info' | 'types'): Generator<Unit> {
+        const section = this.sections.get(name);
+        if (section === undefined) {
+            return;
+        }
+        let count = 0;
+        for (let offset = 0; offset < section.size && count < MOST_UNITS; count++) {
+            let header: UnitHeader;
+            try {
+                header = this.readHeader(section, name, offset);
+            } catch (error) {
+                if (!(error instanceof SymbolFileError)) throw error;
+                // Of what follows nobody knows where it begins.
+                this.problems.push(error.message);
+                return;
+            }
+            yield this.makeUnit(header);
+            offset = header.end;
+        }
+    }
+
+    private readHeader(section: DwarfSection, name: 'info' | 'types', offset: number): UnitHeader {
+        const length = Math.min(LONGEST_HEADER, section.size - offset);
+        const header = readUnitHeader(new Cursor(section.slice(offset, length), section.what), name, offset);
+        if (header.end > section.size || header.end <= header.offset + header.headerSize) {
+            throw new SymbolFileError(
+                `${section.what}: truncated or corrupt: the unit at 0x${offset.toString(16)} ends at ` +
+                    `0x${header.end.toString(16)}, the section at 0x${section.size.toString(16)}`,
+            );
+        }
+        return header;
+    }
+
+    private makeUnit(header: UnitHeader): Unit {
+        const known = header.section === 'info' ? this.unitsByOffset.get(header.offset) : undefined;
+        if (known !== undefined) {
+            return known;
+        }
+        const unit = new Unit(this, this.sections, header, this.contributions(header), this.skeleton);
+        if (header.section === 'info') {
+            this.unitsByOffset.set(header.offset, unit);
+        }
+        return unit;
+    }
+
+    private contributions(header: UnitHeader): Contributions {
+        return contributionsOf(this.sections, header) ?? NO_CONTRIBUTIONS;
+    }
+
+    unitBytes(unit: Unit): Uint8Array {
+        let bytes = this.bodies.get(unit);
+        if (bytes !== undefined) {
+            return bytes;
+        }
+        const { offset, end, section } = unit.header;
+        bytes = this.sections.get(section)!.slice(offset, end - offset);
+        this.bodies.set(unit, bytes);
+        this.bodyBytes += bytes.length;
+        for (const [oldest, old] of this.bodies) {
+            if (this.bodyBytes <= KEPT_BYTES || oldest === unit) break;
+            this.bodies.delete(oldest);
+            this.bodyBytes -= old.length;
+        }
+        return bytes;
+    }
+
+    abbreviations(unit: Unit): AbbreviationTable {
+        const { version, addressSize, offsetSize } = unit.format;
+        const offset = unit.contributions.abbrev + unit.header.abbrevOffset;
+        const key = `${offset}/${version}/${addressSize}/${offsetSize}`;
+        let table = this.tables.get(key);
+        if (table === undefined) {
+            const section = unit.sections.get('abbrev');
+            if (section === undefined) {
+                throw new SymbolFileError(`${this.elf.name}: .debug_abbrev is missing`);
+            }
+            table = section.scan(offset, cursor => new AbbreviationTable(cursor, unit.format));
+            this.tables.set(key, table);
+            if (this.tables.size > KEPT_TABLES) {
+                this.tables.delete(this.tables.keys().next().value!);
+            }
+        }
+        return table;
+    }
+
+    // ---- split DWARF ---------------------------------------------------------------------------------------------
+
+    /** The unit in a `.dwo` or `.dwp` file that a skeleton stands for; undefined if it is none, or there is no such file. */
+    splitUnit(unit: Unit): Unit | undefined {
+        const { root } = unit;
+        const name = root.string(At.DwoName) ?? root.string(At.GnuDwoName);
+        if (name === undefined) {
+            return undefined;
+        }
+        const gnuId = root.raw(At.GnuDwoId)?.value;
+        const id = unit.header.dwoId ?? (gnuId === undefined ? undefined : BigInt(gnuId as number | bigint));
+        const found = this.inPackage(unit, id) ?? this.inOwnFile(unit, name, id);
+        if (found === undefined) {
+            this.problems.push(`${this.elf.name}: ${name} is missing: nothing is known of ${unit.root.name ?? name}`);
+        }
+        return found;
+    }
+
+    private inPackage(skeleton: Unit, id: bigint | undefined): Unit | undefined {
+        if (this.package === null) {
+            const source = this.open(`${this.elf.name}.dwp`);
+            this.package = source && new DwarfFile(new ElfFile(source), this.opener, undefined, true);
+        }
+        const dwp = this.package;
+        if (dwp === undefined || id === undefined) {
+            return undefined;
+        }
+        const row = readPackageIndex(dwp.sections)?.get(BigInt.asUintN(64, id));
+        const section = dwp.sections.get('info');
+        if (row === undefined || section === undefined) {
+            return undefined;
+        }
+        const header = dwp.readHeader(section, 'info', row.info);
+        return new Unit(dwp, dwp.sections, header, row.contributions, skeleton);
+    }
+
+    private inOwnFile(skeleton: Unit, name: string, id: bigint | undefined): Unit | undefined {
+        const directory = skeleton.compilationDirectory;
+        const beside = `${directoryOf(this.elf.name)}${name.slice(name.lastIndexOf('/') + 1)}`;
+        const paths = name.startsWith('/') ? [name, beside] : [`${directory}/${name}`, beside, name];
+        for (const path of paths) {
+            if (!this.splitFiles.has(path)) {
+                const source = this.open(path);
+                this.splitFiles.set(path, source && new DwarfFile(new ElfFile(source), this.opener, skeleton, true));
+            }
+            const unit = this.splitFiles
+                .get(path)
+                ?.units.find(
+                    ({ header }) =>
+                        header.section === 'info' &&
+                        header.signature === undefined &&
+                        (header.dwoId === undefined || id === undefined || header.dwoId === id),
+                );
+            if (unit !== undefined) {
+                return unit;
+            }
+        }
+        return undefined;
+    }
+
+    private open(path: string): ByteSource | undefined {
+        try {
+            return this.opener?.open(path);
+        } catch (error) {
+            if (!(error instanceof SymbolFileError)) throw error;
+            this.problems.push(error.message);
+            return undefined;
+        }
+    }
+}
+
+function directoryOf(path: string): string {
+    return path.slice(0, path.lastIndexOf('/') + 1);
+}
+
+/** Whether a unit holds code and variables, not only types for others. */
+export function isCompileUnit({ header }: Unit): boolean {
+    return (
+        header.unitType === (UnitType.Compile as number) ||
+        header.unitType === (UnitType.Skeleton as number) ||
+        header.unitType === (UnitType.Partial as number)
+    );
+}
