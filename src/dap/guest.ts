@@ -5,6 +5,7 @@ import { performance } from 'node:perf_hooks';
 import { MachineTarget } from '../debug/machine-target';
 import type { TargetHost } from '../debug/machine-runner';
 import type { DebugTarget } from '../debug/target';
+import type { GuestNaming } from '../inspect/naming';
 import type { BootModule } from '../machine/loaders/boot-context';
 import type { ImageFile } from '../machine/loaders/image';
 import { parseModuleList } from '../machine/loaders/multiboot';
@@ -25,6 +26,8 @@ export interface Guest {
     readonly target: DebugTarget;
     /** The files that the guest consists of. */
     readonly modules: readonly GuestModule[];
+    /** What is known of the guest's operating system: names for the views. */
+    readonly naming?: GuestNaming;
 }
 
 const host: TargetHost = {

@@ -8,6 +8,7 @@ import { CAPABILITIES } from './capabilities';
 import { ExecutionRequests } from './execution-requests';
 import { ExpressionRequests } from './expression-requests';
 import { createGuest, type Guest } from './guest';
+import { InspectionRequests } from './inspection';
 import { type LaunchConfiguration, readLaunchConfiguration } from './launch-configuration';
 import { MemoryRequests } from './memory-requests';
 import { presentStop } from './presentation';
@@ -40,6 +41,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
 
     private readonly breakpoints = new BreakpointRequests(this);
     private readonly stateRequests = new StateRequests(this);
+    private readonly inspection = new InspectionRequests(this);
 
     protected readonly handlers: RequestHandlers = {
         initialize: args => this.initialize(args),
@@ -55,6 +57,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         ...new MemoryRequests(this).handlers,
         modules: args => this.modules(args),
         'hyperscope/sendSerial': args => this.sendSerial(args),
+        ...this.inspection.handlers,
     };
 
     /** @param closed called once the client has gone */

@@ -11,6 +11,8 @@ import { TargetError } from './errors';
 import { type DebugEngine, Execution } from './execution';
 import { Expression } from './expression/evaluator';
 import { pattern } from './expression/value';
+import type { Look } from './inspection-source';
+import { MachineInspection } from './machine-inspection';
 import type { TargetHost } from './machine-runner';
 import { type AddressTranslation, translateAddress } from './memory-access';
 import {
@@ -139,6 +141,11 @@ export class MachineTarget implements DebugTarget {
     }
 
     // ---- inspection ----------------------------------------------------------------------------------------------
+
+    async inspect<T>(vcpu: number, look: Look<T>): Promise<T> {
+        this.view(vcpu);
+        return look(new MachineInspection(this.machine, this.symbols, vcpu));
+    }
 
     async registers(vcpu: number): Promise<RegisterGroupView[]> {
         return viewRegisters(this.view(vcpu).cpu);

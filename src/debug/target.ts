@@ -6,6 +6,7 @@ import type { Address } from './address';
 import type { BreakpointRequest } from './breakpoints';
 import type { DisassembledInstruction } from './disassembler';
 import type { FaultDescription } from './faults';
+import type { Look } from './inspection-source';
 import type { AddressTranslation } from './memory-access';
 import type { RegisterGroupView, RegisterView } from './registers/register-file';
 import type { Frame } from './stack';
@@ -92,6 +93,8 @@ export interface DebugTarget {
     /** Replaces the exceptions at which to stop; see `faults.ts` for vectors. */
     setFaultFilter(filter: FaultFilter): Promise<void>;
 
+    /** Looks at a vCPU's system registers and at memory, all of one moment. Absent: the target has no such view. */
+    inspect?<T>(vcpu: number, look: Look<T>): Promise<T>;
     registers(vcpu: number): Promise<RegisterGroupView[]>;
     /** @throws EvaluationProblem */
     writeRegister(vcpu: number, name: string, value: bigint): Promise<RegisterView>;

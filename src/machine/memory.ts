@@ -20,6 +20,14 @@ export interface ShadowMode {
     readonly writeRam: boolean;
 }
 
+/** What answers at a range of physical addresses. */
+export interface MemoryRange {
+    readonly name: string;
+    readonly base: number;
+    readonly size: number;
+    readonly kind: 'ram' | 'rom' | 'device';
+}
+
 /**
  * Guest physical memory: RAM and ROM inside the shared WebAssembly memory, and register regions beside them.
  *
@@ -284,8 +292,13 @@ export class GuestMemory implements PhysicalMemory {
     }
 
     /** Everything that is mapped, by address. */
-    list(): readonly { readonly name: string; readonly base: number; readonly size: number }[] {
-        return this.ranges.list();
+    list(): readonly MemoryRange[] {
+        return this.ranges.list().map(({ name, base, size, region, rom }) => ({
+            name,
+            base,
+            size,
+            kind: region !== undefined ? 'device' : rom !== undefined ? 'rom' : 'ram',
+        }));
     }
 
     private pages(

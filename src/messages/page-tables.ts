@@ -38,6 +38,8 @@ export interface PageTablesArguments extends PageTablesChoice {
     readonly last?: string;
     /** Default: equal permissions and flags make a range. True: pages in one range are also physically contiguous. */
     readonly contiguous?: boolean;
+    /** Pages that were accessed or written make ranges of their own, too. */
+    readonly byUse?: boolean;
     /** Ranges to return, default 4,096, at most 65,536. */
     readonly limit?: number;
 }
@@ -77,10 +79,19 @@ export interface PageRange {
     /** Pages by their size in bytes. */
     readonly pages: readonly { readonly size: number; readonly count: number }[];
     readonly permissions: PagePermissions;
+    /** `accessed` and `dirty`: whether any page is. */
     readonly flags: PageFlags;
+    /** Pages (of whatever size) that have been accessed and written. */
+    readonly accessed: number;
+    readonly dirty: number;
+    /**
+     * The same physical memory is mapped again and again: `count` ranges of `size` bytes like the one at `first`, one
+     * every `every` bytes. `bytes` is their sum; `last` the end of the last one.
+     */
+    readonly repeats?: { readonly count: number; readonly every: Hex; readonly size: Hex };
     /** What is known to be there: a symbol, a region of the kernel. */
     readonly label?: string;
-    /** The table of page tables that maps this range is one of its own pages: recursive mapping. */
+    /** Reached through a table that is one of its own ancestors: what is mapped here are the page tables. */
     readonly recursive?: boolean;
 }
 
