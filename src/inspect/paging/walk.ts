@@ -58,6 +58,7 @@ export function walk(source: Pick<InspectionSource, 'page'>, tables: PageTables,
     for (const decoder of decoders(tables)) {
         const { level } = decoder;
         const index = Math.floor(page / level.pages) % level.entries;
+        let outside = '';
         const isRegister = steps.length === 0 && tables.mode === 'pae' && tables.pdptes !== undefined;
         const entry = new Entry();
         const place = address + index * level.size;
@@ -65,23 +66,12 @@ export function walk(source: Pick<InspectionSource, 'page'>, tables: PageTables,
             decoder.take(...halvesOf(tables.pdptes![index]), entry);
         } else {
             const words = readTable(source, address);
-            // Where nothing answers, the bus reads ones.
             const at = (index * level.size) / 4;
-            const [lo, hi] = words === undefined ? [0xffffffff, 0xffffffff] : [words[at], words[at + 1]];
+            // Where nothing answers, the bus reads ones.
+            const lo = words === undefined ? 0xffffffff : words[at];
+            const hi = words === undefined ? 0xffffffff : words[at + 1];
             decoder.take(lo, level.size === 8 ? hi : 0, entry);
-            if (words === undefined) {
-                const problem = `the ${level.table} at ${hex(address)} is not in memory`;
-                steps.push({
-                    structure: level.structure,
-                    index,
-                    address: hex(place),
-                    entry: hex(entry.bits),
-                    bits: '',
-                    problem,
-                    table,
-                });
-                return { steps, problem, reserved: true };
-            }
+            outside = words === undefined ? `: the ${level.table} at ${hex(address)} is not in memory` : '';
         }
         const name = `${level.structure}[0x${index.toString(16)}] = ${hex(entry.bits)}`;
         const problem =
@@ -93,12 +83,12 @@ export function walk(source: Pick<InspectionSource, 'page'>, tables: PageTables,
             entry: hex(entry.bits),
             bits: decoder.describe(entry),
             target: problem === undefined ? hex(entry.target) : undefined,
-            problem,
+            problem: problem === undefined && outside !== '' ? outside.slice(2) : problem,
             table,
         });
         if (problem !== undefined) {
             const reserved = entry.kind === 'invalid';
-            return { steps, problem: reserved ? `${name}: ${problem}` : `${name} is not present`, reserved };
+            return { steps, problem: `${name}${reserved ? `: ${problem}` : ' is not present'}${outside}`, reserved };
         }
         permissions = restrict(permissions, decoder, entry);
         if (entry.kind === 'page') {
