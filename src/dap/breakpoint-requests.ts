@@ -2,38 +2,141 @@
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import type { DebugTarget } from '../debug/target';
 import type { RequestArguments } from './arguments';
-import { BreakpointStore } from './breakpoint-store';
+import { type BreakpointKind, BreakpointStore, type Locate, locateFunction } from './breakpoint-store';
 import { type ChosenFilter, readFilters } from './exception-filters';
 import type { RequestHandlers } from './protocol-session';
+import { RequestError } from './request-error';
 import type { SessionContext } from './session-context';
+import type { NamedSource, SourceRequests } from './source-requests';
+
+/** What one request may set. */
+const MOST_BREAKPOINTS = 10_000;
+/** Host milliseconds between two looks whether pending breakpoints can be bound. */
+const BINDING_INTERVAL = 100;
 
 export class BreakpointRequests {
     readonly handlers: RequestHandlers = {
-        setBreakpoints: args => refuseSourceBreakpoints(args),
+        setBreakpoints: args => this.setSourceBreakpoints(args),
         setInstructionBreakpoints: args => this.setInstructionBreakpoints(args),
         setFunctionBreakpoints: args => this.setFunctionBreakpoints(args),
         setExceptionBreakpoints: args => this.setExceptionBreakpoints(args),
     };
 
-    private readonly store = new BreakpointStore();
+    readonly store = new BreakpointStore(breakpoint =>
+        this.session.emitEvent('breakpoint', { reason: 'changed', breakpoint }),
+    );
+    private watch: NodeJS.Timeout | undefined;
     private chosenFilters: readonly ChosenFilter[] = [{ filter: 'tripleFault' }];
 
-    constructor(private readonly session: SessionContext) {}
+    constructor(
+        private readonly session: SessionContext,
+        private readonly sources: SourceRequests,
+    ) {}
 
     /** Sets everything in a target that has just come. */
     async apply(target: DebugTarget): Promise<void> {
+        this.store.unbind();
         await this.store.apply(target);
         await target.setFaultFilter(readFilters(this.chosenFilters).filter);
     }
 
+    /** The guest has stopped, perhaps at breakpoints; others may have become possible. */
+    async stopped(target: DebugTarget, ids: readonly number[]): Promise<void> {
+        clearTimeout(this.watch);
+        await this.store.hit(target, ids);
+        await this.store.bind(target);
+    }
+
+    /** The guest runs: looks now and then whether breakpoints have become possible. */
+    resumed(target: DebugTarget): void {
+        clearTimeout(this.watch);
+        if (this.store.anyUnbound) {
+            this.watch = setTimeout(() => void this.look(target), BINDING_INTERVAL);
+        }
+    }
+
+    /** Nobody is interested any more. */
+    ended(): void {
+        clearTimeout(this.watch);
+    }
+
+    private async look(target: DebugTarget): Promise<void> {
+        if (target.state === 'running' && this.session.guest?.target === target) {
+            await this.store.bind(target);
+            this.resumed(target);
+        }
+    }
+
+    /** What a stop at breakpoints is called: by the first of them. */
+    kindOfStop(ids: readonly number[]): BreakpointKind | undefined {
+        return ids.map(id => this.store.kindOf(id)).find(kind => kind !== undefined);
+    }
+
+    private async setSourceBreakpoints(args: RequestArguments): Promise<object> {
+        const requests = breakpointList(args);
+        // All of them, before anything changes.
+        const wanted = requests.map(request => ({
+            request,
+            line: this.sources.ownLine(request.integer('line')),
+            column: request.has('column') ? this.sources.ownColumn(request.integer('column')) : undefined,
+        }));
+        const source = await this.sources.named(args);
+        this.store.replace(
+            'source',
+            source.key,
+            wanted.map(({ request, line, column }) => ({
+                args: request,
+                locate: this.locateIn(source, line, column),
+            })),
+            source.source,
+        );
+        return this.applied(source.key);
+    }
+
+    private locateIn(source: NamedSource, line: number, column: number | undefined): Locate {
+        return async target => {
+            const found = await source.locate(target, line, column);
+            if (typeof found === 'string') {
+                return { problem: found, failed: source.isComplete, line: this.sources.clientLine(line) };
+            }
+            return {
+                addresses: found.addresses,
+                line: this.sources.clientLine(found.line),
+                column: found.column === undefined ? undefined : this.sources.clientColumn(found.column),
+            };
+        };
+    }
+
     private async setInstructionBreakpoints(args: RequestArguments): Promise<object> {
-        this.store.setInstructionBreakpoints(args.list('breakpoints'));
-        return { breakpoints: await this.store.apply(this.session.guest?.target, 'instruction') };
+        this.store.replace(
+            'instruction',
+            'instruction',
+            breakpointList(args).map(request => {
+                const { space, offset } = request.address('instructionReference');
+                const place =
+                    space === 'physical'
+                        ? { problem: 'code breakpoints take linear addresses', failed: true }
+                        : { addresses: [offset] };
+                return { args: request, locate: async () => place };
+            }),
+        );
+        return this.applied('instruction');
     }
 
     private async setFunctionBreakpoints(args: RequestArguments): Promise<object> {
-        this.store.setFunctionBreakpoints(args.list('breakpoints'));
-        return { breakpoints: await this.store.apply(this.session.guest?.target, 'function') };
+        this.store.replace(
+            'function',
+            'function',
+            breakpointList(args).map(request => {
+                const name = request.string('name').trim();
+                return { args: request, locate: target => locateFunction(target, name) };
+            }),
+        );
+        return this.applied('function');
+    }
+
+    private async applied(scope: string): Promise<{ breakpoints: DebugProtocol.Breakpoint[] }> {
+        return { breakpoints: await this.store.apply(this.session.guest?.target, scope) };
     }
 
     private async setExceptionBreakpoints(args: RequestArguments): Promise<object> {
@@ -51,8 +154,10 @@ export class BreakpointRequests {
     }
 }
 
-/** Clients send the breakpoints of all sources to every session. */
-function refuseSourceBreakpoints(args: RequestArguments): DebugProtocol.SetBreakpointsResponse['body'] {
-    const message = 'source breakpoints need debug information: set function or instruction breakpoints';
-    return { breakpoints: args.list('breakpoints').map(() => ({ verified: false, message, reason: 'failed' })) };
+function breakpointList(args: RequestArguments): RequestArguments[] {
+    const list = args.list('breakpoints');
+    if (list.length > MOST_BREAKPOINTS) {
+        throw new RequestError(`breakpoints: ${list.length} are too many: at most ${MOST_BREAKPOINTS}`);
+    }
+    return list;
 }

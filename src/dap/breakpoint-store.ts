@@ -1,92 +1,204 @@
-/** The client's breakpoints of all kinds, as one list for the target. */
+/** The client's code breakpoints of all kinds, as one list for the target. */
 import type { DebugProtocol } from '@vscode/debugprotocol';
+import { HyperscopeError } from '../common/errors';
 import { formatAddress } from '../debug/address';
 import type { BreakpointRequest } from '../debug/breakpoints';
 import { pattern } from '../debug/expression/value';
 import type { DebugTarget } from '../debug/target';
-import { HyperscopeError } from '../common/errors';
 import type { RequestArguments } from './arguments';
 
-/** Where a kind of breakpoint comes from: each request replaces those of its own kind. */
-type Kind = 'instruction' | 'function';
+/** Where a breakpoint comes from: each request replaces those of its own kind. */
+export type BreakpointKind = 'instruction' | 'function' | 'source';
+
+/** Where a breakpoint is, or why it is nowhere yet. */
+export interface BreakpointPlace {
+    /** Linear. */
+    readonly addresses?: readonly bigint[];
+    readonly problem?: string;
+    /** It will not help to wait: the breakpoint can never be. */
+    readonly failed?: boolean;
+    /** As the client counts them. */
+    readonly line?: number;
+    readonly column?: number;
+}
+
+export type Locate = (target: DebugTarget) => Promise<BreakpointPlace>;
 
 interface Stored {
     readonly id: number;
-    /** Finds its address; undefined with a reason while it has none. */
-    readonly locate: (target: DebugTarget) => Promise<{ address?: bigint; problem?: string }>;
+    readonly kind: BreakpointKind;
+    /** Requests replace all breakpoints of the same scope. */
+    readonly scope: string;
+    readonly source?: DebugProtocol.Source;
+    readonly locate: Locate;
     readonly condition?: string;
     readonly hitCondition?: string;
     readonly logMessage?: string;
+    place: BreakpointPlace;
+    /** What was wrong with it when the target was told. */
+    refusal?: string;
+    /** What the client was told last. */
+    told?: DebugProtocol.Breakpoint;
+    /** There was memory at its address, or it was hit: once bound, it stays so for this guest. */
+    bound: boolean;
 }
 
+const NO_GUEST = 'there is no guest yet';
 /** vCPU whose memory and registers tell where a named breakpoint is. */
 const BOOT_PROCESSOR = 0;
 
 export class BreakpointStore {
-    private readonly byKind = new Map<Kind, Stored[]>();
+    private readonly byScope = new Map<string, Stored[]>();
     private lastId = 0;
 
-    setInstructionBreakpoints(requests: readonly RequestArguments[]): void {
-        this.byKind.set(
-            'instruction',
-            requests.map(request => {
-                const { space, offset } = request.address('instructionReference');
-                const problem = space === 'physical' ? 'code breakpoints take linear addresses' : undefined;
-                return this.store(request, async () => (problem === undefined ? { address: offset } : { problem }));
-            }),
+    /** @param changed what the client was told of a breakpoint is no longer true */
+    constructor(private readonly changed: (breakpoint: DebugProtocol.Breakpoint) => void) {}
+
+    /** Replaces the breakpoints of a scope; {@link apply} tells the target. */
+    replace(
+        kind: BreakpointKind,
+        scope: string,
+        requests: readonly { readonly args: RequestArguments; readonly locate: Locate }[],
+        source?: DebugProtocol.Source,
+    ): void {
+        this.byScope.set(
+            scope,
+            requests.map(({ args, locate }) => ({
+                id: ++this.lastId,
+                kind,
+                scope,
+                source,
+                locate,
+                condition: args.optionalString('condition'),
+                hitCondition: args.optionalString('hitCondition'),
+                logMessage: args.optionalString('logMessage'),
+                place: { problem: NO_GUEST },
+                bound: false,
+            })),
         );
     }
 
-    setFunctionBreakpoints(requests: readonly RequestArguments[]): void {
-        this.byKind.set(
-            'function',
-            requests.map(request => {
-                const name = request.string('name').trim();
-                return this.store(request, target => locateFunction(target, name));
-            }),
-        );
+    /** Kind of a breakpoint by its id. */
+    kindOf(id: number): BreakpointKind | undefined {
+        return this.all.find(stored => stored.id === id)?.kind;
     }
 
-    /** Sets all breakpoints in the target; returns how those of one kind fared, in the order of their request. */
-    async apply(target: DebugTarget | undefined, kind?: Kind): Promise<DebugProtocol.Breakpoint[]> {
-        const all = [...this.byKind.values()].flat();
-        const results = new Map<number, DebugProtocol.Breakpoint>();
-        const requests: BreakpointRequest[] = [];
-        for (const { id, locate, ...rest } of all) {
-            const { address, problem } =
-                target === undefined ? { problem: 'there is no guest yet', address: undefined } : await locate(target);
-            if (address === undefined) {
-                results.set(id, { id, verified: false, message: problem, reason: 'pending' });
+    /** Sets all breakpoints in the target; what that changes for others than the scope in question is reported. */
+    async apply(target: DebugTarget | undefined, scope?: string): Promise<DebugProtocol.Breakpoint[]> {
+        const { all } = this;
+        if (target !== undefined) {
+            const requests: BreakpointRequest[] = [];
+            for (const stored of all) {
+                stored.place = await stored.locate(target);
+                const { id, condition, hitCondition, logMessage } = stored;
+                for (const address of stored.place.addresses ?? []) {
+                    requests.push({ id, address, condition, hitCondition, logMessage });
+                }
+            }
+            const refusals = new Map((await target.setBreakpoints(requests)).map(({ id, problem }) => [id, problem]));
+            for (const stored of all) {
+                stored.refusal = refusals.get(stored.id);
+            }
+        }
+        const answers: DebugProtocol.Breakpoint[] = [];
+        for (const stored of all) {
+            const now = await this.describe(stored, target);
+            if (stored.scope === scope) {
+                answers.push(now);
+                stored.told = now;
             } else {
-                requests.push({ id, address, ...rest });
-                const instructionReference = formatAddress({ space: 'linear', offset: address });
-                results.set(id, { id, verified: true, instructionReference });
+                this.tell(stored, now);
             }
         }
-        for (const { id, problem } of (await target?.setBreakpoints(requests)) ?? []) {
-            if (problem !== undefined) {
-                results.set(id, { id, verified: false, message: problem, reason: 'failed' });
-            }
-        }
-        return (kind === undefined ? all : (this.byKind.get(kind) ?? [])).map(({ id }) => results.get(id)!);
+        return answers;
     }
 
-    private store(request: RequestArguments, locate: Stored['locate']): Stored {
-        return {
-            id: ++this.lastId,
-            locate,
-            condition: request.optionalString('condition'),
-            hitCondition: request.optionalString('hitCondition'),
-            logMessage: request.optionalString('logMessage'),
-        };
+    /** Whether some breakpoint has a place but no memory there yet. */
+    get anyUnbound(): boolean {
+        return this.all.some(({ bound, place }) => !bound && place.addresses !== undefined);
+    }
+
+    /** Looks whether breakpoints have become possible, and reports those. */
+    async bind(target: DebugTarget): Promise<void> {
+        for (const stored of this.all) {
+            if (!stored.bound && stored.place.addresses !== undefined) {
+                this.tell(stored, await this.describe(stored, target));
+            }
+        }
+    }
+
+    /** The guest got to these: whatever was thought of them, they are bound. */
+    async hit(target: DebugTarget, ids: readonly number[]): Promise<void> {
+        for (const stored of this.all) {
+            if (!stored.bound && ids.includes(stored.id)) {
+                stored.bound = true;
+                this.tell(stored, await this.describe(stored, target));
+            }
+        }
+    }
+
+    /** Another guest: nothing is bound in it. */
+    unbind(): void {
+        for (const stored of this.all) {
+            stored.bound = false;
+        }
+    }
+
+    private get all(): Stored[] {
+        return [...this.byScope.values()].flat();
+    }
+
+    private tell(stored: Stored, now: DebugProtocol.Breakpoint): void {
+        if (stored.told !== undefined && JSON.stringify(stored.told) !== JSON.stringify(now)) {
+            this.changed(now);
+        }
+        stored.told = now;
+    }
+
+    private async describe(stored: Stored, target: DebugTarget | undefined): Promise<DebugProtocol.Breakpoint> {
+        const { id, place, source, refusal } = stored;
+        const [address] = place.addresses ?? [];
+        const common = { id, line: place.line, column: place.column, source };
+        if (target === undefined || address === undefined) {
+            const problem = target === undefined ? NO_GUEST : place.problem;
+            return {
+                ...common,
+                verified: false,
+                message: problem,
+                reason: place.failed === true ? 'failed' : 'pending',
+            };
+        }
+        const instructionReference = formatAddress({ space: 'linear', offset: address });
+        if (refusal !== undefined) {
+            return { ...common, verified: false, message: refusal, reason: 'failed', instructionReference };
+        }
+        const missing = stored.bound ? undefined : await whyMissing(target, address);
+        if (missing !== undefined) {
+            const message = `set, and waits for the guest to map its address: ${missing}`;
+            return { ...common, verified: false, message, reason: 'pending', instructionReference };
+        }
+        stored.bound = true;
+        return { ...common, verified: true, instructionReference };
     }
 }
 
+/** Why no vCPU could execute an address now; undefined if one can. */
+async function whyMissing(target: DebugTarget, address: bigint): Promise<string | undefined> {
+    for (let vcpu = 0; vcpu < target.vcpus; vcpu++) {
+        const byte = await target.readMemory(vcpu, { space: 'linear', offset: address }, 1);
+        if (byte.length > 0) {
+            return undefined;
+        }
+    }
+    const { problem } = await target.translate(BOOT_PROCESSOR, address);
+    return problem ?? 'there is no memory';
+}
+
 /** A function by its name, or any expression that gives an address: `start_kernel+0x10`, `0x100000`. */
-async function locateFunction(target: DebugTarget, name: string): ReturnType<Stored['locate']> {
+export async function locateFunction(target: DebugTarget, name: string): Promise<BreakpointPlace> {
     try {
         const { value } = await target.evaluate(BOOT_PROCESSOR, name, false);
-        return { address: pattern(value) };
+        return { addresses: [pattern(value)] };
     } catch (error) {
         if (error instanceof HyperscopeError) {
             return { problem: error.message.split('\n')[0] };

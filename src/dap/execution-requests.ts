@@ -7,6 +7,9 @@ import { hex } from './presentation';
 import type { RequestHandlers } from './protocol-session';
 import { RequestError } from './request-error';
 import type { SessionContext } from './session-context';
+import type { SourceRequests } from './source-requests';
+
+const MOST_GOTO_TARGETS = 256;
 
 export class ExecutionRequests {
     readonly handlers: RequestHandlers = {
@@ -20,9 +23,14 @@ export class ExecutionRequests {
         goto: args => this.goto(args),
     };
 
+    /** Addresses by the ids that were given out, but for those that were forgotten. */
     private readonly gotoAddresses: bigint[] = [];
+    private gotoForgotten = 0;
 
-    constructor(private readonly session: SessionContext) {}
+    constructor(
+        private readonly session: SessionContext,
+        private readonly sources: SourceRequests,
+    ) {}
 
     private async threads(): Promise<DebugProtocol.ThreadsResponse['body']> {
         const target = this.session.guest?.target;
@@ -45,18 +53,36 @@ export class ExecutionRequests {
         this.session.resumed();
     }
 
-    /** Until there are sources: the place is an address, or an expression that gives one, as the source's name. */
+    /** Of a line in a listing or source file; or the source's name is an expression that gives an address. */
     private async gotoTargets(args: RequestArguments): Promise<DebugProtocol.GotoTargetsResponse['body']> {
-        const source = args.object('source').string('name');
-        const { value } = await this.session.target.evaluate(this.session.focus, source, false);
-        const address = pattern(value);
-        const id = this.gotoAddresses.push(address);
-        return { targets: [{ id, label: hex(address), line: 0, instructionPointerReference: hex(address) }] };
+        const { target, focus } = this.session;
+        const source = args.object('source');
+        const line = args.integer('line');
+        if (!source.has('path') && !source.has('sourceReference') && source.has('name')) {
+            const { value } = await target.evaluate(focus, source.string('name'), false);
+            return { targets: [this.gotoTarget(pattern(value), line)] };
+        }
+        const place = await (await this.sources.named(args)).locate(target, this.sources.ownLine(line));
+        if (typeof place === 'string') {
+            throw new RequestError(place);
+        }
+        const found = this.sources.clientLine(place.line);
+        return { targets: place.addresses.slice(0, MOST_GOTO_TARGETS).map(address => this.gotoTarget(address, found)) };
+    }
+
+    private gotoTarget(address: bigint, line: number): DebugProtocol.GotoTarget {
+        if (this.gotoAddresses.length >= MOST_GOTO_TARGETS) {
+            // Clients choose among the targets that they were given last.
+            this.gotoAddresses.shift();
+            this.gotoForgotten++;
+        }
+        const id = this.gotoForgotten + this.gotoAddresses.push(address);
+        return { id, label: hex(address), line, instructionPointerReference: hex(address) };
     }
 
     private async goto(args: RequestArguments): Promise<void> {
         const vcpu = this.session.vcpu(args);
-        const address = this.gotoAddresses.at(args.integer('targetId', 1) - 1);
+        const address = this.gotoAddresses[args.integer('targetId', 1) - 1 - this.gotoForgotten] as bigint | undefined;
         if (address === undefined) {
             throw new RequestError('targetId was never given out');
         }

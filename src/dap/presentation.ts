@@ -3,6 +3,7 @@ import type { DebugProtocol } from '@vscode/debugprotocol';
 import { formatAddress } from '../debug/address';
 import type { RegisterView } from '../debug/registers/register-file';
 import type { EvaluationResult, Stop } from '../debug/target';
+import type { BreakpointKind } from './breakpoint-store';
 import { pattern, typeName, type Value } from '../debug/expression/value';
 
 export function hex(value: bigint): string {
@@ -66,15 +67,25 @@ const DESCRIPTIONS: Readonly<Record<Stop['reason'], string>> = {
     exception: 'Paused on exception',
 };
 
+/** Breakpoints of a source are plainly breakpoints. */
+const BREAKPOINT_REASONS: Readonly<Record<BreakpointKind, string>> = {
+    source: 'breakpoint',
+    function: 'function breakpoint',
+    instruction: 'instruction breakpoint',
+};
+
 /**
- * The body of a `stopped` event. VS Code focuses a stop whose frame has no source only for two reasons, so for it the
- * others hide behind one of those; the description tells the truth.
+ * The body of a `stopped` event.
+ * @param kind of the breakpoint that was hit
  */
-export function presentStop(stop: Stop, threadId: number, forVsCode: boolean): DebugProtocol.StoppedEvent['body'] {
+export function presentStop(
+    stop: Stop,
+    threadId: number,
+    kind: BreakpointKind | undefined,
+): DebugProtocol.StoppedEvent['body'] {
     const { reason, breakpoints, fault, note } = stop;
-    const named = reason === 'breakpoint' ? 'instruction breakpoint' : reason;
     return {
-        reason: forVsCode && reason !== 'step' ? 'instruction breakpoint' : named,
+        reason: reason === 'breakpoint' ? BREAKPOINT_REASONS[kind ?? 'source'] : reason,
         description: DESCRIPTIONS[reason],
         text: fault?.text ?? note,
         threadId,

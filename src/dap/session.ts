@@ -22,6 +22,7 @@ import {
     type NumberBase,
     type SessionContext,
 } from './session-context';
+import { SourceRequests } from './source-requests';
 import { StateRequests } from './state-requests';
 
 const NO_GUEST = 'there is no guest: launch one first';
@@ -39,8 +40,9 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
     private started = false;
     private serial = new SerialOutput(text => this.console(text, 'stdout'));
 
-    private readonly breakpoints = new BreakpointRequests(this);
-    private readonly stateRequests = new StateRequests(this);
+    private readonly sources = new SourceRequests(this);
+    private readonly breakpoints = new BreakpointRequests(this, this.sources);
+    private readonly stateRequests = new StateRequests(this, this.sources);
     private readonly inspection = new InspectionRequests(this);
 
     protected readonly handlers: RequestHandlers = {
@@ -50,7 +52,8 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         restart: args => this.restart(args),
         terminate: () => this.terminate(),
         disconnect: () => this.disconnect(),
-        ...new ExecutionRequests(this).handlers,
+        ...new ExecutionRequests(this, this.sources).handlers,
+        ...this.sources.handlers,
         ...this.breakpoints.handlers,
         ...this.stateRequests.handlers,
         ...new ExpressionRequests(this).handlers,
@@ -170,6 +173,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         this.guest = undefined;
         if (guest !== undefined) {
             guest.target.listener = undefined;
+            this.breakpoints.ended();
             await guest.target.dispose();
         }
         this.serial.flush();
@@ -188,6 +192,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
 
     resumed(): void {
         this.stateRequests.invalidate();
+        this.breakpoints.resumed(this.target);
     }
 
     guestChanged(): void {
@@ -216,7 +221,17 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         this.focus = stop.vcpu;
         this.lastStop = stop;
         this.stateRequests.invalidate();
-        this.emitEvent('stopped', presentStop(stop, stop.vcpu + 1, this.client.isVsCode));
+        this.report(stop).catch((error: unknown) => this.reportDefect(error));
+    }
+
+    private async report(stop: Stop): Promise<void> {
+        const { target } = this;
+        const ids = stop.breakpoints ?? [];
+        const body = presentStop(stop, stop.vcpu + 1, this.breakpoints.kindOfStop(ids));
+        // Of frames without a source, VS Code focuses only those of this reason; the description tells the truth.
+        const hidden = this.client.isVsCode && !(await this.sources.hasPlace(target, stop.vcpu));
+        this.emitEvent('stopped', hidden ? { ...body, reason: 'instruction breakpoint' } : body);
+        await this.breakpoints.stopped(target, ids);
     }
 
     ended({ reason, status, note }: End): void {

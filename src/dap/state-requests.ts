@@ -6,6 +6,7 @@ import { hex } from './presentation';
 import type { RequestHandlers } from './protocol-session';
 import { RequestError } from './request-error';
 import { FRAMES_PER_VCPU, type SessionContext } from './session-context';
+import type { SourceRequests } from './source-requests';
 import { VariableStore } from './variable-store';
 
 export class StateRequests {
@@ -19,7 +20,10 @@ export class StateRequests {
 
     private readonly store = new VariableStore();
 
-    constructor(private readonly session: SessionContext) {}
+    constructor(
+        private readonly session: SessionContext,
+        private readonly sources: SourceRequests,
+    ) {}
 
     /** Values may have changed. */
     invalidate(): void {
@@ -35,17 +39,20 @@ export class StateRequests {
         const frames = await target.stack(vcpu);
         const first = args.optionalInteger('startFrame', 0, 0);
         const levels = args.optionalInteger('levels', 0, 0);
-        const stackFrames = frames.map(({ pc, symbol }, depth): DebugProtocol.StackFrame => ({
-            id: vcpu * FRAMES_PER_VCPU + depth + 1,
-            name: symbol ?? hex(pc),
-            line: 0,
-            column: 0,
-            instructionPointerReference: hex(pc),
-        }));
-        return {
-            stackFrames: stackFrames.slice(first, levels === 0 ? undefined : first + levels),
-            totalFrames: frames.length,
-        };
+        const stackFrames: DebugProtocol.StackFrame[] = [];
+        const end = levels === 0 ? frames.length : Math.min(frames.length, first + levels);
+        for (let depth = first; depth < end; depth++) {
+            const frame = frames[depth];
+            stackFrames.push({
+                id: vcpu * FRAMES_PER_VCPU + depth + 1,
+                name: frame.symbol ?? hex(frame.pc),
+                ...(await this.sources.placeOf(target, vcpu, frame)),
+                instructionPointerReference: hex(frame.pc),
+                // Return addresses that were found by looking through the stack may be left over.
+                presentationHint: frame.guessed === true ? 'subtle' : undefined,
+            });
+        }
+        return { stackFrames, totalFrames: frames.length };
     }
 
     private async scopes(args: RequestArguments): Promise<DebugProtocol.ScopesResponse['body']> {

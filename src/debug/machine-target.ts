@@ -6,6 +6,7 @@ import { Segment } from '../isa/x86/instruction';
 import type { SymbolTable } from '../symbols/symbol-table';
 import { type Address, codeSize, halves, segmentLinear } from './address';
 import { type BreakpointRequest, parseCondition } from './breakpoints';
+import { type CodeRegion, codeRegion } from './code-region';
 import type { DisassembledInstruction } from './disassembler';
 import { TargetError } from './errors';
 import { type DebugEngine, Execution } from './execution';
@@ -177,6 +178,10 @@ export class MachineTarget implements DebugTarget {
     ): Promise<DisassembledInstruction[]> {
         const { cpu, disassembler } = this.view(vcpu);
         return disassembler.around(address, offset, count, codeView(cpu));
+    }
+
+    async codeRegion(vcpu: number, address: bigint): Promise<CodeRegion> {
+        return codeRegion(this.symbols, address, codeSize(this.view(vcpu).cpu));
     }
 
     async stack(vcpu: number): Promise<NamedFrame[]> {

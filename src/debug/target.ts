@@ -4,11 +4,13 @@
  */
 import type { Address } from './address';
 import type { BreakpointRequest } from './breakpoints';
+import type { CodeRegion } from './code-region';
 import type { DisassembledInstruction } from './disassembler';
 import type { FaultDescription } from './faults';
 import type { Look } from './inspection-source';
 import type { AddressTranslation } from './memory-access';
 import type { RegisterGroupView, RegisterView } from './registers/register-file';
+import type { SourceLine, SourceLines } from './source-lines';
 import type { Frame } from './stack';
 import type { Value } from './expression/value';
 
@@ -47,6 +49,8 @@ export interface TargetListener {
 /** A stack frame with the name of its place. */
 export interface NamedFrame extends Frame {
     readonly symbol?: string;
+    /** Its line of source code, where debug information tells. */
+    readonly source?: SourceLine;
 }
 
 /** A breakpoint as far as the target could set it. */
@@ -76,6 +80,8 @@ export interface DebugTarget {
     readonly state: TargetState;
     /** One listener: whoever drives the session. */
     listener: TargetListener | undefined;
+    /** Lines of source code; absent where nobody knows any. */
+    readonly sourceLines?: SourceLines;
 
     resume(): Promise<void>;
     /** Reports `pause` as soon as the slice in progress ends. */
@@ -104,6 +110,8 @@ export interface DebugTarget {
     writeMemory(vcpu: number, address: Address, bytes: Uint8Array): Promise<number>;
     translate(vcpu: number, linear: bigint): Promise<AddressTranslation>;
     disassemble(vcpu: number, address: bigint, offset: number, count: number): Promise<DisassembledInstruction[]>;
+    /** The function, or the surroundings, that a linear address lies in. */
+    codeRegion(vcpu: number, address: bigint): Promise<CodeRegion>;
     stack(vcpu: number): Promise<NamedFrame[]>;
     isHalted(vcpu: number): Promise<boolean>;
     /** @throws ExpressionError */

@@ -212,11 +212,16 @@ describe('debug session', () => {
         assert.match(result, /<finish>/);
     });
 
-    it('hides its reasons to stop behind one that VS Code focuses without a source', async () => {
+    it('hides its reason to stop from VS Code only where there is no source to focus', async () => {
         const session = await launch(undefined, 'exit', {}, { clientID: 'vscode' });
-        const stop = await session.run('configurationDone', {});
+        assert.equal((await session.run('configurationDone', {})).reason, 'entry');
+        const targets = (await session.request<{ targets: { id: number }[] }>('gotoTargets', {
+            source: { name: '0x40000000' },
+            line: 1,
+        }))!;
+        const stop = await session.run('goto', { threadId: 1, targetId: targets.targets[0].id });
         assert.equal(stop.reason, 'instruction breakpoint');
-        assert.equal(stop.description, 'Stopped at the first instruction');
+        assert.equal(stop.description, 'Moved');
     });
 
     it('names the launch attribute that is wrong and what it takes', async () => {
