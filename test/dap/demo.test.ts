@@ -1,0 +1,99 @@
+/** `npm run demo`, as it is, with the adapter that the tests run. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import path from 'node:path';
+import { projectRoot } from '../support/project';
+import { guestFiles, guestsDirectory, needs } from '../support/requirements';
+import { SAMPLE_END, sampleOutput } from '../support/sample';
+
+const DEMO = path.join(projectRoot, 'scripts', 'demo.mjs');
+const ADAPTER = path.join(projectRoot, 'out', 'src', 'dap', 'main.js');
+
+interface DemoResult {
+    readonly status: number | null;
+    readonly output: string;
+    readonly errors: string;
+    /** The lines under a title that begins so. */
+    section(title: string): string;
+}
+
+function runDemo(...options: readonly string[]): DemoResult {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [DEMO, '--adapter', ADAPTER, ...options], {
+        encoding: 'utf8',
+        timeout: 60_000,
+    });
+    return {
+        status,
+        output: stdout,
+        errors: stderr,
+        section: title => {
+            const found = stdout.split(/\n── /).find(section => section.startsWith(title));
+            assert.ok(found !== undefined, `no part '${title}' in:\n${stdout}\n${stderr}`);
+            return found;
+        },
+    };
+}
+
+describe('npm run demo', function () {
+    this.timeout(60_000);
+
+    it('debugs the sample guest from its first instruction to its end', () => {
+        const demo = runDemo();
+
+        assert.equal(demo.errors, '');
+        assert.equal(demo.status, 0);
+        const reset = demo.section('The reset vector');
+        assert.match(reset, /stopped: Stopped at the first instruction/);
+        assert.match(reset, /▶ 0xfffffff0 .*jmp far 0xf000:0xfc00 {2}reset_vector/);
+        assert.match(reset, /▶ 0xffc00 .*cli {2}rom_start/);
+        const stops = demo.section('Breakpoints');
+        assert.match(stops, /▶ 0x[0-9a-f]+ .*protected_main/);
+        assert.match(stops, /▶ 0xffffffff80[0-9a-f]+ .*kernel_main/);
+        const stack = demo.section('A condition');
+        assert.match(stack, /#0 {2}0x[0-9a-f]+ hanoi/);
+        assert.match(stack, /#\d {2}0x[0-9a-f]+ run_recursion/);
+        assert.match(stack, /#\d {2}0x[0-9a-f]+ kernel_main/);
+        assert.match(demo.section('Registers'), /rdi +0x4\b/);
+        assert.match(
+            demo.section('Where the code is'),
+            /PML4\[511\][^]*PDPT\[510\][^]*physical 0x10\w+, r-x supervisor/,
+        );
+        const fault = demo.section('A page fault');
+        assert.match(fault, /#PF page fault: supervisor code writing 0xffffc90000000000/);
+        assert.match(fault, /#PF \(W\): pte\[0x0\] = 0x0 is not present[^]*physical 0x\w+, rw- supervisor/);
+        assert.match(demo.section('User mode'), /▶ 0x40[0-9a-f]+ .*user_hello[^]*not present/);
+        assert.match(demo.section('Memory'), /Hyperscope sampl/);
+        assert.match(demo.section('To the end'), /the guest powered off/);
+        const printed = demo.output.split('\n').filter(line => line.includes('guest │ '));
+        assert.equal(
+            printed.map(line => `${line.replace(/^.*guest │ /, '')}\r\n`).join(''),
+            sampleOutput('reset') + SAMPLE_END,
+        );
+    });
+
+    it('looks at another guest', function () {
+        needs(this, guestFiles('vmlinuz-cloud'));
+        const kernel = path.join(guestsDirectory, 'vmlinuz-cloud');
+        const demo = runDemo('--kernel', kernel, '--append', 'console=ttyS0', '--seconds', '1');
+
+        assert.equal(demo.errors, '');
+        assert.equal(demo.status, 0);
+        assert.match(demo.section('The first instruction'), /stopped: Stepped/);
+        assert.match(demo.section('1 seconds later'), /stopped: Paused/);
+        assert.match(demo.section('Stack'), /#0 {2}0x/);
+        assert.match(demo.section('Registers'), /rip/);
+    });
+
+    it('says what it cannot do', () => {
+        for (const [options, complaint] of [
+            [['--kernel', 'missing.elf'], /kernel: .*missing\.elf: no such file/],
+            [['--append', 'x'], /--append belongs to a guest: give --kernel or --firmware too/],
+            [['--colour'], /Unknown option '--colour'[^]*usage: npm run demo/],
+        ] as const) {
+            const demo = runDemo(...options);
+            assert.match(demo.errors, complaint);
+            assert.doesNotMatch(demo.errors, /\n\s+at /);
+            assert.equal(demo.status, 1);
+        }
+    });
+});
