@@ -1,5 +1,5 @@
 /** What the requests of all inspection views share: the target, the vCPU that is meant, addresses as users write them. */
-import { type Address, parseAddress } from '../debug/address';
+import { type Address, formatAddress, parseAddress } from '../debug/address';
 import type { Look } from '../debug/inspection-source';
 import { pattern } from '../debug/expression/value';
 import type { DebugTarget } from '../debug/target';
@@ -18,6 +18,14 @@ export class InspectionContext {
     /** Names that somebody who knows the guest's operating system gives. */
     get naming(): GuestNaming {
         return this.session.guest?.naming ?? {};
+    }
+
+    /** Memory was written by hand. */
+    memoryChanged(at: Address, count: number): void {
+        if (this.session.client.memory) {
+            this.session.emitEvent('memory', { memoryReference: formatAddress(at), offset: 0, count });
+        }
+        this.session.guestChanged();
     }
 
     vcpu(args: RequestArguments): number {

@@ -95,8 +95,8 @@ export interface SearchMemoryArguments extends VcpuArguments {
     /** Matches to return, at most 10,000; default 1,000. */
     readonly limit?: number;
     /**
-     * Host milliseconds after which the search comes back unfinished; default 200. Going on is asking again with
-     * `first` = `next`: that is how a search shows progress, and how it is cancelled.
+     * Host milliseconds after which the search comes back unfinished, with `next` to go on from; default: it searches
+     * to the end or to the limit. DAP's `cancel` ends it, and progress events tell how far it is.
      */
     readonly budget?: number;
 }

@@ -320,7 +320,7 @@ describe('page walk', () => {
                 const linear = (BigInt(wide) << 32n) | BigInt(lo);
                 // The MMU sets accessed bits in its own memory only.
                 const view = viewWalk(source, pageTables(source.system), { linear, access, user });
-                let expected: { physical?: number; code?: number } = {};
+                let expected: { physical?: number; code?: number };
                 try {
                     const kind = user ? MmuMode.User : supervisor;
                     expected = { physical: cpu.mmu.translate(lo, wide, machineAccess, kind) };
