@@ -25,24 +25,26 @@ const PROGRAMS = [
     },
     { name: 'adapter', entry: 'src/dap/main.ts' },
     { name: 'extension', entry: 'src/extension/extension.ts', externals: { vscode: 'commonjs vscode' } },
+    { name: 'webview-memory', entry: 'src/webview/memory/main.ts', browser: true },
+    { name: 'webview-vm-exits', entry: 'src/webview/vm-exits/main.ts', browser: true },
 ];
 
 module.exports = (_env, argv) => {
     const production = argv.mode !== 'development';
     const present = PROGRAMS.filter(program => fs.existsSync(path.join(__dirname, program.entry)));
-    return present.map(({ name, entry, externals = {}, plugins = [] }) => ({
+    return present.map(({ name, entry, externals = {}, plugins = [], browser = false }) => ({
         name,
-        target: 'node20.19',
+        target: browser ? 'web' : 'node20.19',
         entry: path.join(__dirname, entry),
         output: {
             path: OUTPUT_DIRECTORY,
             filename: `${name}.js`,
             // Chunks (worker threads) carry their program's name, since the programs share one folder.
             chunkFilename: `${name}.[name].js`,
-            libraryTarget: 'commonjs2',
+            libraryTarget: browser ? undefined : 'commonjs2',
         },
         externals,
-        externalsPresets: { node: true },
+        externalsPresets: browser ? {} : { node: true },
         // A program finds its neighbours (worker threads, media) beside itself.
         node: { __dirname: false, __filename: false },
         resolve: { extensions: ['.ts', '.js'], extensionAlias: { '.js': ['.ts', '.js'] } },
@@ -50,7 +52,8 @@ module.exports = (_env, argv) => {
             rules: [{ test: /\.ts$/, loader: 'esbuild-loader', options: { target: 'es2022' } }],
         },
         plugins,
-        devtool: production ? 'source-map' : 'eval-source-map',
+        // No `eval` in the pages: their content security policy forbids it.
+        devtool: production || browser ? 'source-map' : 'eval-source-map',
         // Stack traces in reports should name our functions; the size saved by mangling is not worth that.
         optimization: { minimize: false },
         performance: false,

@@ -37,10 +37,10 @@ const host: TargetHost = {
 };
 
 /**
- * @param output the guest's characters
+ * @param output the characters of a serial port: 0 for COM1, which the debug console shares
  * @throws HyperscopeError for files that cannot be read or loaded, and for a machine that cannot be built
  */
-export function createGuest(configuration: LaunchConfiguration, output: (byte: number) => void): Guest {
+export function createGuest(configuration: LaunchConfiguration, output: (port: number, byte: number) => void): Guest {
     const { kernel, firmware, symbols: symbolFiles, realTime } = configuration;
     if (configuration.engine === 'kvm') {
         throw new RequestError("engine: 'kvm' is not available: this version has the translator only");
@@ -71,8 +71,8 @@ export function createGuest(configuration: LaunchConfiguration, output: (byte: n
         stopOnReset: configuration.stopOnReset,
         hostTime: realTime ? () => Number(process.hrtime.bigint() - startOfHostTime) : undefined,
         epochSeconds: realTime ? Math.floor(Date.now() / 1000) : undefined,
-        serial: [serialOutput(configuration.serial, output)],
-        debugConsole: output,
+        serial: [serialOutput(configuration.serial, byte => output(0, byte)), byte => output(1, byte)],
+        debugConsole: byte => output(0, byte),
     });
     return { target: new MachineTarget(machine, symbols, host), modules };
 }

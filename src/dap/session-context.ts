@@ -10,6 +10,8 @@ export interface ClientAbilities {
     readonly invalidated: boolean;
     readonly memory: boolean;
     readonly variablePaging: boolean;
+    /** Serial ports are terminals of the client's: `hyperscope/serial` events instead of output. */
+    readonly serial: boolean;
     /** Numbers of its first line and column. */
     readonly firstLine: number;
     readonly firstColumn: number;

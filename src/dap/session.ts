@@ -2,6 +2,7 @@
 import path from 'node:path';
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import type { DebugTarget, End, Stop, TargetListener } from '../debug/target';
+import type { SerialEvent } from '../messages/serial';
 import type { RequestArguments } from './arguments';
 import { BreakpointRequests } from './breakpoint-requests';
 import { CAPABILITIES } from './capabilities';
@@ -38,7 +39,8 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
     private configuration: LaunchConfiguration | undefined;
     private configured = false;
     private started = false;
-    private serial = new SerialOutput(text => this.console(text, 'stdout'));
+    /** COM1 and COM2. */
+    private readonly serial = [0, 1].map(port => new SerialOutput(text => this.serialText(port, text)));
 
     private readonly sources = new SourceRequests(this);
     private readonly breakpoints = new BreakpointRequests(this, this.sources);
@@ -93,7 +95,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         }
         const configuration = readLaunchConfiguration(args.raw);
         await this.adopt(
-            createGuest(configuration, byte => this.serial.write(byte)),
+            createGuest(configuration, (port, byte) => this.serial[port].write(byte)),
             configuration,
         );
     }
@@ -154,7 +156,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
             : this.configuration;
         // The old guest goes only once the new one exists.
         await this.adopt(
-            createGuest(configuration, byte => this.serial.write(byte)),
+            createGuest(configuration, (port, byte) => this.serial[port].write(byte)),
             configuration,
         );
     }
@@ -176,7 +178,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
             this.breakpoints.ended();
             await guest.target.dispose();
         }
-        this.serial.flush();
+        this.flushSerial();
     }
 
     // ---- for the requests ----------------------------------------------------------------------------------------
@@ -217,7 +219,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
     // ---- what the target says ------------------------------------------------------------------------------------
 
     stopped(stop: Stop): void {
-        this.serial.flush();
+        this.flushSerial();
         this.focus = stop.vcpu;
         this.lastStop = stop;
         this.stateRequests.invalidate();
@@ -235,7 +237,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
     }
 
     ended({ reason, status, note }: End): void {
-        this.serial.flush();
+        this.flushSerial();
         this.console(`${note}\n`);
         if (reason === 'poweredOff' || reason === 'debugExit') {
             this.emitEvent('exited', { exitCode: status ?? 0 });
@@ -267,6 +269,19 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         return { modules: all.slice(start, count === 0 ? undefined : start + count), totalModules: all.length };
     }
 
+    private flushSerial(): void {
+        this.serial.forEach(port => port.flush());
+    }
+
+    private serialText(port: number, text: string): void {
+        if (this.client.serial) {
+            const body: SerialEvent = { port, text };
+            this.emitEvent('hyperscope/serial', body);
+        } else if (port === 0) {
+            this.console(text, 'stdout');
+        }
+    }
+
     private async sendSerial(args: RequestArguments): Promise<void> {
         const bytes = new TextEncoder().encode(args.string('text'));
         await this.target.sendSerial(args.optionalInteger('port', 0, 0), bytes);
@@ -279,6 +294,7 @@ function readAbilities(args: RequestArguments | undefined): ClientAbilities {
         invalidated: args?.flag('supportsInvalidatedEvent') === true,
         memory: args?.flag('supportsMemoryEvent') === true,
         variablePaging: args?.flag('supportsVariablePaging') === true,
+        serial: args?.flag('supportsHyperscopeSerialEvent') === true,
         firstLine: args?.raw.linesStartAt1 === false ? 0 : 1,
         firstColumn: args?.raw.columnsStartAt1 === false ? 0 : 1,
     };

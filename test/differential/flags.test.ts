@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import * as iced from 'iced-x86';
 import { type CodeSize, decode, ROWS, type Row } from '../../src/isa/x86';
-import { generateRow, SLOT } from './decoder/generate';
-import { Random } from '../support/random';
+import { generateRow, Random, SLOT } from './decoder/generate';
 
 /** Encodings tried per row. */
 const SAMPLES = 90;

@@ -14,8 +14,7 @@ import {
     ROWS,
     Segment,
 } from '../../../src/isa/x86';
-import { generateRow, SLOT } from '../decoder/generate';
-import { type Random } from '../../support/random';
+import { generateRow, type Random, SLOT } from '../decoder/generate';
 import { isComparable, isInexact, isTested } from './exclusions';
 import {
     CaseOffset,

@@ -3,8 +3,7 @@ import { Attribute, type CodeSize, decode, ROWS } from '../../../src/isa/x86';
 import { parseOpcode } from '../../../src/isa/x86/table/opcode';
 import { parseRows, TableError } from '../../../src/isa/x86/table/parse';
 import { parseOperand } from '../../../src/isa/x86/table/operand';
-import { generateRow, SLOT } from '../../differential/decoder/generate';
-import { Random } from '../../support/random';
+import { generateRow, Random, SLOT } from '../../differential/decoder/generate';
 
 describe('instruction table', () => {
     it('numbers its rows densely', () => {

@@ -1,0 +1,176 @@
+/** What the views know of debug sessions: whose guest they show, and whether it runs. */
+import type { DebugProtocol } from '@vscode/debugprotocol';
+import * as vscode from 'vscode';
+
+export const DEBUG_TYPE = 'hyperscope';
+
+export type GuestState = 'starting' | 'stopped' | 'running' | 'ended';
+
+export interface GuestStop {
+    readonly reason: string;
+    readonly description: string | undefined;
+    readonly text: string | undefined;
+    readonly vcpu: number;
+    readonly at: Date;
+}
+
+/** Custom events of the adapter. */
+export interface GuestEvent {
+    readonly session: GuestSession;
+    readonly event: string;
+    readonly body: unknown;
+}
+
+/** Requests after whose response the guest runs. */
+const RESUMING: ReadonlySet<string> = new Set([
+    ...['continue', 'next', 'stepIn', 'stepOut', 'stepBack', 'reverseContinue', 'goto', 'restart'],
+]);
+
+/** Milliseconds that a guest runs before the views say so: a step is over sooner, and should not flicker. */
+const NOTICEABLE = 200;
+
+export class GuestSession {
+    state: GuestState = 'starting';
+    stop: GuestStop | undefined;
+    /** The vCPU that is looked at: the one chosen in the call stack, or the last one that stopped. */
+    vcpu = 0;
+
+    constructor(readonly debug: vscode.DebugSession) {}
+
+    /** @throws Error with the adapter's words */
+    async request<Response>(command: string, args: object = {}): Promise<Response> {
+        return (await this.debug.customRequest(command, args)) as Response;
+    }
+
+    get threadId(): number {
+        return this.vcpu + 1;
+    }
+}
+
+/** What has become different: the guest's state, the vCPU that is looked at, or values that somebody has edited. */
+export type Change = 'state' | 'focus' | 'values';
+
+export class GuestSessions implements vscode.Disposable {
+    private readonly sessions = new Map<string, GuestSession>();
+    private readonly changes = new vscode.EventEmitter<Change>();
+    private readonly events = new vscode.EventEmitter<GuestEvent>();
+    private readonly subscriptions: vscode.Disposable[];
+    private shown: GuestSession | undefined;
+
+    /** {@link current} has changed, or what is known of it. */
+    readonly onDidChange = this.changes.event;
+    readonly onDidReceiveEvent = this.events.event;
+
+    constructor() {
+        this.subscriptions = [
+            this.changes,
+            this.events,
+            vscode.debug.registerDebugAdapterTrackerFactory(DEBUG_TYPE, {
+                createDebugAdapterTracker: session => this.track(session),
+            }),
+            vscode.debug.onDidChangeActiveDebugSession(session => this.activate(session)),
+            vscode.debug.onDidTerminateDebugSession(session => this.terminated(session)),
+            vscode.debug.onDidReceiveDebugSessionCustomEvent(({ session, event, body }) => {
+                const guest = this.sessions.get(session.id);
+                if (guest !== undefined) this.events.fire({ session: guest, event, body });
+            }),
+            vscode.debug.onDidChangeActiveStackItem(item => this.focused(item)),
+        ];
+    }
+
+    dispose(): void {
+        vscode.Disposable.from(...this.subscriptions).dispose();
+    }
+
+    /** The guest that the views show: also one that has ended, until there is another. */
+    get current(): GuestSession | undefined {
+        return this.shown;
+    }
+
+    /** The guest that the views show, while it can be asked. */
+    get live(): GuestSession | undefined {
+        return this.shown?.state === 'ended' ? undefined : this.shown;
+    }
+
+    find(id: string): GuestSession | undefined {
+        return this.sessions.get(id);
+    }
+
+    private track(debug: vscode.DebugSession): vscode.DebugAdapterTracker {
+        const guest = new GuestSession(debug);
+        this.sessions.set(debug.id, guest);
+        let running: NodeJS.Timeout | undefined;
+        const runs = (): void => {
+            clearTimeout(running);
+            running = setTimeout(() => this.update(guest, 'running'), NOTICEABLE);
+        };
+        return {
+            onDidSendMessage: (message: DebugProtocol.ProtocolMessage) => {
+                if (message.type === 'response') {
+                    const { success, command } = message as DebugProtocol.Response;
+                    if (success && (RESUMING.has(command) || command === 'configurationDone')) runs();
+                    return;
+                }
+                const { event, body } = message as DebugProtocol.Event;
+                switch (event) {
+                    case 'continued':
+                        runs();
+                        break;
+                    case 'stopped':
+                        clearTimeout(running);
+                        guest.stop = readStop(body as DebugProtocol.StoppedEvent['body'], guest.vcpu);
+                        guest.vcpu = guest.stop.vcpu;
+                        this.update(guest, 'stopped');
+                        break;
+                    case 'memory':
+                    case 'invalidated':
+                        if (guest === this.shown) this.changes.fire('values');
+                        break;
+                    case 'terminated':
+                        clearTimeout(running);
+                        this.update(guest, 'ended');
+                }
+            },
+            onWillStopSession: () => clearTimeout(running),
+        };
+    }
+
+    private update(guest: GuestSession, state: GuestState): void {
+        if (guest.state === 'ended') return;
+        guest.state = state;
+        if (this.shown === undefined || this.shown.state === 'ended') this.shown = guest;
+        if (guest === this.shown) this.changes.fire('state');
+    }
+
+    private activate(session: vscode.DebugSession | undefined): void {
+        const guest = session && this.sessions.get(session.id);
+        if (guest !== undefined && guest !== this.shown && guest.state !== 'ended') {
+            this.shown = guest;
+            this.changes.fire('state');
+        }
+    }
+
+    private terminated(session: vscode.DebugSession): void {
+        const guest = this.sessions.get(session.id);
+        this.sessions.delete(session.id);
+        if (guest === undefined) return;
+        this.update(guest, 'ended');
+        const other = [...this.sessions.values()].at(-1);
+        if (guest === this.shown && other !== undefined) {
+            this.shown = other;
+            this.changes.fire('state');
+        }
+    }
+
+    private focused(item: vscode.DebugThread | vscode.DebugStackFrame | undefined): void {
+        const guest = item && this.sessions.get(item.session.id);
+        if (guest === undefined || guest.vcpu === item!.threadId - 1) return;
+        guest.vcpu = item!.threadId - 1;
+        if (guest === this.shown) this.changes.fire('focus');
+    }
+}
+
+function readStop(body: DebugProtocol.StoppedEvent['body'], vcpu: number): GuestStop {
+    const { reason, description, text, threadId } = body;
+    return { reason, description, text, vcpu: threadId === undefined ? vcpu : threadId - 1, at: new Date() };
+}

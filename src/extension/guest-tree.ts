@@ -1,0 +1,262 @@
+/**
+ * A tree of what the guest is like at a stop. It asks anew at each stop, marks what has changed since the one before,
+ * and keeps showing the last values, dimmed, while the guest runs and after it has ended.
+ */
+import * as vscode from 'vscode';
+import type { AddressTarget } from './address-target';
+import type { GuestSession, GuestSessions } from './guest-sessions';
+
+/** One row, as a view describes it. */
+export interface Entry {
+    /** Tells it from its siblings, at every stop alike. */
+    readonly key: string;
+    readonly label: string;
+    readonly value?: string;
+    /** Plain text. */
+    readonly tooltip?: string;
+    /** Name of a product icon. */
+    readonly icon?: string;
+    /** Words for `when` clauses of menus: `register`, `writable`. */
+    readonly context?: readonly string[];
+    /** What the menu's address commands are about. */
+    readonly target?: AddressTarget;
+    /** What commands of the view need to know of it. */
+    readonly data?: unknown;
+    readonly command?: vscode.Command;
+    readonly children?: readonly Entry[] | ((guest: GuestSession) => Promise<readonly Entry[]>);
+    readonly expanded?: boolean;
+    /** Its value is an important one to compare; what it was, where it is known better than by comparing. */
+    readonly old?: string;
+    /** Not compared with the stop before. */
+    readonly unmarked?: boolean;
+}
+
+/** A row of the tree: what commands receive. */
+export interface TreeNode {
+    /** Path of the keys. */
+    readonly path: string;
+    readonly entry: Entry;
+    readonly parent: TreeNode | undefined;
+}
+
+const SCHEME = 'hyperscope-view';
+
+/** Rows below one parent; what lies beyond is told, not shown. */
+const MOST_ROWS = 5000;
+
+/** Colours and badges of the rows of all trees, by the address that each row has. */
+class Decorations implements vscode.FileDecorationProvider {
+    private readonly changes = new vscode.EventEmitter<undefined>();
+    readonly onDidChangeFileDecorations = this.changes.event;
+    private readonly trees = new Map<string, GuestTree>();
+
+    add(tree: GuestTree): void {
+        this.trees.set(tree.view, tree);
+    }
+
+    refresh(): void {
+        this.changes.fire(undefined);
+    }
+
+    provideFileDecoration(uri: vscode.Uri): vscode.FileDecoration | undefined {
+        if (uri.scheme !== SCHEME) return undefined;
+        return this.trees.get(uri.authority)?.decoration(uri.path.slice(1));
+    }
+}
+
+let decorations: Decorations | undefined;
+
+export function registerDecorations(): vscode.Disposable {
+    decorations = new Decorations();
+    return vscode.window.registerFileDecorationProvider(decorations);
+}
+
+export abstract class GuestTree implements vscode.TreeDataProvider<TreeNode>, vscode.Disposable {
+    private readonly changes = new vscode.EventEmitter<TreeNode | undefined>();
+    readonly onDidChangeTreeData = this.changes.event;
+    protected readonly treeView: vscode.TreeView<TreeNode>;
+    private readonly subscriptions: vscode.Disposable[] = [];
+
+    /** Rows that were shown last, by their parent's path: what is left when the guest cannot be asked. */
+    private readonly shown = new Map<string, TreeNode[]>();
+    /** Values at this stop and at the one before, by path. */
+    private values = new Map<string, string>();
+    private before = new Map<string, string>();
+    private readonly changed = new Map<string, string>();
+    /** The stop that {@link values} are of. */
+    private stop: unknown;
+    private guest: GuestSession | undefined;
+    private dimmed = false;
+    /** A stop came while nobody saw the view. */
+    private stale = false;
+
+    /** @param view its name behind `hyperscope.` */
+    constructor(
+        readonly view: string,
+        protected readonly sessions: GuestSessions,
+    ) {
+        this.treeView = vscode.window.createTreeView(`hyperscope.${view}`, {
+            treeDataProvider: this,
+            showCollapseAll: true,
+        });
+        decorations?.add(this);
+        this.subscriptions.push(
+            this.changes,
+            this.treeView,
+            sessions.onDidChange(() => this.update()),
+            this.treeView.onDidChangeVisibility(({ visible }) => {
+                if (visible && this.stale) this.refresh();
+            }),
+        );
+    }
+
+    dispose(): void {
+        vscode.Disposable.from(...this.subscriptions).dispose();
+    }
+
+    /** The rows at the top. Errors are shown in their place. */
+    protected abstract entries(guest: GuestSession): Promise<readonly Entry[]>;
+
+    /** What stands behind the view's name. */
+    protected describe(_guest: GuestSession): string | undefined {
+        return undefined;
+    }
+
+    /** Asks again for everything that is shown. */
+    refresh(): void {
+        if (this.treeView.visible) {
+            this.stale = false;
+            this.changes.fire(undefined);
+        } else {
+            this.stale = true;
+        }
+    }
+
+    private update(): void {
+        const guest = this.sessions.current;
+        if (guest !== this.guest) {
+            this.guest = guest;
+            this.shown.clear();
+            this.values.clear();
+            this.before.clear();
+            this.changed.clear();
+        }
+        const dimmed = guest?.state === 'running' || guest?.state === 'ended';
+        const wasDimmed = this.dimmed;
+        this.dimmed = dimmed;
+        this.title();
+        if (guest?.state === 'stopped') {
+            if (guest.stop !== this.stop) {
+                this.stop = guest.stop;
+                this.before = new Map([...this.before, ...this.values]);
+                this.changed.clear();
+            }
+            this.refresh();
+        }
+        if (dimmed !== wasDimmed) decorations?.refresh();
+    }
+
+    protected title(): void {
+        const { guest } = this;
+        if (guest === undefined) {
+            this.treeView.description = undefined;
+        } else if (this.dimmed) {
+            const at = guest.stop?.at.toLocaleTimeString();
+            const what = guest.state === 'ended' ? 'guest has ended' : 'running';
+            this.treeView.description = at === undefined ? what : `${what} · as of ${at}`;
+        } else {
+            this.treeView.description = this.describe(guest);
+        }
+    }
+
+    async getChildren(node?: TreeNode): Promise<TreeNode[]> {
+        const { guest } = this;
+        if (guest === undefined) return [];
+        const path = node?.path ?? '';
+        // A dead guest answers nothing, and a running one something else than what stands beside it.
+        const kept = this.shown.get(path);
+        if (guest.state === 'ended' || (guest.state === 'running' && kept !== undefined)) return kept ?? [];
+        if (guest.state === 'starting') return [];
+        try {
+            const rows = await this.rows(guest, node);
+            if (guest !== this.guest) return [];
+            this.shown.set(path, rows);
+            return rows;
+        } catch (error) {
+            const text = error instanceof Error ? error.message : String(error);
+            const entry: Entry = { key: '!', label: text, tooltip: text, icon: 'info', unmarked: true };
+            return kept ?? [{ path: `${path}/!`, entry, parent: node }];
+        } finally {
+            if (node === undefined) this.title();
+        }
+    }
+
+    private async rows(guest: GuestSession, parent: TreeNode | undefined): Promise<TreeNode[]> {
+        const children = parent === undefined ? await this.entries(guest) : parent.entry.children;
+        const entries = typeof children === 'function' ? await children(guest) : (children ?? []);
+        const rows = entries.slice(0, MOST_ROWS).map((entry): TreeNode => {
+            const path = `${parent?.path ?? ''}/${entry.key}`;
+            this.compare(path, entry);
+            return { path, entry, parent };
+        });
+        if (entries.length > MOST_ROWS) {
+            const label = `… ${entries.length - MOST_ROWS} more`;
+            rows.push({ path: `${parent?.path ?? ''}/…`, entry: { key: '…', label, unmarked: true }, parent });
+        }
+        return rows;
+    }
+
+    private compare(path: string, { value, old, unmarked }: Entry): void {
+        if (unmarked || value === undefined) return;
+        const before = old ?? this.before.get(path);
+        if (before !== undefined && before !== value) this.changed.set(path, before);
+        else this.changed.delete(path);
+        this.values.set(path, value);
+    }
+
+    getParent(node: TreeNode): TreeNode | undefined {
+        return node.parent;
+    }
+
+    getTreeItem({ path, entry }: TreeNode): vscode.TreeItem {
+        const { label, value, tooltip, icon, children, expanded, command, context = [], target } = entry;
+        const old = this.changed.get(path);
+        const collapsible = vscode.TreeItemCollapsibleState;
+        const item = new vscode.TreeItem(
+            label,
+            children === undefined ? collapsible.None : expanded ? collapsible.Expanded : collapsible.Collapsed,
+        );
+        item.id = path;
+        item.resourceUri = vscode.Uri.from({ scheme: SCHEME, authority: this.view, path: encodePath(path) });
+        item.description = value;
+        const words = tooltip ?? (value === undefined ? label : `${label}: ${value}`);
+        item.tooltip = old === undefined ? words : `${words}\nbefore: ${old}`;
+        item.accessibilityInformation = {
+            label: `${label} ${value ?? ''}${old === undefined ? '' : `, changed, was ${old}`}`,
+        };
+        if (icon !== undefined) item.iconPath = new vscode.ThemeIcon(icon);
+        else item.iconPath = new vscode.ThemeIcon(old === undefined ? 'blank' : 'circle-small-filled');
+        if (old !== undefined) {
+            item.iconPath = new vscode.ThemeIcon(icon ?? 'circle-small-filled', new vscode.ThemeColor('charts.orange'));
+        }
+        item.command = command;
+        const words_ = target === undefined ? context : [...context, 'address', target.space];
+        if (words_.length > 0) item.contextValue = words_.join(' ');
+        return item;
+    }
+
+    /** Shown in the row of that path (without the first slash). */
+    decoration(path: string): vscode.FileDecoration | undefined {
+        if (this.dimmed)
+            return new vscode.FileDecoration(undefined, undefined, new vscode.ThemeColor('disabledForeground'));
+        const old = this.changed.get(`/${path}`);
+        return old === undefined
+            ? undefined
+            : new vscode.FileDecoration('●', `was ${old}`.slice(0, 200), new vscode.ThemeColor('charts.orange'));
+    }
+}
+
+/** Paths of resources may not begin with two slashes. */
+function encodePath(path: string): string {
+    return `/${path.replace(/^\/+/, '')}`;
+}

@@ -1,0 +1,95 @@
+/** One line about the guest: whether it runs, on what, how fast, and what time it is there. */
+import * as vscode from 'vscode';
+import type { VmExitsResponse } from '../messages/vm-exits';
+import { formatCount, formatTime } from './format';
+import type { GuestSession, GuestSessions } from './guest-sessions';
+
+/** Milliseconds between two looks at a guest that runs. */
+const PERIOD = 1000;
+
+interface Progress {
+    readonly at: number;
+    readonly instructions: number;
+    /** Guest time, ns. */
+    readonly now: number;
+}
+
+export class StatusBar implements vscode.Disposable {
+    private readonly item = vscode.window.createStatusBarItem('hyperscope.status', vscode.StatusBarAlignment.Left, 50);
+    private readonly subscriptions: vscode.Disposable[];
+    private timer: NodeJS.Timeout | undefined;
+    private last: Progress | undefined;
+    private guest: GuestSession | undefined;
+    private vcpus = 1;
+
+    constructor(private readonly sessions: GuestSessions) {
+        this.item.name = 'Hyperscope guest';
+        this.subscriptions = [this.item, sessions.onDidChange(change => change === 'state' && this.update())];
+    }
+
+    dispose(): void {
+        clearTimeout(this.timer);
+        vscode.Disposable.from(...this.subscriptions).dispose();
+    }
+
+    private update(): void {
+        const guest = this.sessions.live;
+        clearTimeout(this.timer);
+        if (guest === undefined) {
+            this.item.hide();
+            this.guest = undefined;
+            return;
+        }
+        if (guest !== this.guest) {
+            this.guest = guest;
+            this.last = undefined;
+            this.show(guest, undefined, undefined);
+        }
+        void this.look(guest);
+    }
+
+    private async look(guest: GuestSession): Promise<void> {
+        try {
+            const [{ now, instructions }, { threads }] = await Promise.all([
+                guest.request<VmExitsResponse>('hyperscope/vmExits'),
+                guest.request<{ threads: unknown[] }>('threads'),
+            ]);
+            if (guest !== this.sessions.live) return;
+            this.vcpus = threads.length;
+            const present = { at: performance.now(), instructions, now };
+            const { last } = this;
+            const since = last === undefined ? 0 : present.at - last.at;
+            // Of a moment too short the rate says nothing.
+            const mips =
+                last !== undefined && since > 100 && guest.state === 'running' && instructions >= last.instructions
+                    ? (instructions - last.instructions) / since / 1000
+                    : undefined;
+            this.last = present;
+            this.show(guest, now, mips);
+        } catch {
+            // It has ended meanwhile, or its target does not count; the line stays as it is.
+            if (guest === this.sessions.live) this.show(guest, undefined, undefined);
+        }
+        clearTimeout(this.timer);
+        if (guest.state === 'running' && guest === this.sessions.live) {
+            this.timer = setTimeout(() => void this.look(guest), PERIOD);
+        }
+    }
+
+    private show(guest: GuestSession, now: number | undefined, mips: number | undefined): void {
+        const { state, debug } = guest;
+        const running = state === 'running';
+        const engine = typeof debug.configuration.engine === 'string' ? debug.configuration.engine : 'translator';
+        const parts = [
+            debug.configuration.request === 'attach' ? 'attached' : engine === 'auto' ? 'translator' : engine,
+            mips === undefined ? undefined : `${formatCount(Math.round(mips))} MIPS`,
+            now === undefined ? undefined : `${formatTime(now)} guest`,
+            `${this.vcpus} vCPU${this.vcpus === 1 ? '' : 's'}`,
+        ].filter(part => part !== undefined);
+        this.item.text = `$(${running ? 'play' : 'debug-pause'}) ${parts.join(' · ')}`;
+        this.item.tooltip = `${debug.name}: ${running ? 'running; click to pause' : (guest.stop?.text ?? guest.stop?.description ?? 'stopped')}`;
+        this.item.accessibilityInformation = { label: `Hyperscope guest ${state}, ${parts.join(', ')}` };
+        this.item.command = running ? 'workbench.action.debug.pause' : 'hyperscope.registers.focus';
+        this.item.show();
+    }
+}

@@ -1,0 +1,138 @@
+/** A view whose inside is a web page: the page, what it may do, and the messages between it and the guest. */
+import { randomBytes } from 'node:crypto';
+import * as vscode from 'vscode';
+import type { PanelEvent, PanelRequest, PanelResponse, PanelState } from '../messages/panel';
+import type { GuestSession, GuestSessions } from './guest-sessions';
+
+/** What a page may ask for by name; anything else is refused. */
+export type PanelMethod = (args: unknown) => Promise<unknown>;
+
+export interface PanelDescription {
+    /** Name of the view behind `hyperscope.`. */
+    readonly view: string;
+    /** Name of the page: `dist/webview-<page>.js`, `media/webview/<page>.css`. */
+    readonly page: string;
+    /** Requests to the adapter that pass through as they are. */
+    readonly adapterRequests: readonly string[];
+    /** What the extension itself does for the page. */
+    readonly methods: Readonly<Record<string, PanelMethod>>;
+}
+
+export class WebviewPanel implements vscode.WebviewViewProvider, vscode.Disposable {
+    private view: vscode.WebviewView | undefined;
+    private readonly subscriptions: vscode.Disposable[];
+    /** For a page that is not there yet. */
+    private pending: PanelEvent[] = [];
+    private ready = false;
+
+    constructor(
+        private readonly extension: vscode.Uri,
+        private readonly sessions: GuestSessions,
+        private readonly description: PanelDescription,
+    ) {
+        this.subscriptions = [
+            vscode.window.registerWebviewViewProvider(`hyperscope.${description.view}`, this),
+            sessions.onDidChange(change => this.post({ event: 'state', state: this.state(), change })),
+        ];
+    }
+
+    dispose(): void {
+        vscode.Disposable.from(...this.subscriptions).dispose();
+    }
+
+    resolveWebviewView(view: vscode.WebviewView): void {
+        this.view = view;
+        this.ready = false;
+        const { webview } = view;
+        webview.options = {
+            enableScripts: true,
+            localResourceRoots: ['dist', 'media'].map(folder => vscode.Uri.joinPath(this.extension, folder)),
+        };
+        webview.onDidReceiveMessage((message: PanelRequest) => void this.receive(message));
+        view.onDidChangeVisibility(() => {
+            if (view.visible) this.post({ event: 'state', state: this.state(), change: 'state' });
+        });
+        view.onDidDispose(() => {
+            this.view = undefined;
+            this.ready = false;
+        });
+        webview.html = this.html(webview);
+    }
+
+    /** Opens the view and tells its page something. */
+    async show(event: PanelEvent): Promise<void> {
+        if (!this.ready) this.pending.push(event);
+        await vscode.commands.executeCommand(`hyperscope.${this.description.view}.focus`);
+        if (this.ready && !this.pending.includes(event)) this.post(event);
+    }
+
+    private post(event: PanelEvent): void {
+        // A page that nobody sees asks anew when it is shown.
+        if (this.ready && (this.view?.visible === true || event.event !== 'state'))
+            void this.view?.webview.postMessage(event);
+    }
+
+    private async receive({ id, method, args }: PanelRequest): Promise<void> {
+        if (method === 'ready') {
+            this.ready = true;
+            this.post({ event: 'state', state: this.state(), change: 'state' });
+            for (const event of this.pending.splice(0)) this.post(event);
+            return;
+        }
+        let response: PanelResponse;
+        try {
+            response = { id, result: await this.answer(method, args) };
+        } catch (error) {
+            response = { id, error: error instanceof Error ? error.message : String(error) };
+        }
+        void this.view?.webview.postMessage(response);
+    }
+
+    private answer(method: string, args: unknown): Promise<unknown> {
+        const { adapterRequests, methods } = this.description;
+        if (Object.hasOwn(methods, method)) return methods[method](args);
+        if (!adapterRequests.includes(method)) return Promise.reject(new Error(`'${method}' is not for this view`));
+        return this.guest().request(method, (args ?? {}) as object);
+    }
+
+    /** @throws Error without one */
+    guest(): GuestSession {
+        const guest = this.sessions.live;
+        if (guest === undefined) throw new Error('there is no guest');
+        return guest;
+    }
+
+    private state(): PanelState {
+        const guest = this.sessions.current;
+        return {
+            session: guest?.debug.id,
+            name: guest?.debug.name,
+            state: guest?.state ?? 'none',
+            vcpu: guest?.vcpu ?? 0,
+            stoppedAt: guest?.stop?.at.getTime(),
+        };
+    }
+
+    private html(webview: vscode.Webview): string {
+        const nonce = randomBytes(16).toString('base64');
+        const resource = (...path: string[]): string =>
+            webview.asWebviewUri(vscode.Uri.joinPath(this.extension, ...path)).toString();
+        const { page } = this.description;
+        const policy = `default-src 'none'; style-src ${webview.cspSource}; script-src 'nonce-${nonce}'`;
+        return `<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="stylesheet" href="${resource('media', 'webview', 'panel.css')}">
+<link rel="stylesheet" href="${resource('media', 'webview', `${page}.css`)}">
+<title>Hyperscope</title>
+</head>
+<body>
+<main id="root"></main>
+<script nonce="${nonce}" src="${resource('dist', `webview-${page}.js`)}"></script>
+</body>
+</html>`;
+    }
+}

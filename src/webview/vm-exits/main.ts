@@ -1,0 +1,359 @@
+/** The VM exits view's page. */
+import type { PanelEvent, PanelState } from '../../messages/panel';
+import type {
+    VmExitFilter,
+    VmExitKind,
+    VmExitKindInfo,
+    VmExitRecord,
+    VmExitRow,
+    VmExitsRequest,
+    VmExitsResponse,
+} from '../../messages/vm-exits';
+import { button, element, onceAFrame, select, welcome } from '../dom';
+import { Host } from '../host';
+import { milliseconds, type Range, Timeline } from './timeline';
+
+/** Milliseconds between two looks at a guest that runs. */
+const PERIOD = 400;
+const BUCKETS = 240;
+const MOST_ROWS = 500;
+/** Single exits at a time; more come as one scrolls. */
+const RECORDS = 500;
+
+type Grouping = 'kind' | 'cause' | 'none';
+type Sort = 'count' | 'time' | 'recent' | 'cause';
+
+interface Saved {
+    group: Grouping;
+    sort: Sort;
+    kind: VmExitKind | '';
+    text: string;
+}
+
+const host = new Host(receive);
+const saved = host.restore<Saved>({ group: 'cause', sort: 'count', kind: '', text: '' });
+
+let state: PanelState = { state: 'none', vcpu: 0 };
+let range: Range | undefined;
+let kinds: readonly VmExitKindInfo[] = [];
+let records = RECORDS;
+
+const root = document.getElementById('root')!;
+const filterInput = element('input', {
+    type: 'search',
+    class: 'filter',
+    value: saved.text,
+    placeholder: 'filter: port, device, register…',
+    'aria-label': 'Filter VM exits by text',
+    spellcheck: 'false',
+    oninput: () => {
+        saved.text = filterInput.value;
+        changed();
+    },
+});
+const kindHolder = element('span', {});
+const groupChoice = select<Grouping>(
+    'Group VM exits',
+    [
+        ['cause', 'by cause'],
+        ['kind', 'by kind'],
+        ['none', 'one by one'],
+    ],
+    saved.group,
+    group => {
+        saved.group = group;
+        changed();
+    },
+);
+const recordButton = button('Record…', 'Record every VM exit to a file', () => void perform('record'));
+const total = element('span', { class: 'total', role: 'status' });
+const toolbar = element(
+    'div',
+    { class: 'toolbar', role: 'toolbar', 'aria-label': 'VM exits' },
+    filterInput,
+    kindHolder,
+    groupChoice,
+    recordButton,
+    total,
+);
+const timeline = new Timeline(chosen => {
+    range = chosen;
+    void look();
+});
+const head = element('thead', {});
+const body = element('tbody', {});
+const table = element('table', { 'aria-label': 'VM exits' }, head, body);
+const scroller = element('div', { class: 'scroller', tabindex: 0 }, table);
+const status = element('footer', { class: 'status', role: 'status' });
+const empty = welcome(
+    'No guest yet: its VM exits will be counted here.',
+    'Debug the sample guest',
+    () => void perform('debugSample'),
+);
+const content = element('div', { class: 'content', hidden: true }, toolbar, timeline.element, scroller, status);
+root.append(empty, content);
+
+scroller.addEventListener('scroll', () => {
+    if (saved.group !== 'none' || scroller.scrollTop + scroller.clientHeight < scroller.scrollHeight - 200) return;
+    if (body.childElementCount >= records && records < 5000) {
+        records = Math.min(5000, records + RECORDS);
+        void look();
+    }
+});
+
+function changed(): void {
+    host.save(saved);
+    records = RECORDS;
+    void look();
+}
+
+function drawKindChoice(): void {
+    const options: (readonly [VmExitKind | '', string])[] = [['', 'all kinds']];
+    for (const { kind, label } of kinds) options.push([kind, label]);
+    kindHolder.replaceChildren(
+        select<VmExitKind | ''>('Kind of VM exit', options, saved.kind, kind => {
+            saved.kind = kind;
+            changed();
+        }),
+    );
+}
+
+// ---- asking --------------------------------------------------------------------------------------------------------
+
+let looking = false;
+let again = false;
+let timer: number | undefined;
+
+function request(): VmExitsRequest {
+    const filter: VmExitFilter = {
+        kinds: saved.kind === '' ? undefined : [saved.kind],
+        text: saved.text.trim() === '' ? undefined : saved.text.trim(),
+    };
+    return {
+        kinds: kinds.length === 0,
+        summary:
+            saved.group === 'none' ? undefined : { group: saved.group, filter, sort: saved.sort, limit: MOST_ROWS },
+        records: saved.group === 'none' ? { filter: { ...filter, ...range }, count: records } : undefined,
+        timeline: { ...range, buckets: BUCKETS, kinds: filter.kinds },
+    };
+}
+
+/** Asks and shows; one question at a time, the last one for sure. */
+async function look(): Promise<void> {
+    if (looking) {
+        again = true;
+        return;
+    }
+    if (state.state === 'none' || state.state === 'ended') return;
+    looking = true;
+    window.clearTimeout(timer);
+    try {
+        show(await host.request<VmExitsResponse>('hyperscope/vmExits', request()));
+    } catch (error) {
+        status.textContent = (error as Error).message;
+    }
+    looking = false;
+    if (again) {
+        again = false;
+        void look();
+    } else if (state.state === 'running') {
+        timer = window.setTimeout(() => void look(), PERIOD);
+    }
+}
+
+function show(answer: VmExitsResponse): void {
+    if (answer.kinds !== undefined) {
+        kinds = answer.kinds;
+        drawKindChoice();
+    }
+    const { unavailable, recording, summary, dropped } = { ...answer, dropped: answer.records?.dropped ?? 0 };
+    total.textContent = `${count(answer.total)} since start`;
+    recordButton.textContent = recording?.active === true ? `■ Stop (${count(recording.records)})` : 'Record…';
+    timeline.show(answer.timeline);
+    if (summary !== undefined) drawSummary(summary.rows);
+    else if (answer.records !== undefined) drawRecords(answer.records.records);
+    const notes = [
+        unavailable,
+        recording?.problem,
+        summary !== undefined && summary.totalRows > summary.rows.length
+            ? `${summary.rows.length} of ${summary.totalRows} rows`
+            : undefined,
+        answer.records === undefined
+            ? undefined
+            : `${count(answer.records.matching)} of ${count(answer.records.kept)} kept exits${dropped > 0 ? `, ${count(dropped)} older ones were dropped` : ''}`,
+        answer.breaks.length > 0 ? `stops at ${answer.breaks.length} of these` : undefined,
+        state.state === 'running' ? 'live' : undefined,
+    ];
+    status.textContent = notes.filter(note => note !== undefined).join(' · ');
+}
+
+// ---- tables --------------------------------------------------------------------------------------------------------
+
+function heading(text: string, sort?: Sort, number = false): HTMLElement {
+    const sorted = sort !== undefined && saved.sort === sort;
+    return element(
+        'th',
+        { class: number ? 'figure' : undefined, scope: 'col', 'aria-sort': sorted ? 'descending' : undefined },
+        sort === undefined
+            ? text
+            : element(
+                  'button',
+                  {
+                      type: 'button',
+                      class: 'sort',
+                      onclick: () => {
+                          saved.sort = sort;
+                          changed();
+                      },
+                  },
+                  `${text}${sorted ? ' ▾' : ''}`,
+              ),
+    );
+}
+
+function drawSummary(rows: readonly VmExitRow[]): void {
+    head.replaceChildren(
+        element(
+            'tr',
+            {},
+            heading('kind'),
+            heading(saved.group === 'kind' ? '' : 'cause', saved.group === 'kind' ? undefined : 'cause'),
+            heading('count', 'count', true),
+            heading('time', 'time', true),
+            heading('last', 'recent'),
+            heading('guest RIP'),
+            heading('break'),
+        ),
+    );
+    body.replaceChildren(
+        ...rows.map(row =>
+            element(
+                'tr',
+                {},
+                element('td', {}, row.label),
+                element('td', { class: 'cause', title: row.device }, row.causeText),
+                element('td', { class: 'figure' }, count(row.count)),
+                element(
+                    'td',
+                    { class: 'figure', title: row.exactTime ? undefined : 'estimated from a sample' },
+                    hostTime(row),
+                ),
+                element('td', { class: 'last' }, row.last?.text ?? ''),
+                element('td', {}, row.last === undefined ? '' : place(row.last)),
+                element('td', {}, breakButton(row)),
+            ),
+        ),
+    );
+}
+
+function drawRecords(list: readonly VmExitRecord[]): void {
+    const labels = new Map(kinds.map(({ kind, label }) => [kind, label]));
+    head.replaceChildren(
+        element(
+            'tr',
+            {},
+            heading('number', undefined, true),
+            heading('guest time', undefined, true),
+            heading('vCPU', undefined, true),
+            heading('kind'),
+            heading('what'),
+            heading('device'),
+            heading('guest RIP'),
+        ),
+    );
+    body.replaceChildren(
+        ...list.map(record =>
+            element(
+                'tr',
+                {},
+                element('td', { class: 'figure' }, count(record.sequence)),
+                element('td', { class: 'figure' }, milliseconds(record.time)),
+                element('td', { class: 'figure' }, String(record.vcpu)),
+                element('td', {}, labels.get(record.kind) ?? record.kind),
+                element('td', { class: 'last' }, record.text),
+                element('td', {}, record.device ?? ''),
+                element('td', {}, place(record)),
+            ),
+        ),
+    );
+}
+
+function place({ rip, symbol }: VmExitRecord): HTMLElement {
+    return element(
+        'button',
+        {
+            type: 'button',
+            class: 'link',
+            title: `${rip}: show its disassembly`,
+            onclick: () => void perform('disassemble', rip),
+        },
+        symbol ?? rip,
+    );
+}
+
+function breakButton({ kind, cause, label, causeText, breaks }: VmExitRow): HTMLElement {
+    const what = cause === '' ? label : `${label} ${causeText}`;
+    return element(
+        'button',
+        {
+            type: 'button',
+            class: breaks ? 'break set' : 'break',
+            'aria-pressed': breaks ? 'true' : 'false',
+            'aria-label': `Break on ${what}`,
+            title: breaks ? `Stops on ${what}: click to go on without` : `Break on ${what}`,
+            onclick: () => void toggleBreak(kind, cause === '' ? undefined : cause, !breaks),
+        },
+        breaks ? '●' : '○',
+    );
+}
+
+async function toggleBreak(kind: VmExitKind, cause: string | undefined, enabled: boolean): Promise<void> {
+    await perform('hyperscope/breakOnExit', { kind, cause, enabled });
+    void look();
+}
+
+function count(value: number): string {
+    return value.toString().replace(/\B(?=(\d{3})+$)/g, ',');
+}
+
+function hostTime({ hostTime: nanoseconds, exactTime }: VmExitRow): string {
+    const about = exactTime || nanoseconds === 0 ? '' : '~';
+    if (nanoseconds >= 1e9) return `${about}${(nanoseconds / 1e9).toFixed(2)} s`;
+    if (nanoseconds >= 1e6) return `${about}${(nanoseconds / 1e6).toFixed(1)} ms`;
+    return `${about}${(nanoseconds / 1e3).toFixed(0)} µs`;
+}
+
+async function perform(method: string, args?: unknown): Promise<void> {
+    try {
+        await host.request(method, args);
+        void look();
+    } catch (error) {
+        status.textContent = (error as Error).message;
+    }
+}
+
+// ---- what the extension says ---------------------------------------------------------------------------------------
+
+const lookSoon = onceAFrame(() => void look());
+
+function receive(event: PanelEvent): void {
+    if (event.event !== 'state') return;
+    const other = event.state.session !== state.session;
+    state = event.state;
+    const none = state.state === 'none' || state.state === 'starting';
+    empty.hidden = !none;
+    content.hidden = none;
+    content.classList.toggle('dimmed', state.state === 'ended');
+    if (none) return;
+    if (other) {
+        range = undefined;
+        kinds = [];
+        // Single exits are kept from now on.
+        void perform('hyperscope/vmExitsWatch', { watch: true });
+    }
+    if (state.state === 'ended') status.textContent = 'the guest has ended';
+    lookSoon();
+}
+
+drawKindChoice();
+host.ready();
