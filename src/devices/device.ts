@@ -12,6 +12,8 @@ export interface IoRegion {
     read(offset: number, size: number): number;
     /** Writes the low `size` bytes (1, 2 or 4) of `value` (unsigned) at `offset`. */
     write(offset: number, size: number, value: number): void;
+    /** The registers are in the processor: unlike others, an access takes no time to speak of. */
+    readonly inProcessor?: boolean;
 }
 
 /** An interrupt wire. Level semantics: the receiver sees edges by itself. */

@@ -22,7 +22,7 @@ import { loadKernel } from './loaders/load';
 import { hashState, restoreMachine, saveMachine } from './machine-state';
 import { GuestMemory } from './memory';
 import { Processor } from './processor';
-import { RunLoop } from './run-loop';
+import { MMIO_ACCESS_NS, PORT_ACCESS_NS, RunLoop } from './run-loop';
 import type { MachineStop, RunLimits } from './stop';
 
 /** 2025-01-01 00:00 UTC: a deterministic machine has to be switched on at some time. */
@@ -113,6 +113,7 @@ export class Machine {
         this.queue = new InputQueue(() => ({ instructions: engine.retired(), time: this.clock.now() }));
         this.memory.onExternalWrite(page => engine.invalidatePage(page));
         this.memory.onMapChange(() => engine.mapChanged());
+        this.memory.onDeviceAccess = () => this.loop.deviceAccess(MMIO_ACCESS_NS);
         if (options.firmware !== undefined) {
             mapFirmware(options.firmware, this.memory);
         }
@@ -262,11 +263,11 @@ export class Machine {
             clock: this.clock,
             ports: {
                 read: (port, size) => {
-                    this.loop.portAccess();
+                    this.loop.deviceAccess(PORT_ACCESS_NS);
                     return this.bus.read(port, size);
                 },
                 write: (port, size, value) => {
-                    this.loop.portAccess();
+                    this.loop.deviceAccess(PORT_ACCESS_NS);
                     this.bus.write(port, size, value);
                 },
             },

@@ -50,6 +50,8 @@ export class GuestMemory implements PhysicalMemory {
 
     /** Sees MMIO accesses; costs one comparison each while it is undefined. */
     observer: AccessObserver | undefined;
+    /** Called before a vCPU's access to registers that are not in the processor itself. */
+    onDeviceAccess: (() => void) | undefined;
 
     private readonly ranges = new AddressMap();
     private readonly ramBase: number;
@@ -324,6 +326,7 @@ export class GuestMemory implements PhysicalMemory {
         if (at + size > range.base + range.size) {
             return this.readSplit(address, size);
         }
+        this.letTimePass(range.region);
         const value = range.region === undefined ? allOnes(size) : range.region.read(at - range.base, size);
         this.observer?.accessed('read', address, size, value, range.name);
         return value;
@@ -336,8 +339,15 @@ export class GuestMemory implements PhysicalMemory {
             this.writeSplit(address, size, value);
             return;
         }
+        this.letTimePass(range?.region);
         this.observer?.accessed('write', address, size, value, range?.name);
         range?.region?.write(at - range.base, size, value);
+    }
+
+    private letTimePass(region: IoRegion | undefined): void {
+        if (region !== undefined && region.inProcessor !== true) {
+            this.onDeviceAccess?.();
+        }
     }
 
     private readSplit(address: number, size: number): number {

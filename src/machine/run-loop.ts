@@ -7,16 +7,17 @@ import type { Processor } from './processor';
 import type { MachineEnd, MachineStop, RunLimits } from './stop';
 
 /**
- * What a port access takes on a PC, about: ISA and its bridges are slow. Guests that poll a timer through a port would
- * otherwise need as many instructions as their delay has nanoseconds.
+ * What an access to a device takes on a PC, about: through a port (ISA and its bridges are slow), and in memory space.
+ * Guests that poll a timer would otherwise need as many instructions as their delay has nanoseconds.
  */
-const PORT_ACCESS_NS = 500;
+export const PORT_ACCESS_NS = 500;
+export const MMIO_ACCESS_NS = 250;
 
 /**
- * Slices before a distant alarm end this much earlier, so that the time of a few hundred port accesses fits in without
- * the alarm coming late. Nearer than twice that, every port access ends the slice.
+ * Slices before a distant alarm end this much earlier, so that the time of a few hundred accesses fits in without the
+ * alarm coming late. Nearer than twice that, every access ends the slice.
  */
-const PORT_ACCESS_RESERVE_NS = 100_000;
+const DEVICE_ACCESS_RESERVE_NS = 100_000;
 
 /** Engines count down in 32 bits. */
 const LARGEST_SLICE = 0x0100_0000;
@@ -88,15 +89,15 @@ export class RunLoop {
     }
 
     /**
-     * Lets the time of a port access pass; to be called before the access. In real-time mode it is the host's time that
-     * passes.
+     * Lets the time of an access to a device pass; to be called before the access. In real-time mode it is the host's
+     * time that passes, and between slices none.
      */
-    portAccess(): void {
+    deviceAccess(nanoseconds: number): void {
         const { clock, engine, hostTime, processors } = this.parts;
-        if (hostTime === undefined) {
-            const now = clock.now() + PORT_ACCESS_NS;
+        if (hostTime === undefined && this.executing >= 0) {
+            const now = clock.now() + nanoseconds;
             clock.skipTo(now);
-            processors[this.current].advanceTsc(PORT_ACCESS_NS);
+            processors[this.current].advanceTsc(nanoseconds);
             if (now + this.lastOfSlice - engine.retired() > this.sliceEnd) {
                 engine.requestExit();
             }
@@ -202,7 +203,7 @@ export class RunLoop {
             hostTime === undefined ? LARGEST_SLICE : REAL_TIME_SLICE,
             lastInstruction - before,
             processors.length > 1 ? this.turnLeft : Infinity,
-            untilDeadline - (untilDeadline > 2 * PORT_ACCESS_RESERVE_NS ? PORT_ACCESS_RESERVE_NS : 0),
+            untilDeadline - (untilDeadline > 2 * DEVICE_ACCESS_RESERVE_NS ? DEVICE_ACCESS_RESERVE_NS : 0),
             this.instructionsUntilInput(before),
         );
         const processor = processors[this.current];

@@ -289,11 +289,59 @@ export const enum JumpCache {
     mode = 12,
 }
 
+/**
+ * What the soft TLB's writers, TypeScript and translated code, keep about it: which slots were filled, so that a flush
+ * costs what was filled, and where pieces of large pages are, which INVLPG has to drop together.
+ */
+export const enum TlbRecord {
+    /** Slots of all tables together: a slot's number is its entry's offset in `CpuArea.tlb` / 16. */
+    slots = Tlb.modes * 2 * Tlb.entries,
+    /** Bits of a hash of a 4 MiB (1 GiB) region's address. */
+    regionBits = 12,
+
+    /** u32: number of slots in the log. */
+    logged = 0,
+    /** u32, see {@link RefillObstacle}: not 0 while only TypeScript may fill the soft TLB. */
+    obstacles = 4,
+    /** Up to `slots` numbers of filled slots, u16 each. */
+    log = 16,
+    /** A byte each slot: 1 if it is in the log. */
+    isLogged = log + 2 * slots,
+    /** Hash set, a byte each: 4 MiB regions with entries of 2 or 4 MiB pages. */
+    largeRegions = isLogged + slots,
+    /** Hash set, a byte each: 1 GiB regions with entries of 1 GiB pages. */
+    hugeRegions = largeRegions + (1 << regionBits),
+    size = hugeRegions + (1 << regionBits),
+}
+
+/** Why page walks in translated code would miss something. */
+export const enum RefillObstacle {
+    /** Accesses to some pages are watched (`MmuHooks.watch`). */
+    Watch = 1 << 0,
+    /** DR7 enables data breakpoints. */
+    DebugRegisters = 1 << 2,
+    /** Physical addresses do not mean what they usually do: A20 is closed. */
+    Map = 1 << 1,
+}
+
+/** What the fourth word of a soft TLB entry says about where it came from; the fast path does not look at it. */
+export const enum EntryOrigin {
+    None = 0,
+    /** Global page: survives MOV CR3. */
+    Global = 1 << 0,
+    /** Piece of a 2 or 4 MiB page. */
+    Large = 1 << 1,
+    /** Piece of a 1 GiB page. */
+    Huge = 1 << 2,
+}
+
 /** Sizes and places inside one vCPU's area. */
 export const enum CpuArea {
     tlb = StateOffset.size,
     jumpCache = tlb + Tlb.modes * Tlb.modeSize,
-    size = jumpCache + JumpCache.entries * JumpCache.entrySize,
+    tlbRecord = jumpCache + JumpCache.entries * JumpCache.entrySize,
+    /** Whole pages. */
+    size = (tlbRecord + TlbRecord.size + 0xfff) & ~0xfff,
 }
 
 export function gprOffset(register: number): number {

@@ -29,6 +29,12 @@ export function translatorEngine(options: TranslatorOptions): EngineFactory {
             ...options,
             memory: memory.memory,
             arena: memory.layout.arena,
+            ram: {
+                base: memory.layout.ram.base,
+                low: memory.layout.lowRam,
+                high: memory.layout.highRam,
+                isPlain: () => memory.a20Open,
+            },
             semantics,
             systemOperations,
             helpers: { ...vectorHelpers(memory.memory), ...x87Helpers(memory.memory) },

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import * as iced from 'iced-x86';
 import { type CodeSize, decode, DecodeFailure, type Instruction, ROWS } from '../../src/isa/x86';
 import { EXCEPTIONS } from './decoder/exceptions';
-import { generateRandom, generateRow, mutate, Random, SLOT } from './decoder/generate';
+import { generateRandom, generateRow, mutate, SLOT } from './decoder/generate';
+import { Random } from '../support/random';
 import { type Aspect, difference } from './decoder/reference';
 
 /** Byte strings to compare; HYPERSCOPE_CASES=5000000 for the full run. */

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import * as iced from 'iced-x86';
 import { type CodeSize, decode, ROWS, type Row } from '../../src/isa/x86';
-import { generateRow, Random, SLOT } from './decoder/generate';
+import { generateRow, SLOT } from './decoder/generate';
+import { Random } from '../support/random';
 
 /** Encodings tried per row. */
 const SAMPLES = 90;

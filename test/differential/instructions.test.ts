@@ -9,7 +9,7 @@
 import assert from 'node:assert/strict';
 import { ROWS } from '../../src/isa/x86';
 import { nativeX86, needs } from '../support/requirements';
-import { Random } from './decoder/generate';
+import { Random } from '../support/random';
 import { isTested } from './instructions/exclusions';
 import { CaseGenerator } from './instructions/generate';
 import { InstructionCase } from './instructions/layout';

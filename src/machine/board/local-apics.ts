@@ -45,6 +45,7 @@ export class LocalApicPages {
         return {
             read: (offset, size) => own()?.read(offset, size) ?? allOnes(size),
             write: (offset, size, value) => own()?.write(offset, size, value),
+            inProcessor: true,
         };
     }
 }

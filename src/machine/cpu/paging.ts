@@ -1,9 +1,9 @@
-import { MmuMode, StateOffset } from '../state';
+import { EntryOrigin, MmuMode, RefillObstacle, StateOffset } from '../state';
 import { matchDataBreakpoints } from './breakpoints';
 import { Cr0, Cr4, Efer, type CpuState } from './cpu-state';
 import { raisePageFault } from './fault';
 import { PHYSICAL_ADDRESS_HIGH_MASK, type PhysicalPort } from './physical';
-import { EntryOrigin, SoftTlb } from './soft-tlb';
+import { SoftTlb } from './soft-tlb';
 
 export const enum Access {
     Read,
@@ -73,8 +73,7 @@ export interface MmuHooks {
  */
 export class Mmu {
     readonly tlb: SoftTlb;
-    /** DR7 enables a data breakpoint: its page then stays out of the soft TLB. */
-    dataBreakpoints = false;
+    private hasDataBreakpoints = false;
     /** Whether the last {@link translate} found a global page (always true without paging). */
     lastGlobal = false;
     /** Whether it found a page larger than 4 KiB. */
@@ -104,6 +103,16 @@ export class Mmu {
         this.memory = new Uint32Array(state.buffer);
     }
 
+    /** DR7 enables a data breakpoint: its page then stays out of the soft TLB. */
+    get dataBreakpoints(): boolean {
+        return this.hasDataBreakpoints;
+    }
+
+    set dataBreakpoints(enabled: boolean) {
+        this.hasDataBreakpoints = enabled;
+        this.tlb.setObstacle(RefillObstacle.DebugRegisters, enabled);
+    }
+
     /**
      * Translates a linear address for an access and, for data accesses, enters the page in the soft TLB of `mode`.
      * @throws GuestFault #PF
@@ -116,7 +125,7 @@ export class Mmu {
             this.page = lo - offset;
             this.lastGlobal = true;
             this.lastLarge = false;
-            if (access !== Access.Execute) this.enter(lo - offset, hi, mode, EntryOrigin.None, true);
+            if (access !== Access.Execute) this.enter(lo - offset, hi, mode, EntryOrigin.None, access === Access.Write);
             return lo;
         }
         const cr4 = state.cr4;
@@ -143,13 +152,13 @@ export class Mmu {
                 : user && (access === Access.Execute ? (cr4 & Cr4.SMEP) !== 0 : mode === MmuMode.SupervisorSmap));
         if (denied) this.fault(PageFaultCode.Protection, lo, hi, access, mode);
         const last = this.depth - 1;
-        const dirty = this.updateEntries(last, access === Access.Write);
+        this.updateEntries(last, access === Access.Write);
         const global = (cr4 & Cr4.PGE) !== 0 && (this.entryLo[last] & Entry.Global) !== 0;
         this.lastGlobal = global;
         this.lastLarge = this.origin !== EntryOrigin.None;
         if (access !== Access.Execute) {
             const origin = this.origin | (global ? EntryOrigin.Global : 0);
-            this.enter((lo & ~0xfff) >>> 0, hi, mode, origin, dirty && mayWrite);
+            this.enter((lo & ~0xfff) >>> 0, hi, mode, origin, access === Access.Write);
         }
         return this.page + offset;
     }
@@ -270,15 +279,13 @@ export class Mmu {
         this.page = (pte & 0xfffff000) >>> 0;
     }
 
-    /** Sets accessed flags on all levels and the dirty flag of the last; returns whether the page is dirty. */
-    private updateEntries(last: number, write: boolean): boolean {
-        let value = 0;
+    /** Sets accessed flags on all levels and, for a write, the dirty flag of the last. */
+    private updateEntries(last: number, write: boolean): void {
         for (let index = 0; index <= last; index++) {
             const old = this.entryLo[index];
-            value = old | Entry.Accessed | (write && index === last ? Entry.Dirty : 0);
+            const value = old | Entry.Accessed | (write && index === last ? Entry.Dirty : 0);
             if (value !== (old | 0)) this.writeEntry(this.entryAddress[index], value);
         }
-        return (value & Entry.Dirty) !== 0;
     }
 
     private writeEntry(address: number, value: number): void {
@@ -296,22 +303,19 @@ export class Mmu {
         raisePageFault(code, lo, hi);
     }
 
-    /** Enters the page of the last walk in the soft TLB as far as nothing has to notice accesses to it. */
-    private enter(lo: number, hi: number, mode: MmuMode, origin: EntryOrigin, writable: boolean): void {
+    /**
+     * Enters the page of the last walk in the soft TLB, unless something has to notice accesses to it. Only in the table
+     * of this kind of access: a copy between pages that share a slot then has both.
+     */
+    private enter(lo: number, hi: number, mode: MmuMode, origin: EntryOrigin, write: boolean): void {
         const page = this.page;
         const physical = this.port.physical;
         const ram = physical.ramAddress(page);
         if (ram < 0) return;
         const watch = this.hooks.watch(lo, hi, page) | (this.dataBreakpoints ? this.breakpointWatch(lo, hi) : 0);
-        if ((watch & PageWatch.Reads) === 0) this.tlb.enter(mode, false, lo, hi, ram, origin);
-        if (
-            writable &&
-            (watch & PageWatch.Writes) === 0 &&
-            !physical.isReadOnly(page) &&
-            !this.hooks.isCodePage(page)
-        ) {
-            this.tlb.enter(mode, true, lo, hi, ram, origin);
-        }
+        if (watch & (write ? PageWatch.Writes : PageWatch.Reads)) return;
+        if (write && (physical.isReadOnly(page) || this.hooks.isCodePage(page))) return;
+        this.tlb.enter(mode, write, lo, hi, ram, origin);
     }
 
     /** Pages that hold an address of an enabled data breakpoint (SDM Vol. 3, 18.2.4). */

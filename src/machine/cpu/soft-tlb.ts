@@ -1,41 +1,46 @@
-import { CpuArea, Tlb } from '../state';
+import { CpuArea, EntryOrigin, type RefillObstacle, Tlb, TlbRecord } from '../state';
 
-const SLOTS = (Tlb.modes * Tlb.modeSize) / Tlb.entrySize;
 const SLOT_WORDS = Tlb.entrySize >> 2;
 const EMPTY = 0xffffffff;
 
-/** What the fourth word of an entry says about where it came from; the fast path does not look at it. */
-export const enum EntryOrigin {
-    None = 0,
-    /** Global page: survives MOV CR3. */
-    Global = 1 << 0,
-    /** Piece of a 2 or 4 MiB page. */
-    Large = 1 << 1,
-    /** Piece of a 1 GiB page. */
-    Huge = 1 << 2,
-}
-
-/** INVLPG of any address in a large page must drop all its pieces, so regions with such pieces are remembered. */
-const REGION_BITS = 12;
-const REGIONS = 1 << REGION_BITS;
+const REGIONS = 1 << TlbRecord.regionBits;
 
 /**
- * The soft TLB tables of one vCPU (see `Tlb` in state.ts) as their only writer sees them. Entries are logged, so that
- * a flush costs what was filled since the last one and not the whole of the tables.
+ * The soft TLB tables of one vCPU (see `Tlb` in state.ts) and the record of what is in them (`TlbRecord`). An engine may
+ * fill entries by itself, as long as it keeps that record and there is no {@link setObstacle | obstacle}.
  */
 export class SoftTlb {
     private readonly words: Uint32Array;
-    private readonly log = new Uint16Array(SLOTS);
-    private readonly isLogged = new Uint8Array(SLOTS);
-    private logged = 0;
-    /** Hash sets of 4 MiB regions with entries of large pages, and of 1 GiB regions with entries of huge ones. */
-    private readonly largeRegions = new Uint8Array(REGIONS);
-    private readonly hugeRegions = new Uint8Array(REGIONS);
+    private readonly counters: Uint32Array;
+    private readonly log: Uint16Array;
+    private readonly isLogged: Uint8Array;
+    private readonly largeRegions: Uint8Array;
+    private readonly hugeRegions: Uint8Array;
 
     /** @param base address of the vCPU's area */
     constructor(buffer: ArrayBufferLike, base: number) {
-        this.words = new Uint32Array(buffer, base + CpuArea.tlb, SLOTS * SLOT_WORDS);
+        const record = base + CpuArea.tlbRecord;
+        this.words = new Uint32Array(buffer, base + CpuArea.tlb, TlbRecord.slots * SLOT_WORDS);
+        this.counters = new Uint32Array(buffer, record, 2);
+        this.log = new Uint16Array(buffer, record + TlbRecord.log, TlbRecord.slots);
+        this.isLogged = new Uint8Array(buffer, record + TlbRecord.isLogged, TlbRecord.slots);
+        this.largeRegions = new Uint8Array(buffer, record + TlbRecord.largeRegions, REGIONS);
+        this.hugeRegions = new Uint8Array(buffer, record + TlbRecord.hugeRegions, REGIONS);
         this.words.fill(EMPTY);
+    }
+
+    private get logged(): number {
+        return this.counters[TlbRecord.logged >> 2];
+    }
+
+    private set logged(count: number) {
+        this.counters[TlbRecord.logged >> 2] = count;
+    }
+
+    /** Says whether something keeps others than the MMU from filling entries. */
+    setObstacle(obstacle: RefillObstacle, present: boolean): void {
+        const at = TlbRecord.obstacles >> 2;
+        this.counters[at] = present ? this.counters[at] | obstacle : this.counters[at] & ~obstacle;
     }
 
     /**
@@ -52,7 +57,9 @@ export class SoftTlb {
         words[at + 3] = origin;
         if (this.isLogged[slot] === 0) {
             this.isLogged[slot] = 1;
-            this.log[this.logged++] = slot;
+            const { logged } = this;
+            this.log[logged] = slot;
+            this.logged = logged + 1;
         }
         if (origin & EntryOrigin.Large) this.largeRegions[largeRegion(lo, hi)] = 1;
         if (origin & EntryOrigin.Huge) this.hugeRegions[hugeRegion(lo, hi)] = 1;
@@ -77,6 +84,7 @@ export class SoftTlb {
 
     /** Drops the translation of one linear address, together with the whole large page it may be in. */
     flushPage(lo: number, hi: number): void {
+        const { logged } = this;
         lo = (lo & ~0xfff) >>> 0;
         const words = this.words;
         for (let table = 0; table < 2 * Tlb.modes; table++) {
@@ -86,7 +94,7 @@ export class SoftTlb {
         const large = this.largeRegions[largeRegion(lo, hi)] !== 0;
         const huge = this.hugeRegions[hugeRegion(lo, hi)] !== 0;
         if (!large && !huge) return;
-        for (let index = 0; index < this.logged; index++) {
+        for (let index = 0; index < logged; index++) {
             const at = this.log[index] * SLOT_WORDS;
             const origin = words[at + 3];
             if (words[at + 1] !== hi || words[at] === EMPTY) continue;
@@ -101,8 +109,8 @@ export class SoftTlb {
 
     /** Makes stores to a page of RAM take the slow path from now on, wherever it is mapped. */
     dropWrites(ram: number): void {
-        const words = this.words;
-        for (let index = 0; index < this.logged; index++) {
+        const { words, logged } = this;
+        for (let index = 0; index < logged; index++) {
             const slot = this.log[index];
             const at = slot * SLOT_WORDS;
             if ((slot & Tlb.entries) !== 0 && words[at] !== EMPTY && (words[at] + words[at + 2]) >>> 0 === ram) {
@@ -112,9 +120,9 @@ export class SoftTlb {
     }
 
     private flush(keepGlobal: boolean): void {
-        const words = this.words;
+        const { words, logged } = this;
         let kept = 0;
-        for (let index = 0; index < this.logged; index++) {
+        for (let index = 0; index < logged; index++) {
             const slot = this.log[index];
             const at = slot * SLOT_WORDS;
             if (keepGlobal && words[at] !== EMPTY && (words[at + 3] & EntryOrigin.Global) !== 0) {

@@ -172,8 +172,8 @@ export class CodeCache {
         buffer: ArrayBufferLike,
         private readonly arena: { readonly base: number; readonly size: number },
         private readonly handlers: Handlers,
-        /** A physical page begins to hold code. */
-        private readonly protect: (page: number) => void,
+        /** A physical page begins to hold code, or no longer does. */
+        private readonly codePageChanged: (page: number, holdsCode: boolean) => void,
         /** A region is not used any more. */
         private readonly release: (region: Region) => void,
     ) {
@@ -281,6 +281,7 @@ export class CodeCache {
             }
             if (entry.all.size === 0) {
                 this.pages.delete(page);
+                this.codePageChanged(page, false);
             }
         }
         return any;
@@ -295,6 +296,9 @@ export class CodeCache {
         }
         this.blocks.length = 0;
         this.recent.clear();
+        for (const page of this.pages.keys()) {
+            this.codePageChanged(page, false);
+        }
         this.pages.clear();
         this.next = this.arena.base;
     }
@@ -375,7 +379,7 @@ export class CodeCache {
         if (entry === undefined) {
             entry = { blocks: new Map(), all: new Set(), lines: new Uint8Array(0x1000 / LINE) };
             this.pages.set(page, entry);
-            this.protect(page);
+            this.codePageChanged(page, true);
         }
         return entry;
     }

@@ -11,7 +11,7 @@ import type { SystemOperation } from '../../machine/cpu/operation';
 import { afterInstruction, beforeInstruction, mustStep } from '../../machine/cpu/boundary';
 import { deliverException } from '../../machine/cpu/interrupts';
 import { type MmuHooks } from '../../machine/cpu/paging';
-import { ActivityState, CpuArea, type MmuMode, ModeKey, StateOffset, Tlb } from '../../machine/state';
+import { ActivityState, CpuArea, type MmuMode, ModeKey, RefillObstacle, StateOffset, Tlb } from '../../machine/state';
 import { ExitReason } from '../codegen/exit';
 import { FixedHandler, LOAD_MISS, RAISE, STORE_MISS } from '../codegen/handler-emitter';
 import { HeaderOffset, RecordOffset } from '../codegen/record';
@@ -28,6 +28,7 @@ import { Access } from '../../machine/cpu/paging';
 import { CodeTable, type HelperFunctions, Handlers } from './handlers';
 import { JumpCacheTable } from './jump-cache';
 import { type EventSource, InstructionBoundary } from './boundary';
+import { CodePages, type RamMap, refillHelpers } from './refill';
 
 /** Times a block is entered before it is worth translating. */
 const HOT_THRESHOLD = 500;
@@ -42,6 +43,8 @@ export const FAULT_STOP = -1;
 export interface EngineOptions {
     readonly memory: WebAssembly.Memory;
     readonly arena: { readonly base: number; readonly size: number };
+    /** Where guest RAM is: without it every soft TLB miss comes to TypeScript. */
+    readonly ram?: RamMap;
     readonly semantics: SemanticTable;
     readonly helpers: HelperFunctions;
     readonly systemOperations: ReadonlyMap<string, SystemOperation>;
@@ -59,6 +62,7 @@ export class TranslatorEngine implements Engine {
     readonly cache: CodeCache;
     readonly handlers: Handlers;
     private readonly codeTable = new CodeTable();
+    private readonly codePages: CodePages | undefined;
     private readonly fetcher: Fetcher;
     private readonly regions: RegionTranslator;
     private readonly enterFlat: EnterCode;
@@ -96,7 +100,9 @@ export class TranslatorEngine implements Engine {
     constructor(private readonly options: EngineOptions) {
         const { memory } = options;
         this.view = new DataView(memory.buffer);
-        const helpers: HelperFunctions = { ...options.helpers, ...this.slowPaths() };
+        const slow: HelperFunctions = { ...options.helpers, ...this.slowPaths() };
+        this.codePages = options.ram && new CodePages(memory.buffer, options.arena, options.ram);
+        const helpers = this.codePages === undefined ? slow : { ...slow, ...refillHelpers(memory, this.codePages, slow) };
         this.handlers = new Handlers(
             memory,
             this.codeTable,
@@ -107,13 +113,9 @@ export class TranslatorEngine implements Engine {
         );
         this.cache = new CodeCache(
             memory.buffer,
-            options.arena,
+            this.codePages === undefined ? options.arena : this.codePages.rest,
             this.handlers,
-            page => {
-                for (const cpu of this.cpus) {
-                    cpu.mmu.protectCodePage(page);
-                }
-            },
+            (page, holdsCode) => this.codePageChanged(page, holdsCode),
             region => this.codeTable.release(region.tableIndex),
         );
         this.regions = new RegionTranslator(this.cache, this.handlers, options.semantics, helpers, memory, options.now);
@@ -153,6 +155,7 @@ export class TranslatorEngine implements Engine {
         this.boundaries.push(new InstructionBoundary(processor, this.options.systemOperations));
         this.codeTlbs.push(new CodeTlb());
         this.jumpCaches.push(new JumpCacheTable(cpu.buffer, cpu.base));
+        this.noteMap(cpu);
     }
 
     private forgetTranslations(vcpu: number, keepGlobal: boolean): void {
@@ -206,6 +209,21 @@ export class TranslatorEngine implements Engine {
     mapChanged(): void {
         for (const cpu of this.cpus) {
             cpu.mmu.flushAll();
+            this.noteMap(cpu);
+        }
+    }
+
+    /** Page walks in WebAssembly take RAM to be where it usually is. */
+    private noteMap(cpu: Cpu): void {
+        cpu.mmu.tlb.setObstacle(RefillObstacle.Map, this.options.ram?.isPlain() !== true);
+    }
+
+    private codePageChanged(page: number, holdsCode: boolean): void {
+        this.codePages?.set(page, holdsCode);
+        if (holdsCode) {
+            for (const cpu of this.cpus) {
+                cpu.mmu.protectCodePage(page);
+            }
         }
     }
 

@@ -21,7 +21,6 @@ export type HelperFunctions = Readonly<Record<string, (...args: number[]) => num
 const IRRELEVANT_MODE = 3 << ModeKey.CplShift;
 /** Execution modes that handlers may be specialised on: a bound well above the combinations that CPUs have. */
 const MODES = 4096;
-const WASM_PAGE = 0x10000;
 
 /** The function table that all translated code shares, and free slots in it. */
 export class CodeTable {
@@ -45,6 +44,14 @@ export class CodeTable {
         this.table.set(index, null);
         this.free.push(index);
     }
+}
+
+const WASM_PAGE = 0x10000;
+
+/** An empty module over the shared memory. */
+export function newModule(memory: WebAssembly.Memory): TranslatedModule {
+    const pages = memory.buffer.byteLength / WASM_PAGE;
+    return new TranslatedModule(pages, pages, 1);
 }
 
 /** How an instruction of this shape runs. */
@@ -129,8 +136,7 @@ export class Handlers {
 
     /** Imports of a new module of translated code. */
     newModule(): TranslatedModule {
-        const pages = this.memory.buffer.byteLength / WASM_PAGE;
-        return new TranslatedModule(pages, pages, 1);
+        return newModule(this.memory);
     }
 
     private target(): TranslatedModule {

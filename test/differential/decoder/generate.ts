@@ -5,34 +5,10 @@
 
 import { type CodeSize, type Row } from '../../../src/isa/x86';
 import { OpcodeMap, parseOpcode } from '../../../src/isa/x86/table/opcode';
+import { type Random } from '../../support/random';
 
 /** Bytes per generated string; the decoders may read no further. */
 export const SLOT = 16;
-
-/** xorshift32: fast, seedable, good enough to spread over opcodes. */
-export class Random {
-    public constructor(private state: number) {}
-
-    /** A 32-bit unsigned number. */
-    public next(): number {
-        let x = this.state;
-        x ^= x << 13;
-        x ^= x >>> 17;
-        x ^= x << 5;
-        this.state = x;
-        return x >>> 0;
-    }
-
-    /** An integer in [0, limit). */
-    public below(limit: number): number {
-        return Math.floor((this.next() / 0x1_0000_0000) * limit);
-    }
-
-    /** True once in `n` on average. */
-    public oneIn(n: number): boolean {
-        return this.below(n) === 0;
-    }
-}
 
 const PREFIXES = [0x66, 0x67, 0xf2, 0xf3, 0xf0, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0xf2, 0xf3];
 const VEX_PP_OF_PREFIX = [0, 1, 2, 3];

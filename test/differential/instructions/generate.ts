@@ -14,7 +14,8 @@ import {
     ROWS,
     Segment,
 } from '../../../src/isa/x86';
-import { generateRow, type Random, SLOT } from '../decoder/generate';
+import { generateRow, SLOT } from '../decoder/generate';
+import { type Random } from '../../support/random';
 import { isComparable, isInexact, isTested } from './exclusions';
 import {
     CaseOffset,

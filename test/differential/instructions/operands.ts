@@ -1,6 +1,6 @@
 /** Random values with a bias to where instructions go wrong: ends of ranges, carries, special floating-point numbers. */
 
-import { type Random } from '../decoder/generate';
+import { type Random } from '../../support/random';
 import { DATA, DATA_SIZE } from './layout';
 
 const EDGES: readonly bigint[] = [

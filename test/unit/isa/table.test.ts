@@ -3,7 +3,8 @@ import { Attribute, type CodeSize, decode, ROWS } from '../../../src/isa/x86';
 import { parseOpcode } from '../../../src/isa/x86/table/opcode';
 import { parseRows, TableError } from '../../../src/isa/x86/table/parse';
 import { parseOperand } from '../../../src/isa/x86/table/operand';
-import { generateRow, Random, SLOT } from '../../differential/decoder/generate';
+import { generateRow, SLOT } from '../../differential/decoder/generate';
+import { Random } from '../../support/random';
 
 describe('instruction table', () => {
     it('numbers its rows densely', () => {

@@ -11,7 +11,8 @@ import { verifyIr } from '../../../src/translator/ir/verify';
 import { HandlerContext } from '../../../src/translator/lift/handler-context';
 import { integerSemantics } from '../../../src/translator/lift/integer';
 import { RegionContext } from '../../../src/translator/lift/region-context';
-import { generateRow, Random, SLOT } from '../../differential/decoder/generate';
+import { generateRow, SLOT } from '../../differential/decoder/generate';
+import { Random } from '../../support/random';
 
 const FENCES = ['LFENCE', 'MFENCE', 'SFENCE'];
 const INTEGER_MNEMONICS = new Set([

@@ -7,7 +7,8 @@ import { verifyIr } from '../../../src/translator/ir/verify';
 import { HandlerContext } from '../../../src/translator/lift/handler-context';
 import { RegionContext } from '../../../src/translator/lift/region-context';
 import { type SemanticTable } from '../../../src/translator/lift/semantics';
-import { generateRow, type Random, SLOT } from '../../differential/decoder/generate';
+import { generateRow, SLOT } from '../../differential/decoder/generate';
+import { type Random } from '../../support/random';
 
 const ATTEMPTS = 24;
 

@@ -15,7 +15,7 @@ import { vectorHelpers } from '../../../src/translator/lift/vector';
 import { AesOperation } from '../../../src/translator/lift/vector/aesHelper';
 import { FloatOperation, FloatScratch } from '../../../src/translator/lift/vector/floatOperation';
 import { PlainArithmetic } from '../../../src/translator/lift/vector/plainArithmetic';
-import { Random } from '../../differential/decoder/generate';
+import { Random } from '../../support/random';
 
 type Bits = number | bigint;
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { Attribute, ROWS, type Row } from '../../../src/isa/x86';
 import { vectorSemantics } from '../../../src/translator/lift/vector';
-import { Random } from '../../differential/decoder/generate';
+import { Random } from '../../support/random';
 import { defectsOf, instancesOf, modesOf } from './lifting';
 
 /** CPUID features whose instructions work on vector registers. */

@@ -5,7 +5,8 @@ import { verifyIr } from '../../../src/translator/ir/verify';
 import { HandlerContext } from '../../../src/translator/lift/handler-context';
 import { RegionContext } from '../../../src/translator/lift/region-context';
 import { x87Helpers, x87Semantics } from '../../../src/translator/lift/x87';
-import { generateRow, Random, SLOT } from '../../differential/decoder/generate';
+import { generateRow, SLOT } from '../../differential/decoder/generate';
+import { Random } from '../../support/random';
 import { Fault, Mode, X87Machine } from './x87-machine';
 
 const X87_ROWS = ROWS.filter(({ attributes }) => (attributes & Attribute.X87) !== 0);

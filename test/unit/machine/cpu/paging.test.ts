@@ -64,11 +64,13 @@ function longTables(machine: PagedMachine, pte: bigint, upper = 7n): { lo: numbe
 }
 
 describe('paging: none', () => {
-    it('maps linear addresses to themselves and enters RAM in both tables', () => {
+    it('maps linear addresses to themselves and enters RAM in the table of the access', () => {
         const machine = new PagedMachine(0, 0, 0);
         machine.cpu.setLo(StateOffset.cr0, 1);
         assert.equal(machine.translate(0x1234, READ, SUPERVISOR), 0x1234);
         assert.ok(machine.isEntered(0x1000, false, SUPERVISOR));
+        assert.ok(!machine.isEntered(0x1000, true, SUPERVISOR));
+        machine.translate(0x1234, WRITE, SUPERVISOR);
         assert.ok(machine.isEntered(0x1000, true, SUPERVISOR));
     });
 });
@@ -250,8 +252,8 @@ describe('paging: soft TLB', () => {
         return { machine, ...longTables(machine, pte) };
     };
 
-    it('enters clean pages for reading only, until a store has set the dirty flag', () => {
-        const { machine, lo, hi } = setUp(0x5007n);
+    it('enters a page for the kind of access that was made', () => {
+        const { machine, lo, hi } = setUp(0x5067n);
         machine.translate(lo, READ, USER, hi);
         assert.ok(machine.isEntered(lo, false, USER, hi));
         assert.ok(!machine.isEntered(lo, true, USER, hi));
@@ -259,19 +261,19 @@ describe('paging: soft TLB', () => {
         assert.ok(machine.isEntered(lo, true, USER, hi));
     });
 
-    it('enters a dirty page for writing on its first read, if it may be written', () => {
-        const writable = setUp(0x5067n);
-        writable.machine.translate(writable.lo, READ, USER, writable.hi);
-        assert.ok(writable.machine.isEntered(writable.lo, true, USER, writable.hi));
-        const readOnly = setUp(0x5065n);
-        readOnly.machine.translate(readOnly.lo, READ, SUPERVISOR, readOnly.hi);
-        assert.ok(!readOnly.machine.isEntered(readOnly.lo, true, SUPERVISOR, readOnly.hi));
+    it('leaves the entry of a page that is read alone when one that shares its slot is written', () => {
+        const { machine, lo, hi } = setUp(0x5067n);
+        machine.poke64(0x12000 + (((lo >>> 21) & 511) + 2) * 8, 0x13007n);
+        machine.translate(lo, READ, USER, hi);
+        machine.translate(lo + 0x400000, WRITE, USER, hi);
+        assert.ok(machine.isEntered(lo, false, USER, hi) && machine.isEntered(lo + 0x400000, true, USER, hi));
     });
 
     it('keeps code pages and ROM out of the write table, and MMIO out of both', () => {
         const code = setUp(0x5067n);
         code.machine.codePages.add(0x5000);
         code.machine.translate(code.lo, WRITE, USER, code.hi);
+        code.machine.translate(code.lo, READ, USER, code.hi);
         assert.deepEqual(
             [false, true].map(write => code.machine.isEntered(code.lo, write, USER, code.hi)),
             [true, false],
@@ -287,6 +289,7 @@ describe('paging: soft TLB', () => {
 
     it('drops write entries of a page that becomes code, wherever it is mapped', () => {
         const { machine, lo, hi } = setUp(0x5067n);
+        machine.translate(lo, READ, USER, hi);
         machine.translate(lo, WRITE, USER, hi);
         machine.translate(lo, WRITE, SUPERVISOR, hi);
         machine.cpu.mmu.protectCodePage(0x5000);
@@ -300,6 +303,7 @@ describe('paging: soft TLB', () => {
         machine.cpu.setLo(StateOffset.dr + 56, 0x10402); // DR0, write, 1 byte
         machine.cpu.debugRegistersChanged();
         machine.translate(lo, READ, USER, hi);
+        machine.translate(lo, WRITE, USER, hi);
         assert.deepEqual(
             [false, true].map(write => machine.isEntered(lo, write, USER, hi)),
             [true, false],

@@ -3,7 +3,7 @@ import { IrBuilder } from '../../../../src/translator/ir/builder';
 import { evaluateIr, type IrEnvironment, type IrValue } from '../../../../src/translator/ir/evaluate';
 import { NONE } from '../../../../src/translator/ir/function';
 import { MemoryAccess, Op, PURE_OPERATIONS, StateAccess, Type } from '../../../../src/translator/ir/opcodes';
-import { Random } from '../../../differential/decoder/generate';
+import { Random } from '../../../support/random';
 import { putVector } from '../../../differential/instructions/operands';
 import { PureOperations, type Variant, variantsOf } from './pure-operations';
 

@@ -6,7 +6,7 @@ import { semanticOf } from '../../../../src/translator/engine/handlers';
 import { HandlerContext } from '../../../../src/translator/lift/handler-context';
 import { ModeKey } from '../../../../src/machine/state';
 import { liftBlock } from '../../../../src/translator/region/translate';
-import { Random } from '../../../differential/decoder/generate';
+import { Random } from '../../../support/random';
 import { instancesOf } from '../lifting';
 
 const MODE =
