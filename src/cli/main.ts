@@ -1,6 +1,7 @@
 /** The command line: dispatches to the commands and turns errors into exit statuses. */
 import { HyperscopeError } from '../common/errors';
 import { runDapServer } from '../dap/server';
+import { packageVersion } from './package-files';
 import { run } from './run';
 import { HELP, UsageError } from './usage';
 
@@ -20,6 +21,10 @@ async function main(args: readonly string[]): Promise<number> {
         case '--help':
         case '-h':
             process.stdout.write(HELP);
+            return 0;
+        case '--version':
+        case '-V':
+            process.stdout.write(`hyperscope ${packageVersion()}\n`);
             return 0;
     }
     throw new UsageError(`unknown command '${command}'; hyperscope help lists them`);

@@ -1,5 +1,6 @@
 /** Parsing of `hyperscope run`'s arguments. */
 import { parseArgs } from 'node:util';
+import { sampleRom } from './package-files';
 import { UsageError } from './usage';
 
 export interface RunOptions {
@@ -29,14 +30,18 @@ const UNITS: Readonly<Record<string, number>> = { '': 2 ** 20, K: 2 ** 10, M: 2 
 /** @throws UsageError naming the argument and what it takes */
 export function parseRunOptions(args: readonly string[]): RunOptions {
     const values = parseValues(args);
-    if (values.kernel === undefined && values.firmware === undefined) {
-        throw new UsageError('nothing to run: give --kernel FILE or --firmware FILE');
+    if (values.sample && (values.kernel ?? values.firmware) !== undefined) {
+        throw new UsageError('--sample is a guest of its own: give it without --kernel and --firmware');
+    }
+    const firmware = values.sample ? sampleRom() : values.firmware;
+    if (values.kernel === undefined && firmware === undefined) {
+        throw new UsageError('nothing to run: give --kernel FILE, --firmware FILE or --sample');
     }
     return {
         kernel: values.kernel,
         initrd: values.initrd,
         append: values.append ?? '',
-        firmware: values.firmware,
+        firmware,
         memory: parseSize('--memory', values.memory ?? '256M'),
         cpus: parseCount('--cpus', values.cpus ?? '1', MAX_CPUS),
         serial: values.serial ?? 'stdio',
@@ -56,6 +61,7 @@ function parseValues(args: readonly string[]) {
             args: [...args],
             allowPositionals: false,
             options: {
+                sample: { type: 'boolean' },
                 kernel: { type: 'string' },
                 initrd: { type: 'string' },
                 append: { type: 'string' },

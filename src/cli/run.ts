@@ -1,5 +1,4 @@
 /** `hyperscope run`: a guest in the terminal. */
-import { writeFileSync, createWriteStream, type WriteStream } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import { HyperscopeError } from '../common/errors';
 import { Machine } from '../machine/machine';
@@ -10,7 +9,8 @@ import { Console } from './console';
 import { decompressors, readImage, readModules } from './files';
 import { restoreFrom, StateFile } from './state-file';
 import { describeTripleFault } from './triple-fault';
-import { UsageError } from './usage';
+import { SerialOutput } from './serial-output';
+import { UsageError, writeText } from './usage';
 
 /** Exit statuses other than the guest's own. */
 const enum Status {
@@ -19,6 +19,8 @@ const enum Status {
     TripleFault = 3,
     Timeout = 124,
     Interrupted = 130,
+    /** As shells tell a process that SIGPIPE has ended. */
+    ReaderGone = 141,
 }
 
 /** Virtual nanoseconds between looks at the terminal, the timeout and the signals. */
@@ -47,11 +49,12 @@ export async function run(args: readonly string[]): Promise<number> {
     const start = performance.now();
     let status: number;
     try {
-        status = await runToEnd(machine, options, terminal, state);
+        status = await runToEnd(machine, options, serial, terminal, state);
     } finally {
         terminal?.close();
         await serial.close();
     }
+    serial.check();
     if (options.stats !== undefined) {
         writeStatistics(options.stats, machine, (performance.now() - start) / 1000);
     }
@@ -93,6 +96,7 @@ function buildMachine(options: RunOptions, serial: SerialOutput): Machine {
 async function runToEnd(
     machine: Machine,
     options: RunOptions,
+    serial: SerialOutput,
     terminal: Console | undefined,
     state: StateFile | undefined,
 ): Promise<number> {
@@ -118,6 +122,10 @@ async function runToEnd(
             }
             // Lets the terminal, the signals and the serial output have their turn.
             await new Promise(resolve => setImmediate(resolve));
+            serial.check();
+            if (serial.readerIsGone) {
+                return Status.ReaderGone;
+            }
             if (interrupted || terminal?.quit) {
                 state?.save(machine);
                 return Status.Interrupted;
@@ -184,61 +192,4 @@ function writeStatistics(path: string, machine: Machine, seconds: number): void 
         stateHash: machine.stateHash(),
     };
     writeText('--stats', path, `${JSON.stringify(statistics, null, 2)}\n`);
-}
-
-function writeText(option: string, path: string, text: string): void {
-    try {
-        writeFileSync(path, text);
-    } catch (error) {
-        throw new UsageError(`${option} ${path}: cannot be written (${(error as NodeJS.ErrnoException).code})`);
-    }
-}
-
-/** Gathers the guest's characters and writes them in pieces. */
-class SerialOutput {
-    private readonly buffer = Buffer.alloc(4096);
-    private length = 0;
-    private scheduled = false;
-    private readonly stream: WriteStream | NodeJS.WriteStream | undefined;
-
-    constructor(private readonly target: string) {
-        if (target === 'stdio') {
-            this.stream = process.stdout;
-        } else if (target !== 'none') {
-            writeText('--serial', target, '');
-            this.stream = createWriteStream(target);
-        }
-    }
-
-    write(byte: number): void {
-        this.buffer[this.length++] = byte;
-        if (this.length === this.buffer.length) {
-            this.flush();
-        } else if (!this.scheduled) {
-            this.scheduled = true;
-            setImmediate(() => this.flush());
-        }
-    }
-
-    /** Everything has left the process, or the file is closed. */
-    close(): Promise<void> {
-        this.flush();
-        return new Promise(resolve => {
-            if (this.stream === undefined) {
-                resolve();
-            } else if (this.target === 'stdio') {
-                this.stream.write('', () => resolve());
-            } else {
-                this.stream.end(() => resolve());
-            }
-        });
-    }
-
-    private flush(): void {
-        this.scheduled = false;
-        if (this.length > 0) {
-            this.stream?.write(Buffer.from(this.buffer.subarray(0, this.length)));
-            this.length = 0;
-        }
-    }
 }

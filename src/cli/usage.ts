@@ -1,7 +1,20 @@
 /** The command line's own words: help and argument errors. */
+import { writeFileSync } from 'node:fs';
 
 /** Arguments or files that cannot be used: exit status 2, one line, no stack trace. */
 export class UsageError extends Error {}
+
+/**
+ * Writes a file that an option names.
+ * @throws UsageError
+ */
+export function writeText(option: string, path: string, text: string): void {
+    try {
+        writeFileSync(path, text);
+    } catch (error) {
+        throw new UsageError(`${option} ${path}: cannot be written (${(error as NodeJS.ErrnoException).code})`);
+    }
+}
 
 export const HELP = `Usage: hyperscope <command> [options]
 
@@ -9,9 +22,10 @@ Commands
   run     run a guest; see below
   dap     debug adapter (Debug Adapter Protocol) on standard input and output,
           or with --listen [HOST:]PORT for clients that connect (loopback unless told)
-  help    this text
+  help    this text (--version tells the version)
 
-hyperscope run --kernel FILE | --firmware FILE [options]
+hyperscope run --sample | --kernel FILE | --firmware FILE [options]
+  --sample           the sample guest that comes with Hyperscope: some 20 lines, then it powers off
   --kernel FILE      Linux bzImage, ELF kernel with a PVH note, or Multiboot 1 kernel
   --initrd FILE      initial RAM disk; for Multiboot, modules: 'FILE ARGUMENTS,FILE ...'
   --append STRING    kernel command line
@@ -36,5 +50,6 @@ Exit status
   3    triple fault; a report says what was executing and why
   124  timeout
   130  ended by Ctrl-A X or a signal
+  141  standard output was closed
   other odd values: the guest's debug exit (port 0xf4), 2 * value + 1, as QEMU's isa-debug-exit gives it
 `;

@@ -38,7 +38,8 @@ describe('unusable input', function () {
 
     describe('options', () => {
         const cases: readonly (readonly [string, readonly string[], RegExp])[] = [
-            ['nothing to run', [], /nothing to run: give --kernel FILE or --firmware FILE/],
+            ['nothing to run', [], /nothing to run: give --kernel FILE, --firmware FILE or --sample/],
+            ['two guests', ['--sample', '--kernel', 'k'], /--sample is a guest of its own/],
             ['an unknown option', ['--bogus'], /Unknown option '--bogus'/],
             ['a memory size of nonsense', ['--kernel', 'k', '--memory', 'lots'], /--memory takes a size.*'lots'/],
             ['no vCPUs', ['--kernel', 'k', '--cpus', '0'], /--cpus takes a number from 1 to 64, not '0'/],

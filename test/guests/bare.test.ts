@@ -1,11 +1,13 @@
 /** Small kernels of our own, run by the command line: boot protocols and the ways in which a run can end. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { needs } from '../support/requirements';
+import { sampleElf } from '../support/sample';
 import { assembleKernel, assembler } from './support/assemble';
-import { type CliProcess, type CliResult, runCli, startCli } from './support/cli';
+import { type CliProcess, type CliResult, PROGRAM, runCli, startCli } from './support/cli';
 
 describe('small kernels', function () {
     this.timeout(30_000);
@@ -67,10 +69,34 @@ describe('small kernels', function () {
     });
 
     it('are ended by a signal', async () => {
-        const child = startCli(['run', '--kernel', assembleKernel('spin', folder), '--timeout', '20']);
-        setTimeout(() => child.signal('SIGTERM'), 1000);
+        const child = startCli(['run', '--kernel', assembleKernel('echo', folder), '--timeout', '20']);
+        await child.outputHas('ready\n');
+        child.signal('SIGTERM');
 
         assert.equal((await child.result).status, 130);
+    });
+
+    it('are ended without a complaint when nobody reads their output any more', () => {
+        const { status, stdout, stderr } = spawnSync(
+            'sh',
+            [
+                ...['-c', '{ "$@"; echo "status $?" >&2; } | head -n 1', 'sh'],
+                ...[process.execPath, PROGRAM, 'run', '--kernel', sampleElf, '--append', 'monitor', '--timeout', '20'],
+            ],
+            { encoding: 'latin1' },
+        );
+
+        assert.equal(stdout, 'Hyperscope sample guest\r\n');
+        assert.equal(stderr, 'status 141\n');
+        assert.equal(status, 0);
+    });
+
+    it('are ended with a complaint when their output is lost', async function () {
+        if (!existsSync('/dev/full')) this.skip();
+        const { status, errors } = await runCli(['run', '--sample', '--serial', '/dev/full']);
+
+        assert.equal(errors, 'hyperscope: --serial /dev/full: cannot be written (ENOSPC)\n');
+        assert.equal(status, 2);
     });
 
     it('print into a file and leave statistics', async () => {

@@ -63,6 +63,13 @@ describe('the sample guest', function () {
         });
     }
 
+    it('is run by its own option', async () => {
+        const { status, output } = await runCli(['run', '--sample', '--timeout', '30']);
+
+        assert.equal(output, sampleOutput('reset', { memory: 256 }) + SAMPLE_END);
+        assert.equal(status, 0);
+    });
+
     it('takes the interpreter tier and the host for a clock too', async () => {
         for (const option of ['--interpret', '--real-time']) {
             const result = await runCli(['run', '--firmware', sampleRom, '--timeout', '30', option]);

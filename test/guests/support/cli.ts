@@ -3,7 +3,8 @@ import { constants } from 'node:os';
 import path from 'node:path';
 import { projectRoot } from '../../support/project';
 
-const PROGRAM = path.join(projectRoot, 'out', 'src', 'cli', 'main.js');
+/** The command line's program. */
+export const PROGRAM = path.join(projectRoot, 'out', 'src', 'cli', 'main.js');
 
 /** How a run of the command line ended. */
 export interface CliResult {
