@@ -1,8 +1,7 @@
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import { EXCEPTION_FILTERS } from './exception-filters';
 
-/** What the session does today, no more: clients show what is claimed here. */
-export const CAPABILITIES: DebugProtocol.Capabilities = {
+const CAPABILITIES: DebugProtocol.Capabilities = {
     supportsConfigurationDoneRequest: true,
     supportsFunctionBreakpoints: true,
     supportsInstructionBreakpoints: true,
@@ -10,6 +9,8 @@ export const CAPABILITIES: DebugProtocol.Capabilities = {
     supportsHitConditionalBreakpoints: true,
     supportsLogPoints: true,
     supportsEvaluateForHovers: true,
+    supportsValueFormattingOptions: true,
+    supportsClipboardContext: true,
     supportsSetVariable: true,
     supportsSetExpression: true,
     supportsCompletionsRequest: true,
@@ -30,3 +31,11 @@ export const CAPABILITIES: DebugProtocol.Capabilities = {
     supportsCancelRequest: true,
     exceptionBreakpointFilters: [...EXCEPTION_FILTERS],
 };
+
+/**
+ * What the session does today, no more: clients show what is claimed here.
+ * @param leavesGuests a guest can outlive its session
+ */
+export function capabilities({ leavesGuests }: { readonly leavesGuests: boolean }): DebugProtocol.Capabilities {
+    return { ...CAPABILITIES, supportTerminateDebuggee: leavesGuests, supportSuspendDebuggee: leavesGuests };
+}

@@ -8,7 +8,7 @@ import type { RequestArguments } from './arguments';
 import { presentResult } from './presentation';
 import type { RequestHandlers } from './protocol-session';
 import { RequestError } from './request-error';
-import type { SessionContext } from './session-context';
+import type { NumberBase, SessionContext } from './session-context';
 
 /** The word that ends where the cursor is. */
 const WORD = /[\w$.]*$/;
@@ -18,6 +18,7 @@ export class ExpressionRequests {
         evaluate: args => this.evaluate(args),
         setExpression: args => this.setExpression(args),
         completions: args => this.complete(args),
+        'hyperscope/numberBase': args => this.setNumberBase(args),
     };
 
     constructor(private readonly session: SessionContext) {}
@@ -32,7 +33,7 @@ export class ExpressionRequests {
             if (assigns) {
                 this.session.guestChanged();
             }
-            return presentResult(result);
+            return presentResult(result, baseOf(args, this.session), context === 'clipboard');
         } catch (error) {
             throw shortened(error, context);
         }
@@ -41,15 +42,29 @@ export class ExpressionRequests {
     private async setExpression(args: RequestArguments): Promise<DebugProtocol.SetExpressionResponse['body']> {
         const text = `${args.string('expression')} = ${args.string('value')}`;
         const { vcpu } = this.session.frame(args);
-        const { result, ...rest } = presentResult(await this.session.target.evaluate(vcpu, text, true));
+        const changed = await this.session.target.evaluate(vcpu, text, true);
+        const { result, ...rest } = presentResult(changed, baseOf(args, this.session));
         this.session.guestChanged();
         return { value: result, ...rest };
     }
 
+    /** The base of the numbers in variables and results, until another is asked for. */
+    private setNumberBase(args: RequestArguments): void {
+        const base = args.string('base');
+        if (base !== 'hex' && base !== 'decimal' && base !== 'binary') {
+            throw new RequestError(`base has to be 'hex', 'decimal' or 'binary', not '${base}'`);
+        }
+        this.session.numberBase = base;
+        this.session.guestChanged();
+    }
+
     private async complete(args: RequestArguments): Promise<DebugProtocol.CompletionsResponse['body']> {
-        const text = args.string('text').slice(0, Math.max(0, args.integer('column') - 1));
+        const { client, target } = this.session;
+        // Of several lines, the one that is meant.
+        const line = args.string('text').split('\n')[args.optionalInteger('line', client.firstLine) - client.firstLine];
+        const text = (line ?? '').slice(0, Math.max(0, args.integer('column') - client.firstColumn));
         const word = WORD.exec(text)?.[0] ?? '';
-        const found = await this.session.target.complete(word.replace(/^\$/, ''));
+        const found = await target.complete(word.replace(/^\$/, ''));
         return {
             targets: found.map(({ text: label, kind }) => ({
                 label,
@@ -59,6 +74,12 @@ export class ExpressionRequests {
             })),
         };
     }
+}
+
+/** The base that a request asks for (DAP, "ValueFormat"), or the session's. */
+export function baseOf(args: RequestArguments, { numberBase }: SessionContext): NumberBase {
+    const hexadecimal = args.has('format') ? args.object('format').raw.hex : undefined;
+    return hexadecimal === true ? 'hex' : hexadecimal === false ? 'decimal' : numberBase;
 }
 
 /** A number as the user typed it: an expression, or more digits than expressions have. */

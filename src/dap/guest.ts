@@ -2,6 +2,7 @@
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { performance } from 'node:perf_hooks';
+import type { DebugProtocol } from '@vscode/debugprotocol';
 import { MachineTarget } from '../debug/machine-target';
 import type { TargetHost } from '../debug/machine-runner';
 import type { DebugTarget } from '../debug/target';
@@ -17,6 +18,9 @@ import type { LaunchConfiguration } from './launch-configuration';
 import { RequestError } from './request-error';
 import { SerialOutput } from './serial-output';
 
+/** Takes the characters of a serial port: 0 for COM1, which the debug console shares. */
+export type GuestOutput = (port: number, byte: number) => void;
+
 export interface GuestModule {
     readonly path: string;
     readonly symbols: number;
@@ -28,6 +32,8 @@ export interface Guest {
     readonly modules: readonly GuestModule[];
     /** What is known of the guest's operating system: names for the views. */
     readonly naming?: GuestNaming;
+    /** Where this guest can do less, or more, than was promised before there was one. */
+    readonly capabilities?: DebugProtocol.Capabilities;
 }
 
 const host: TargetHost = {
@@ -37,10 +43,9 @@ const host: TargetHost = {
 };
 
 /**
- * @param output the characters of a serial port: 0 for COM1, which the debug console shares
  * @throws HyperscopeError for files that cannot be read or loaded, and for a machine that cannot be built
  */
-export function createGuest(configuration: LaunchConfiguration, output: (port: number, byte: number) => void): Guest {
+export function createGuest(configuration: LaunchConfiguration, output: GuestOutput): Guest {
     const { kernel, firmware, symbols: symbolFiles, realTime } = configuration;
     if (configuration.engine === 'kvm') {
         throw new RequestError("engine: 'kvm' is not available: this version has the translator only");

@@ -15,7 +15,7 @@ export interface Endpoint {
 }
 
 /** What launch and attach have in common. */
-interface SessionConfiguration {
+export interface SessionConfiguration {
     readonly symbols: readonly string[];
     readonly stopOnEntry: boolean;
     readonly stepIntoInterrupts: boolean;
@@ -39,6 +39,8 @@ export interface LaunchConfiguration extends SessionConfiguration {
     readonly interpret: boolean;
     readonly stopOnReset: boolean;
     readonly gdbServer: Endpoint | undefined;
+    /** As they were given, for a restart with the same. */
+    readonly attributes: Attributes;
 }
 
 export interface AttachConfiguration extends SessionConfiguration {
@@ -75,6 +77,7 @@ export function readLaunchConfiguration(attributes: Attributes): LaunchConfigura
         interpret: reader.flag('interpret'),
         stopOnReset: reader.flag('stopOnReset'),
         gdbServer: reader.endpoint('gdbServer'),
+        attributes,
     };
     if (configuration.kernel === undefined && configuration.firmware === undefined) {
         throw new RequestError(

@@ -5,33 +5,51 @@ import type { RegisterView } from '../debug/registers/register-file';
 import type { EvaluationResult, Stop } from '../debug/target';
 import type { BreakpointKind } from './breakpoint-store';
 import { pattern, typeName, type Value } from '../debug/expression/value';
+import type { NumberBase } from './session-context';
 
 export function hex(value: bigint): string {
     return `0x${value.toString(16)}`;
 }
 
+/** An unsigned number in a base. */
+export function inBase(value: bigint, base: NumberBase): string {
+    return base === 'hex' ? hex(value) : base === 'binary' ? `0b${value.toString(2)}` : value.toString();
+}
+
 /** Numbers below this read the same in both bases. */
 const SMALL = 10n;
 
-function formatValue({ value, symbol }: EvaluationResult): string {
-    const { type } = value;
-    const bits = type.kind === 'integer' ? BigInt.asUintN(type.width, value.bits) : pattern(value);
-    const space = value.space === 'physical' ? 'phys:' : '';
-    const number = `${space}${hex(bits)}`;
+function formatValue({ value, symbol }: EvaluationResult, base: NumberBase): string {
+    const number = plainValue(value, base);
     if (symbol !== undefined) {
         return `${number} <${symbol}>`;
     }
-    return value.bits >= 0n && value.bits < SMALL ? number : `${number} (${value.bits})`;
+    return base !== 'hex' || (value.bits >= 0n && value.bits < SMALL) ? number : `${number} (${value.bits})`;
+}
+
+/** The number alone, as expressions take it again. */
+function plainValue(value: Value, base: NumberBase): string {
+    const { type } = value;
+    if (value.space === 'physical') {
+        return `phys:${hex(pattern(value))}`;
+    }
+    const bits = type.kind === 'integer' ? BigInt.asUintN(type.width, value.bits) : pattern(value);
+    return base === 'decimal' ? value.bits.toString() : inBase(bits, base);
 }
 
 function mayBeAddress({ type, bits }: Value): boolean {
     return type.kind === 'pointer' || (type.width === 64 && !type.signed && bits > 0n);
 }
 
-export function presentResult(result: EvaluationResult): DebugProtocol.EvaluateResponse['body'] {
+/** @param plain for the clipboard: the number and nothing else */
+export function presentResult(
+    result: EvaluationResult,
+    base: NumberBase,
+    plain = false,
+): DebugProtocol.EvaluateResponse['body'] {
     const { value } = result;
     return {
-        result: formatValue(result),
+        result: plain ? plainValue(value, base) : formatValue(result, base),
         type: typeName(value.type),
         variablesReference: 0,
         memoryReference: mayBeAddress(value)
@@ -40,15 +58,25 @@ export function presentResult(result: EvaluationResult): DebugProtocol.EvaluateR
     };
 }
 
+/** A register's number, with what it says behind it. */
+export function registerText({ text, value, description }: RegisterView, base: NumberBase): string {
+    if (base === 'hex') {
+        return text;
+    }
+    const number = inBase(value, base);
+    return description === undefined ? number : `${number} ${description}`;
+}
+
 /** @param children gives out a reference to the register's parts */
 export function presentRegister(
     register: RegisterView,
+    base: NumberBase,
     children: (parts: readonly RegisterView[]) => number,
 ): DebugProtocol.Variable {
-    const { name, text, width, writable, address, parts } = register;
+    const { name, width, writable, address, parts } = register;
     return {
         name,
-        value: text,
+        value: registerText(register, base),
         type: `u${width}`,
         evaluateName: width <= 64 ? name : undefined,
         variablesReference: parts === undefined ? 0 : children(parts),

@@ -4,6 +4,7 @@ import { HyperscopeError } from '../common/errors';
 import { Activity } from './activity';
 import { RequestArguments } from './arguments';
 import { MessageFrames } from './message-frames';
+import { describeError, SessionLog } from './session-log';
 
 /** Answers one request: its return value is the body of the response. */
 export type RequestHandler = (args: RequestArguments, activity: Activity) => unknown;
@@ -28,6 +29,7 @@ export abstract class ProtocolSession extends DebugSession {
     private readonly activities = new Set<Activity>();
     /** The client shows progress. */
     protected showsProgress = false;
+    protected readonly log = new SessionLog();
 
     constructor() {
         super();
@@ -46,6 +48,18 @@ export abstract class ProtocolSession extends DebugSession {
     /** The client has gone. */
     override shutdown(): void {}
 
+    override sendEvent(event: DebugProtocol.Event): void {
+        this.log.note(`<- event ${event.event} ${JSON.stringify(event.body)}`);
+        super.sendEvent(event);
+    }
+
+    override sendResponse(response: DebugProtocol.Response): void {
+        const { request_seq: seq, command, success, message, body } = response;
+        const answer = success ? JSON.stringify(body ?? {}) : `refused: ${message}`;
+        this.log.note(`<- ${seq} ${command} ${answer}`);
+        super.sendResponse(response);
+    }
+
     /** Sends an event; its body as it stands in the specification. */
     emitEvent(event: string, body: object = {}): void {
         this.sendEvent(new Event(event, body));
@@ -61,6 +75,7 @@ export abstract class ProtocolSession extends DebugSession {
     }
 
     protected override dispatchRequest(request: DebugProtocol.Request): void {
+        this.log.note(`-> ${JSON.stringify(request)}`);
         if (request.command === 'cancel') {
             this.cancel(request);
             return;
@@ -128,7 +143,7 @@ export abstract class ProtocolSession extends DebugSession {
 
     /** Somebody has to be able to tell us. */
     protected reportDefect(error: unknown): void {
-        this.console(`${error instanceof Error ? error.stack : String(error)}\n`, 'stderr');
+        this.console(`${describeError(error)}\n`, 'stderr');
     }
 
     private reportClientError(text: string): void {

@@ -2,12 +2,16 @@
 import net, { type AddressInfo } from 'node:net';
 import { parseArgs } from 'node:util';
 import { HyperscopeError } from '../common/errors';
+import { GuestRegistry } from './guest-registry';
 import { HyperscopeSession } from './session';
+import { describeError } from './session-log';
 
 /** Arguments that the command does not take. */
 export class DapArgumentError extends HyperscopeError {}
 
 const LOOPBACK = '127.0.0.1';
+
+const MOST_DEFECTS = 20;
 
 interface Endpoint {
     readonly host: string;
@@ -42,20 +46,48 @@ function readEndpoint(args: readonly string[]): Endpoint | undefined {
     return { host: match?.[1]?.replace(/^\[(.*)\]$/, '$1') ?? LOOPBACK, port };
 }
 
+/**
+ * What nobody caught is a defect, but no reason to take the guests along: it is reported to every session, with the log.
+ * The process ends only if it happens again and again.
+ */
+function surviveDefects(sessions: ReadonlySet<HyperscopeSession>): void {
+    let defects = 0;
+    const survive = (error: unknown): void => {
+        process.stderr.write(`hyperscope: ${describeError(error)}\n`);
+        if (++defects > MOST_DEFECTS) {
+            process.exit(1);
+        }
+        sessions.forEach(session => session.crashed(error));
+    };
+    process.on('uncaughtException', survive);
+    process.on('unhandledRejection', survive);
+}
+
 function serveStandardStreams(): Promise<number> {
     return new Promise(resolve => {
-        const session = new HyperscopeSession(() => {
+        const session = new HyperscopeSession({
             // What was sent last has to get out before the process may end.
-            process.stdout.write('', () => resolve(0));
+            closed: () => process.stdout.write('', () => resolve(0)),
         });
+        surviveDefects(new Set([session]));
         session.start(process.stdin, process.stdout);
     });
 }
 
 function listen({ host, port }: Endpoint): Promise<number> {
     return new Promise((_resolve, reject) => {
+        const registry = new GuestRegistry();
+        const sessions = new Set<HyperscopeSession>();
+        surviveDefects(sessions);
         const server = net.createServer(socket => {
-            const session = new HyperscopeSession(() => socket.end());
+            const session = new HyperscopeSession({
+                registry,
+                closed: () => {
+                    sessions.delete(session);
+                    socket.end();
+                },
+            });
+            sessions.add(session);
             // A client that vanishes is no failure of the server; `close` follows and ends the session.
             socket.on('error', () => undefined);
             session.start(socket, socket);

@@ -5,17 +5,25 @@ import type { DebugTarget, End, Stop, TargetListener } from '../debug/target';
 import type { SerialEvent } from '../messages/serial';
 import type { RequestArguments } from './arguments';
 import { BreakpointRequests } from './breakpoint-requests';
-import { CAPABILITIES } from './capabilities';
+import { capabilities } from './capabilities';
 import { ExecutionRequests } from './execution-requests';
 import { ExpressionRequests } from './expression-requests';
-import { createGuest, type Guest } from './guest';
+import { createGuest, type Guest, type GuestOutput } from './guest';
 import { InspectionRequests } from './inspection';
-import { type LaunchConfiguration, readLaunchConfiguration } from './launch-configuration';
+import { guestName, GuestRegistry, type OwnGuest, type RunningGuest } from './guest-registry';
+import {
+    readAttachConfiguration,
+    readLaunchConfiguration,
+    type LaunchConfiguration,
+    type SessionConfiguration,
+} from './launch-configuration';
 import { MemoryRequests } from './memory-requests';
-import { presentStop } from './presentation';
+import { hex, presentStop } from './presentation';
 import { ProtocolSession, type RequestHandlers } from './protocol-session';
+import { connectToStub } from './remote-guest';
 import { RequestError } from './request-error';
 import { SerialOutput } from './serial-output';
+import { describeError } from './session-log';
 import {
     type ClientAbilities,
     type FramePlace,
@@ -28,6 +36,15 @@ import { StateRequests } from './state-requests';
 
 const NO_GUEST = 'there is no guest: launch one first';
 
+export interface SessionOptions {
+    /** Called once the client has gone. */
+    readonly closed: () => void;
+    /** Guests that outlive their session; absent where the process ends with it. */
+    readonly registry?: GuestRegistry;
+    /** Makes the machine of a launch configuration; tests have others. */
+    readonly createGuest?: (configuration: LaunchConfiguration, output: GuestOutput) => Guest;
+}
+
 export class HyperscopeSession extends ProtocolSession implements SessionContext, TargetListener {
     guest: Guest | undefined;
     /** vCPU that requests without a thread are about: the last one that stopped. */
@@ -36,7 +53,9 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
     numberBase: NumberBase = 'hex';
     client: ClientAbilities = readAbilities(undefined);
 
-    private configuration: LaunchConfiguration | undefined;
+    private running: RunningGuest | undefined;
+    /** The client has gone. */
+    private over = false;
     private configured = false;
     private started = false;
     /** COM1 and COM2. */
@@ -50,10 +69,11 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
     protected readonly handlers: RequestHandlers = {
         initialize: args => this.initialize(args),
         launch: args => this.launch(args),
+        attach: args => this.attach(args),
         configurationDone: () => this.configurationDone(),
         restart: args => this.restart(args),
         terminate: () => this.terminate(),
-        disconnect: () => this.disconnect(),
+        disconnect: args => this.disconnect(args),
         ...new ExecutionRequests(this, this.sources).handlers,
         ...this.sources.handlers,
         ...this.breakpoints.handlers,
@@ -65,13 +85,25 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         ...this.inspection.handlers,
     };
 
-    /** @param closed called once the client has gone */
-    constructor(private readonly closed: () => void) {
+    constructor(private readonly options: SessionOptions) {
         super();
     }
 
+    /** The client has gone. Where another can come, what it left undecided waits for that one. */
     override shutdown(): void {
-        void this.disposeGuest().then(() => this.closed());
+        if (this.over) return;
+        this.over = true;
+        this.cancelAll();
+        const done = this.running !== undefined && this.options.registry ? this.leave(false) : this.disposeGuest();
+        done.catch((error: unknown) => this.log.note(describeError(error))).finally(() => {
+            this.log.close();
+            this.options.closed();
+        });
+    }
+
+    /** Something in this process has thrown where nobody caught it; called by whoever runs the process. */
+    crashed(error: unknown): void {
+        this.reportDefect(error);
     }
 
     get target(): DebugTarget {
@@ -86,23 +118,55 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
     private initialize(args: RequestArguments): DebugProtocol.Capabilities {
         this.client = readAbilities(args);
         this.showsProgress = args.flag('supportsProgressReporting');
-        return CAPABILITIES;
+        return capabilities({ leavesGuests: this.options.registry !== undefined });
     }
 
     private async launch(args: RequestArguments): Promise<void> {
-        if (this.guest !== undefined) {
-            throw new RequestError('this session has launched its guest already: use restart');
+        this.requireNoGuest();
+        await this.adopt(this.startGuest(args.raw));
+    }
+
+    private async attach(args: RequestArguments): Promise<void> {
+        this.requireNoGuest();
+        const configuration = readAttachConfiguration(args.raw);
+        const { gdb, guest: name } = configuration;
+        this.openLog(configuration);
+        if (gdb !== undefined) {
+            await this.adopt({ guest: await connectToStub(gdb, configuration), configuration });
+            return;
         }
-        const configuration = readLaunchConfiguration(args.raw);
-        await this.adopt(
-            createGuest(configuration, (port, byte) => this.serial[port].write(byte)),
-            configuration,
+        const registry = this.options.registry ?? new GuestRegistry();
+        const { output, ...running } = registry.take(name);
+        output.write = (port, byte) => this.serial[port].write(byte);
+        await this.adopt({ ...running, output, configuration });
+    }
+
+    private requireNoGuest(): void {
+        if (this.guest !== undefined) {
+            throw new RequestError('this session has its guest already: use restart');
+        }
+    }
+
+    private startGuest(attributes: Readonly<Record<string, unknown>>): RunningGuest {
+        const configuration = readLaunchConfiguration(attributes);
+        this.openLog(configuration);
+        const output: OwnGuest['output'] = { write: (port, byte) => this.serial[port].write(byte) };
+        const guest = (this.options.createGuest ?? createGuest)(configuration, (port, byte) =>
+            output.write(port, byte),
         );
+        return { guest, configuration, output, launched: configuration };
+    }
+
+    private openLog({ logFile }: SessionConfiguration): void {
+        if (logFile !== undefined) {
+            this.log.open(logFile);
+        }
     }
 
     protected override afterResponse(command: string): void {
         switch (command) {
             case 'launch':
+            case 'attach':
                 // Not earlier: breakpoints by name need the symbols.
                 if (this.guest !== undefined && !this.configured) {
                     this.emitEvent('initialized');
@@ -113,52 +177,97 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         }
     }
 
-    private async adopt(guest: Guest, configuration: LaunchConfiguration): Promise<void> {
+    private async adopt(running: RunningGuest, again = false): Promise<void> {
         await this.disposeGuest();
+        const { guest, configuration, launched } = running;
+        this.running = running;
         this.guest = guest;
-        this.configuration = configuration;
         this.started = false;
         this.focus = 0;
         this.stateRequests.invalidate();
         guest.target.listener = this;
         for (const name of configuration.unknown) {
-            this.console(`launch attribute '${name}' is not known and has no effect\n`, 'important');
+            const request = launched === configuration ? 'launch' : 'attach';
+            this.console(`${request} attribute '${name}' is not known and has no effect\n`, 'important');
         }
+        this.announce(running);
         await this.breakpoints.apply(guest.target);
         if (this.configured) {
-            await this.begin();
+            await this.begin(again);
+        }
+    }
+
+    /** Tells the client what there is now. */
+    private announce({ guest, configuration, launched }: RunningGuest): void {
+        if (guest.capabilities !== undefined) {
+            this.emitEvent('capabilities', { capabilities: guest.capabilities });
+        }
+        const startMethod = launched === configuration ? 'launch' : 'attach';
+        this.emitEvent('process', {
+            name: guestName({ launched }),
+            isLocalProcess: true,
+            startMethod,
+            pointerSize: 64,
+        });
+        for (const module of presentModules(guest)) {
+            this.emitEvent('module', { reason: 'new', module });
+        }
+        for (let vcpu = 0; vcpu < guest.target.vcpus; vcpu++) {
+            this.emitEvent('thread', { reason: 'started', threadId: vcpu + 1 });
         }
     }
 
     private async configurationDone(): Promise<void> {
         this.configured = true;
         if (this.guest !== undefined && !this.started) {
-            await this.begin();
+            await this.begin(false);
         }
     }
 
-    private async begin(): Promise<void> {
+    /** @param again the client thinks that the guest is where the one before was */
+    private async begin(again: boolean): Promise<void> {
         this.started = true;
-        if (this.configuration?.stopOnEntry === true) {
-            this.stopSoon({ reason: 'entry', vcpu: 0 });
-        } else {
-            await this.target.resume();
-            this.resumed();
+        const { target } = this;
+        if (this.running?.configuration.stopOnEntry === true) {
+            // One that was attached to may run: its stop will be reported.
+            if (target.state === 'running') {
+                await target.pause(0);
+            } else {
+                this.stopSoon({ reason: 'entry', vcpu: 0 });
+            }
+            return;
+        }
+        if (target.state === 'stopped') {
+            await target.resume();
+        }
+        this.resumed();
+        if (again) {
+            this.emitEvent('continued', { threadId: 1, allThreadsContinued: true });
         }
     }
 
     private async restart(args: RequestArguments): Promise<void> {
-        if (this.configuration === undefined) {
+        const { running } = this;
+        if (running === undefined) {
             throw new RequestError(NO_GUEST);
         }
-        const configuration = args.has('arguments')
-            ? readLaunchConfiguration(args.object('arguments').raw)
-            : this.configuration;
+        const { launched } = running;
+        if (launched === undefined) {
+            await this.reset(running);
+            return;
+        }
         // The old guest goes only once the new one exists.
         await this.adopt(
-            createGuest(configuration, (port, byte) => this.serial[port].write(byte)),
-            configuration,
+            this.startGuest(args.has('arguments') ? args.object('arguments').raw : { ...launched.attributes }),
+            true,
         );
+    }
+
+    /** A guest that nobody here has launched: its reset button. */
+    private async reset({ guest }: RunningGuest): Promise<void> {
+        await guest.target.reset();
+        this.stateRequests.invalidate();
+        await this.begin(true);
     }
 
     private async terminate(): Promise<void> {
@@ -166,19 +275,67 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         this.emitEvent('terminated');
     }
 
-    private async disconnect(): Promise<void> {
-        await this.disposeGuest();
+    /** A guest that was launched here goes with its session, unless the client says otherwise. */
+    private async disconnect(args: RequestArguments): Promise<void> {
+        const { running } = this;
+        const launchedHere = running?.launched === running?.configuration;
+        const terminates = args.has('terminateDebuggee') ? args.flag('terminateDebuggee') : launchedHere;
+        if (running !== undefined && !terminates) {
+            if (this.options.registry === undefined && running.output !== undefined) {
+                throw new RequestError("this adapter ends with its session, and the guest with it: use 'dap --listen'");
+            }
+            await this.leave(!args.flag('suspendDebuggee'));
+        } else {
+            await this.disposeGuest();
+        }
+    }
+
+    /** Leaves the guest to whoever attaches to it next. */
+    private async leave(runs: boolean): Promise<void> {
+        const { running, guest } = this;
+        if (running === undefined || guest === undefined) return;
+        if (running.output === undefined || this.options.registry === undefined) {
+            // Behind a stub: the connection ends, the guest goes on there.
+            await this.disposeGuest();
+            return;
+        }
+        this.release();
+        const { target } = guest;
+        target.listener = undefined;
+        await target.setBreakpoints([]);
+        if (runs && target.state === 'stopped') {
+            await target.resume();
+        } else if (!runs && target.state === 'running') {
+            await target.pause(0);
+        }
+        await this.options.registry.leave({ ...running, output: running.output });
     }
 
     private async disposeGuest(): Promise<void> {
         const { guest } = this;
-        this.guest = undefined;
+        this.release();
         if (guest !== undefined) {
             guest.target.listener = undefined;
-            this.breakpoints.ended();
             await guest.target.dispose();
         }
+    }
+
+    /** The guest is no longer ours. */
+    private release(): void {
+        const { guest } = this;
+        this.guest = undefined;
+        this.running = undefined;
+        this.lastStop = undefined;
+        this.breakpoints.ended();
         this.flushSerial();
+        if (guest !== undefined && !this.over) {
+            for (let vcpu = 0; vcpu < guest.target.vcpus; vcpu++) {
+                this.emitEvent('thread', { reason: 'exited', threadId: vcpu + 1 });
+            }
+            for (const module of presentModules(guest)) {
+                this.emitEvent('module', { reason: 'removed', module });
+            }
+        }
     }
 
     // ---- for the requests ----------------------------------------------------------------------------------------
@@ -249,21 +406,53 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         this.console(`${text}\n`);
     }
 
+    /** The emulator has failed. What it has left can still be looked at. */
     failed(error: unknown): void {
-        const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-        this.console(`Hyperscope itself has failed; this is a defect:\n${text}\n`, 'stderr');
-        this.emitEvent('terminated');
+        this.flushSerial();
+        this.reportDefect(error);
+        const vcpu = this.focus;
+        this.stopped({ reason: 'exception', vcpu, note: 'Hyperscope itself has failed: the guest is as it was left' });
+    }
+
+    /** Also tells where the report is: whoever can mend it needs that. */
+    protected override reportDefect(error: unknown): void {
+        void this.describeGuest().then(state => {
+            const file = this.log.report(error, state);
+            const where = file === undefined ? '' : `A report with the log and the guest's state: ${file}\n`;
+            this.emitEvent('output', {
+                category: 'important',
+                group: 'startCollapsed',
+                output: `Hyperscope itself has failed; this is a defect. ${where}`,
+            });
+            this.console(`${describeError(error)}\n`, 'stderr');
+            this.emitEvent('output', { category: 'important', group: 'end', output: '' });
+        });
+    }
+
+    /** Registers and stacks, as far as they can be had. */
+    private async describeGuest(): Promise<string[]> {
+        const lines: string[] = [];
+        const target = this.guest?.target;
+        for (let vcpu = 0; vcpu < (target?.vcpus ?? 0); vcpu++) {
+            try {
+                const frames = await target!.stack(vcpu);
+                lines.push(`vCPU ${vcpu}`, ...frames.map(({ pc, symbol }) => `  ${hex(pc)} ${symbol ?? ''}`));
+                for (const { name, registers } of await target!.registers(vcpu)) {
+                    lines.push(
+                        `  ${name}: ${registers.map(register => `${register.name}=${register.text}`).join(', ')}`,
+                    );
+                }
+            } catch (error) {
+                lines.push(`  cannot be read: ${describeError(error)}`);
+            }
+        }
+        return lines;
     }
 
     // ---- small things --------------------------------------------------------------------------------------------
 
     private modules(args: RequestArguments): DebugProtocol.ModulesResponse['body'] {
-        const all = (this.guest?.modules ?? []).map(({ path: file, symbols }, id) => ({
-            id,
-            name: path.basename(file),
-            path: file,
-            symbolStatus: symbols > 0 ? `${symbols} symbols` : 'no symbols',
-        }));
+        const all = this.guest === undefined ? [] : presentModules(this.guest);
         const start = args.optionalInteger('startModule', 0, 0);
         const count = args.optionalInteger('moduleCount', 0, 0);
         return { modules: all.slice(start, count === 0 ? undefined : start + count), totalModules: all.length };
@@ -286,6 +475,15 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         const bytes = new TextEncoder().encode(args.string('text'));
         await this.target.sendSerial(args.optionalInteger('port', 0, 0), bytes);
     }
+}
+
+function presentModules({ modules }: Guest): DebugProtocol.Module[] {
+    return modules.map(({ path: file, symbols }, id) => ({
+        id,
+        name: path.basename(file),
+        path: file,
+        symbolStatus: symbols > 0 ? `${symbols} symbols` : 'no symbols',
+    }));
 }
 
 function readAbilities(args: RequestArguments | undefined): ClientAbilities {

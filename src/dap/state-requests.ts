@@ -1,7 +1,7 @@
 /** Requests about the state of a stopped vCPU: its frames, variables, and what stopped it. */
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import type { RequestArguments } from './arguments';
-import { numberOf } from './expression-requests';
+import { baseOf, numberOf } from './expression-requests';
 import { hex } from './presentation';
 import type { RequestHandlers } from './protocol-session';
 import { RequestError } from './request-error';
@@ -61,20 +61,23 @@ export class StateRequests {
     }
 
     private async variables(args: RequestArguments): Promise<DebugProtocol.VariablesResponse['body']> {
-        const all = await this.store.variables(this.session.target, args.integer('variablesReference', 1));
-        const start = args.optionalInteger('start', 0, 0);
-        const count = args.optionalInteger('count', 0, 0);
-        return { variables: all.slice(start, count === 0 ? undefined : start + count) };
+        const reference = args.integer('variablesReference', 1);
+        const paging = {
+            filter: args.optionalString('filter'),
+            start: args.optionalInteger('start', 0, 0),
+            count: args.optionalInteger('count', 0, 0),
+        };
+        const base = baseOf(args, this.session);
+        return { variables: await this.store.variables(this.session.target, reference, paging, base) };
     }
 
     private async setVariable(args: RequestArguments): Promise<DebugProtocol.SetVariableResponse['body']> {
         const { target } = this.session;
         const reference = args.integer('variablesReference', 1);
-        const { vcpu, name } = await this.store.register(target, reference, args.string('name'));
-        const value = await numberOf(target, vcpu, args.string('value'));
-        const register = await target.writeRegister(vcpu, name, value);
+        const value = await numberOf(target, this.store.vcpuOf(reference), args.string('value'));
+        const body = await this.store.assign(target, reference, args.string('name'), value, baseOf(args, this.session));
         this.session.guestChanged();
-        return { value: register.text, variablesReference: 0 };
+        return body;
     }
 
     private exceptionInfo(args: RequestArguments): DebugProtocol.ExceptionInfoResponse['body'] {

@@ -1,15 +1,28 @@
 /** Scopes and variables: a vCPU's registers, and what is known of an outer frame. */
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import type { RegisterGroupView, RegisterView } from '../debug/registers/register-file';
-import type { DebugTarget } from '../debug/target';
-import { hex, presentRegister } from './presentation';
+import type { DebugTarget, NamedFrame } from '../debug/target';
+import { hex, inBase, presentRegister, registerText } from './presentation';
 import { RequestError } from './request-error';
+import type { NumberBase } from './session-context';
 
 /** What a reference to variables stands for. */
 type Container =
     | { readonly kind: 'group'; readonly vcpu: number; readonly name: string }
     | { readonly kind: 'parts'; readonly vcpu: number; readonly register: string }
-    | { readonly kind: 'frame'; readonly vcpu: number; readonly depth: number };
+    | { readonly kind: 'frame'; readonly vcpu: number; readonly depth: number }
+    | { readonly kind: 'stack'; readonly vcpu: number; readonly depth: number };
+
+/** Which of a container's variables a request wants. */
+export interface Paging {
+    readonly filter?: string;
+    readonly start: number;
+    /** 0: all. */
+    readonly count: number;
+}
+
+/** Words of the stack that a frame shows. */
+const STACK_WORDS = 64;
 
 /**
  * References stay the same throughout a session: they name registers, not values, and so never go stale.
@@ -26,53 +39,154 @@ export class VariableStore {
     }
 
     async scopes(target: DebugTarget, vcpu: number, depth: number): Promise<DebugProtocol.Scope[]> {
+        const stack = (): DebugProtocol.Scope => ({
+            name: 'Stack',
+            variablesReference: this.reference({ kind: 'stack', vcpu, depth }),
+            indexedVariables: STACK_WORDS,
+            expensive: false,
+        });
         if (depth > 0) {
             const variablesReference = this.reference({ kind: 'frame', vcpu, depth });
-            return [{ name: 'Frame', variablesReference, expensive: false, namedVariables: 2 }];
+            return [{ name: 'Frame', variablesReference, expensive: false, namedVariables: 2 }, stack()];
         }
         const groups = await this.groups(target, vcpu);
-        return groups.map(({ name, registers }) => ({
-            name,
+        const registers = groups.map((group): DebugProtocol.Scope => ({
+            name: group.name,
             presentationHint: 'registers',
-            variablesReference: this.reference({ kind: 'group', vcpu, name }),
-            namedVariables: registers.length,
+            variablesReference: this.reference({ kind: 'group', vcpu, name: group.name }),
+            namedVariables: group.registers.length,
             expensive: false,
         }));
+        return [...registers, stack()];
     }
 
-    async variables(target: DebugTarget, reference: number): Promise<DebugProtocol.Variable[]> {
+    async variables(
+        target: DebugTarget,
+        reference: number,
+        { filter, start, count }: Paging,
+        base: NumberBase,
+    ): Promise<DebugProtocol.Variable[]> {
         const container = this.container(reference);
-        const { vcpu } = container;
-        if (container.kind === 'frame') {
-            const frame = (await target.stack(vcpu)).at(container.depth);
-            return frame === undefined
-                ? []
-                : [
-                      { name: 'pc', value: hex(frame.pc), variablesReference: 0, memoryReference: hex(frame.pc) },
-                      { name: 'sp', value: hex(frame.stackPointer), variablesReference: 0 },
-                  ];
+        const indexed = container.kind === 'stack';
+        if (filter !== undefined && filter !== (indexed ? 'indexed' : 'named')) {
+            return [];
         }
-        return (await this.listed(target, container)).map(register =>
-            presentRegister(register, () => this.reference({ kind: 'parts', vcpu, register: register.name })),
-        );
+        const end = count === 0 ? Infinity : start + count;
+        switch (container.kind) {
+            case 'stack':
+                return this.stackWords(target, container, start, Math.min(end, STACK_WORDS), base);
+            case 'frame': {
+                const frame = await frameAt(target, container);
+                return frame === undefined ? [] : presentFrame(frame).slice(start, end);
+            }
+            default: {
+                const { vcpu } = container;
+                const registers = (await this.listed(target, container)).slice(start, end);
+                return registers.map(register =>
+                    presentRegister(register, base, () =>
+                        this.reference({ kind: 'parts', vcpu, register: register.name }),
+                    ),
+                );
+            }
+        }
     }
 
-    /** The vCPU and the name of a register that a variable stands for. */
-    async register(target: DebugTarget, reference: number, name: string): Promise<{ vcpu: number; name: string }> {
+    /**
+     * Gives a variable another value.
+     * @param value taken modulo the variable's width
+     */
+    async assign(
+        target: DebugTarget,
+        reference: number,
+        name: string,
+        value: bigint,
+        base: NumberBase,
+    ): Promise<DebugProtocol.SetVariableResponse['body']> {
         const container = this.container(reference);
         if (container.kind === 'frame') {
             throw new RequestError('registers of outer frames cannot be changed');
+        }
+        if (container.kind === 'stack') {
+            return this.assignStackWord(target, container, name, value, base);
         }
         const known = (await this.listed(target, container)).some(register => register.name === name);
         if (!known) {
             throw new RequestError(`there is no '${name}' here`);
         }
-        return { vcpu: container.vcpu, name };
+        const register = await target.writeRegister(container.vcpu, name, value);
+        return { value: registerText(register, base), type: `u${register.width}`, variablesReference: 0 };
     }
+
+    /** The vCPU that a reference's variables belong to. */
+    vcpuOf(reference: number): number {
+        return this.container(reference).vcpu;
+    }
+
+    // ---- the stack -----------------------------------------------------------------------------------------------
+
+    private async stackWords(
+        target: DebugTarget,
+        container: Container & { readonly kind: 'stack' },
+        start: number,
+        end: number,
+        base: NumberBase,
+    ): Promise<DebugProtocol.Variable[]> {
+        const found: DebugProtocol.Variable[] = [];
+        const { vcpu } = container;
+        const { first, width } = await stackOf(target, container);
+        for (let index = start; index < end; index++) {
+            const offset = BigInt(index) * BigInt(width);
+            const address = BigInt.asUintN(64, first + offset);
+            const bytes = await target.readMemory(vcpu, { space: 'linear', offset: address }, width);
+            if (bytes.length < width) break;
+            const evaluateName = `u${8 * width}[linear:${hex(address)}]`;
+            const { value } = await target.evaluate(vcpu, evaluateName, false);
+            const bits = BigInt.asUintN(8 * width, value.bits);
+            const place = await target.evaluate(vcpu, hex(bits), false);
+            found.push({
+                name: `+${hex(offset)}`,
+                value: place.symbol === undefined ? inBase(bits, base) : `${inBase(bits, base)} <${place.symbol}>`,
+                type: `u${8 * width}`,
+                evaluateName,
+                variablesReference: 0,
+                memoryReference: hex(address),
+            });
+        }
+        return found;
+    }
+
+    private async assignStackWord(
+        target: DebugTarget,
+        container: Container & { readonly kind: 'stack' },
+        name: string,
+        value: bigint,
+        base: NumberBase,
+    ): Promise<DebugProtocol.SetVariableResponse['body']> {
+        const { first, width } = await stackOf(target, container);
+        const offset = /^\+0x([0-9a-f]{1,4})$/.exec(name)?.[1];
+        if (offset === undefined || parseInt(offset, 16) >= STACK_WORDS * width) {
+            throw new RequestError(`there is no '${name}' here`);
+        }
+        const address = BigInt.asUintN(64, first + BigInt(`0x${offset}`));
+        const bits = BigInt.asUintN(8 * width, value);
+        const bytes = Uint8Array.from({ length: width }, (_, at) => Number((bits >> BigInt(8 * at)) & 0xffn));
+        const written = await target.writeMemory(container.vcpu, { space: 'linear', offset: address }, bytes);
+        if (written < width) {
+            throw new RequestError(`there is no memory to write to at ${hex(address)}`);
+        }
+        return {
+            value: inBase(bits, base),
+            type: `u${8 * width}`,
+            variablesReference: 0,
+            memoryReference: hex(address),
+        };
+    }
+
+    // ---- registers -----------------------------------------------------------------------------------------------
 
     private async listed(
         target: DebugTarget,
-        container: Exclude<Container, { kind: 'frame' }>,
+        container: Extract<Container, { kind: 'group' | 'parts' }>,
     ): Promise<readonly RegisterView[]> {
         const groups = await this.groups(target, container.vcpu);
         if (container.kind === 'group') {
@@ -111,4 +225,31 @@ export class VariableStore {
         }
         return container;
     }
+}
+
+interface FramePlace {
+    readonly vcpu: number;
+    readonly depth: number;
+}
+
+async function frameAt(target: DebugTarget, { vcpu, depth }: FramePlace): Promise<NamedFrame | undefined> {
+    return (await target.stack(vcpu)).at(depth);
+}
+
+function presentFrame({ pc, stackPointer }: NamedFrame): DebugProtocol.Variable[] {
+    return [
+        { name: 'pc', value: hex(pc), variablesReference: 0, memoryReference: hex(pc) },
+        { name: 'sp', value: hex(stackPointer), variablesReference: 0 },
+    ];
+}
+
+/** Linear address of a frame's first word on the stack, and bytes of a word. */
+async function stackOf(target: DebugTarget, place: FramePlace): Promise<{ first: bigint; width: number }> {
+    const frame = await frameAt(target, place);
+    if (frame === undefined) {
+        throw new RequestError('this frame is no longer there');
+    }
+    const { codeSize } = await target.codeRegion(place.vcpu, frame.pc);
+    const { value } = await target.evaluate(place.vcpu, `ss:${hex(frame.stackPointer)}`, false);
+    return { first: BigInt.asUintN(64, value.bits), width: codeSize / 8 };
 }

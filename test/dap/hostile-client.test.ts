@@ -86,7 +86,7 @@ class Connection {
     constructor() {
         const output = new PassThrough();
         output.on('data', (data: Buffer) => this.receive(data));
-        new HyperscopeSession(() => undefined).start(this.input, output);
+        new HyperscopeSession({ closed: () => undefined }).start(this.input, output);
     }
 
     raw(text: string): void {

@@ -39,6 +39,10 @@ export interface RegisterView {
     readonly name: string;
     /** The number, with what it says behind it. */
     readonly text: string;
+    /** The bits, unsigned. */
+    readonly value: bigint;
+    /** What the number says. */
+    readonly description?: string;
     readonly width: number;
     readonly writable: boolean;
     /** The value, if it may be an address of this kind. */
@@ -66,6 +70,8 @@ export function viewRegister(cpu: Cpu, register: Register): RegisterView {
     return {
         name,
         text: description === undefined || description === '' ? number : `${number} ${description}`,
+        value,
+        description: description === '' ? undefined : description,
         width,
         writable: register.write !== undefined,
         address: address && { space: address, offset: value },
