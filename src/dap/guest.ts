@@ -11,20 +11,15 @@ import type { BootModule } from '../machine/loaders/boot-context';
 import type { ImageFile } from '../machine/loaders/image';
 import { parseModuleList } from '../machine/loaders/multiboot';
 import { Machine } from '../machine/machine';
-import { isElf, readElfSymbols } from '../symbols/elf';
-import { SymbolTable } from '../symbols/symbol-table';
 import { CODE_ARENA_SIZE, translatorEngine } from '../translator';
 import type { LaunchConfiguration } from './launch-configuration';
 import { RequestError } from './request-error';
 import { SerialOutput } from './serial-output';
+import { SourceMap } from './source-map';
+import { type GuestModule, SymbolFiles } from './symbol-files';
 
 /** Takes the characters of a serial port: 0 for COM1, which the debug console shares. */
 export type GuestOutput = (port: number, byte: number) => void;
-
-export interface GuestModule {
-    readonly path: string;
-    readonly symbols: number;
-}
 
 export interface Guest {
     readonly target: DebugTarget;
@@ -55,11 +50,10 @@ export function createGuest(configuration: LaunchConfiguration, output: GuestOut
     }
     const kernelFile = kernel === undefined ? undefined : readFile('kernel', kernel);
     const firmwareFile = firmware === undefined ? undefined : readFile('firmware', firmware);
-    const symbols = new SymbolTable();
-    const modules = [
-        ...[kernelFile, firmwareFile].filter(file => file !== undefined),
-        ...symbolFiles.map(name => readFile('symbols', name)),
-    ].map(file => loadSymbols(file, symbols));
+    const symbols = new SymbolFiles();
+    if (kernel !== undefined) symbols.add('kernel', kernel);
+    if (firmware !== undefined) symbols.add('firmware', firmware);
+    for (const name of symbolFiles) symbols.add('symbols', name);
 
     const startOfHostTime = process.hrtime.bigint();
     const machine = new Machine({
@@ -79,7 +73,12 @@ export function createGuest(configuration: LaunchConfiguration, output: GuestOut
         serial: [serialOutput(configuration.serial, byte => output(0, byte)), byte => output(1, byte)],
         debugConsole: byte => output(0, byte),
     });
-    return { target: new MachineTarget(machine, symbols, host), modules };
+    const { table, programs, modules } = symbols;
+    const mapping = new SourceMap(
+        configuration.sourceMap,
+        modules.map(module => module.path),
+    );
+    return { target: new MachineTarget(machine, table, host, { programs, mapping }), modules };
 }
 
 function serialOutput(to: LaunchConfiguration['serial'], output: (byte: number) => void): (byte: number) => void {
@@ -95,15 +94,6 @@ function serialOutput(to: LaunchConfiguration['serial'], output: (byte: number) 
     // Pieces, so that a chatty guest does not make a system call for every character.
     const pieces = new SerialOutput(text => appendFileSync(file, text));
     return byte => pieces.write(byte);
-}
-
-function loadSymbols(file: ImageFile, table: SymbolTable): GuestModule {
-    if (!isElf(file.data)) {
-        return { path: file.name, symbols: 0 };
-    }
-    const found = readElfSymbols(file.name, file.data);
-    table.add(found);
-    return { path: file.name, symbols: found.length };
 }
 
 function readFile(attribute: string, name: string): ImageFile {

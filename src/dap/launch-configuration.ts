@@ -17,6 +17,8 @@ export interface Endpoint {
 /** What launch and attach have in common. */
 export interface SessionConfiguration {
     readonly symbols: readonly string[];
+    /** Prefixes of source paths as the compiler wrote them down, and what stands for them here. */
+    readonly sourceMap: Readonly<Record<string, string>>;
     readonly stopOnEntry: boolean;
     readonly stepIntoInterrupts: boolean;
     readonly logFile: string | undefined;
@@ -103,6 +105,7 @@ export function readAttachConfiguration(attributes: Attributes): AttachConfigura
 function readSession(reader: AttributeReader): SessionConfiguration {
     return {
         symbols: reader.texts('symbols'),
+        sourceMap: reader.map('sourceMap'),
         stopOnEntry: reader.flag('stopOnEntry'),
         stepIntoInterrupts: reader.flag('stepIntoInterrupts'),
         logFile: reader.text('logFile'),
@@ -138,6 +141,10 @@ class AttributeReader {
     texts(name: string): string[] {
         const value = this.value(name) ?? [];
         return (Array.isArray(value) ? value : [value]) as string[];
+    }
+
+    map(name: string): Readonly<Record<string, string>> {
+        return (this.value(name) as Readonly<Record<string, string>> | undefined) ?? {};
     }
 
     flag(name: string): boolean {
@@ -197,6 +204,10 @@ function fits(schema: AttributeSchema, value: unknown): boolean {
         case 'boolean':
             return types.includes('boolean');
         default:
+            if (types.includes('object')) {
+                const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+                return isObject && Object.values(value).every(item => typeof item === 'string');
+            }
             return (
                 types.includes('array') &&
                 Array.isArray(value) &&

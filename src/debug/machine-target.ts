@@ -3,6 +3,7 @@ import type { Engine } from '../machine/engine';
 import type { Machine } from '../machine/machine';
 import { ActivityState } from '../machine/state';
 import { Segment } from '../isa/x86/instruction';
+import { ProgramSet } from '../symbols/program';
 import type { SymbolTable } from '../symbols/symbol-table';
 import { type Address, codeSize, halves, segmentLinear } from './address';
 import { type BreakpointRequest, parseCondition } from './breakpoints';
@@ -25,6 +26,10 @@ import {
     viewRegisters,
 } from './registers/register-file';
 import { codeView, walkStack } from './stack';
+import { type PathMapping, ProgramLines } from './source/program-lines';
+import type { SourceFrame } from './source/source-stack';
+import { SourceView } from './source/source-view';
+import type { SourceLines } from './source-lines';
 import type {
     BreakpointStatus,
     Completion,
@@ -40,10 +45,22 @@ import { VcpuView } from './vcpu-view';
 
 const MOST_COMPLETIONS = 200;
 
+/** What is known of the guest's programs besides their symbols. */
+export interface DebugInformation {
+    readonly programs: ProgramSet;
+    readonly mapping?: PathMapping;
+}
+
+const NO_DEBUG_INFORMATION: DebugInformation = { programs: new ProgramSet() };
+
 export class MachineTarget implements DebugTarget {
     private readonly engine: DebugEngine;
     private readonly views: readonly VcpuView[];
     private readonly execution: Execution;
+    private readonly lines: ProgramLines;
+    private readonly mapping: PathMapping | undefined;
+    private readonly sourceViews: readonly SourceView[];
+    readonly sourceLines: SourceLines | undefined;
 
     /**
      * @param machine with an engine that takes breakpoints, such as the translator
@@ -53,6 +70,7 @@ export class MachineTarget implements DebugTarget {
         private readonly machine: Machine,
         private readonly symbols: SymbolTable,
         host: TargetHost,
+        debugInformation: DebugInformation = NO_DEBUG_INFORMATION,
     ) {
         this.engine = debugEngine(machine.engine);
         this.views = machine.processors.map(
@@ -63,6 +81,11 @@ export class MachineTarget implements DebugTarget {
                 }),
         );
         this.execution = new Execution(machine, this.engine, this.views, host);
+        const { programs, mapping } = debugInformation;
+        this.lines = new ProgramLines(programs, mapping);
+        this.mapping = mapping;
+        this.sourceViews = this.views.map(view => new SourceView(view, programs));
+        this.sourceLines = programs.programs.some(({ info }) => info.isPresent) ? this.lines : undefined;
     }
 
     get vcpus(): number {
@@ -186,10 +209,36 @@ export class MachineTarget implements DebugTarget {
 
     async stack(vcpu: number): Promise<NamedFrame[]> {
         const { cpu, memory, disassembler } = this.view(vcpu);
+        const frames = this.sourceViews[vcpu].frames;
+        if (frames !== undefined) {
+            return frames.map(frame => this.nameFrame(frame));
+        }
         return walkStack(cpu, memory, disassembler).map((frame, depth) => ({
             ...frame,
             symbol: depth === 0 ? this.symbols.format(frame.pc) : this.symbols.formatReturn(frame.pc),
+            source: this.lines.lineOf(depth === 0 ? frame.pc : frame.pc - 1n),
         }));
+    }
+
+    private nameFrame({ physical, isInlined, name, path, line, column }: SourceFrame): NamedFrame {
+        const { state, numbering, origin } = physical;
+        const { pc, isReturn } = state;
+        const source = path === undefined || !line ? undefined : { path, line, column };
+        return {
+            pc,
+            stackPointer: state.registers[numbering.stackPointer] ?? 0n,
+            symbol: name ?? (isReturn ? this.symbols.formatReturn(pc) : this.symbols.format(pc)),
+            origin,
+            inlined: isInlined || undefined,
+            source: source && {
+                path: this.mapping?.toLocal(source.path) ?? source.path,
+                line: source.line,
+                column: source.column || undefined,
+                start: pc,
+                end: pc + 1n,
+                isStatement: true,
+            },
+        };
     }
 
     async isHalted(vcpu: number): Promise<boolean> {

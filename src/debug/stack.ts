@@ -6,6 +6,9 @@ import { scanForReturns, SCANNED_WORDS } from './stack-scan';
 import type { CodeView, Disassembler } from './disassembler';
 import { type MemoryAccess, translateAddress } from './memory-access';
 
+/** What told of a frame: call frame information, a kernel's ORC tables, or frame pointers. */
+export type FrameOrigin = 'cfi' | 'orc' | 'framePointer';
+
 export interface Frame {
     /** Linear address of the instruction: the next one to execute, or the one that is returned to. */
     readonly pc: bigint;
@@ -13,6 +16,10 @@ export interface Frame {
     readonly stackPointer: bigint;
     /** Found by looking through the stack: it may be left over from an earlier call. */
     readonly guessed?: boolean;
+    /** How it was found, where that is known; absent for the innermost. */
+    readonly origin?: FrameOrigin;
+    /** The compiler has put this function's code into its caller: the frame has no stack of its own. */
+    readonly inlined?: boolean;
 }
 
 /** Deeper stacks are loops of corrupt frame pointers. */

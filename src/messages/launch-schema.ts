@@ -6,7 +6,7 @@
  * "<attribute>: takes …" of an error message and stays in the adapter.
  */
 export interface AttributeSchema {
-    readonly type: 'string' | 'boolean' | 'integer' | 'number' | readonly ('string' | 'integer' | 'number' | 'array')[];
+    readonly type: 'string' | 'boolean' | 'integer' | 'number' | 'object' | readonly ('string' | 'integer' | 'number' | 'array')[];
     readonly takes: string;
     readonly markdownDescription: string;
     readonly default?: unknown;
@@ -17,6 +17,8 @@ export interface AttributeSchema {
     readonly minimum?: number;
     readonly maximum?: number;
     readonly items?: { readonly type: 'string' };
+    /** Of an object: what the values of all its properties are. */
+    readonly additionalProperties?: { readonly type: 'string' };
     readonly examples?: readonly unknown[];
     /** A file's or folder's path: empty strings are wrong. */
     readonly isPath?: true;
@@ -41,6 +43,16 @@ const COMMON = {
         markdownDescription:
             'Files with further symbols (ELF): a path, or a list of paths. The symbols of `kernel` are always read.',
         examples: ['vmlinux', ['vmlinux', 'module.ko']],
+    },
+    sourceMap: {
+        type: 'object',
+        additionalProperties: { type: 'string' },
+        takes: 'an object of paths: what the compiler wrote down, and what stands for it here',
+        markdownDescription:
+            'Where source files are: the beginning of their path as the debug information has it, and what to put in ' +
+            'its place. `"."` stands for every path that is relative. Files beside or above the program are found ' +
+            'without it.',
+        examples: [{ '/build/linux-6.1': '${workspaceFolder}' }],
     },
     stopOnEntry: {
         type: 'boolean',

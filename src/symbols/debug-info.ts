@@ -35,6 +35,13 @@ export interface LineLocation extends SourcePosition {
     readonly addresses: readonly number[];
 }
 
+/** A place in a range of lines, with one address of its code. */
+export interface LinePlace {
+    readonly line: number;
+    readonly column: number;
+    readonly address: number;
+}
+
 export class DebugInfo {
     readonly dwarf: DwarfFile;
     readonly sources: SourceIndex;
@@ -136,8 +143,8 @@ export class DebugInfo {
     }
 
     /** Lines of a file that have code, in a range, with the columns at which statements begin. */
-    linesWithCode(path: string, first: number, last: number): { readonly line: number; readonly column: number }[] {
-        const places = new Map<number, { line: number; column: number }>();
+    linesWithCode(path: string, first: number, last: number): LinePlace[] {
+        const places = new Map<number, LinePlace>();
         for (const { tables } of this.sources.matching(path)) {
             for (const { header, files } of tables) {
                 const table = this.sources.table(header);
@@ -145,7 +152,9 @@ export class DebugInfo {
                     const line = table.lines[row];
                     if (line < first || line > last || !files.includes(table.files[row])) continue;
                     if (!isPlace(table, row)) continue;
-                    places.set(line * 0x10000 + table.columns[row], { line, column: table.columns[row] });
+                    const key = line * 0x10000 + table.columns[row];
+                    if (places.has(key)) continue;
+                    places.set(key, { line, column: table.columns[row], address: table.addresses[row] });
                 }
             }
         }

@@ -108,6 +108,19 @@ export class SourceIndex {
         }
     }
 
+    /** Paths of all files that line tables name. */
+    paths(): Set<string> {
+        const found = new Set<string>();
+        for (const header of this.headers()) {
+            const directory = this.directoryOf(header);
+            header.fileNames.forEach((_, number) => {
+                const path = this.pathOf(header, number, directory);
+                if (path !== '') found.add(path);
+            });
+        }
+        return found;
+    }
+
     /** Base names of all files with the headers that list them. */
     namesToHeaders(): Map<string, number[]> {
         const found = new Map<string, number[]>();

@@ -1,0 +1,113 @@
+/** Symbol files on disk: opened, and read piece by piece. */
+import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
+import path from 'node:path';
+import type { ByteSource, SourceOpener } from '../symbols/byte-source';
+import { isElf } from '../symbols/elf';
+import { SymbolFileError } from '../symbols/errors';
+import { Program, ProgramSet } from '../symbols/program';
+import { SymbolTable } from '../symbols/symbol-table';
+import { RequestError } from './request-error';
+
+/** A file of the guest, and what it tells. */
+export interface GuestModule {
+    readonly path: string;
+    readonly symbols: number;
+    /** The program, if the file is one with code. */
+    readonly program?: Program;
+}
+
+/** @throws SymbolFileError if there is no such file, or it cannot be read */
+export function openFile(name: string): ByteSource & { close(): void } {
+    let descriptor: number;
+    try {
+        descriptor = openSync(name, 'r');
+    } catch (error) {
+        throw new SymbolFileError(`${name}: ${describe(error)}`);
+    }
+    const stat = fstatSync(descriptor);
+    if (!stat.isFile()) {
+        closeSync(descriptor);
+        throw new SymbolFileError(`${name}: is no file`);
+    }
+    let open = true;
+    return {
+        name,
+        size: stat.size,
+        read(offset, length) {
+            if (!open) {
+                throw new SymbolFileError(`${name}: has been closed`);
+            }
+            const wanted = Math.max(0, Math.min(length, stat.size - offset));
+            const bytes = Buffer.allocUnsafeSlow(wanted);
+            try {
+                let done = 0;
+                while (done < wanted) {
+                    const count = readSync(descriptor, bytes, done, wanted - done, offset + done);
+                    if (count === 0) break;
+                    done += count;
+                }
+                return new Uint8Array(bytes.buffer, 0, done);
+            } catch (error) {
+                throw new SymbolFileError(`${name}: ${describe(error)}`);
+            }
+        },
+        close() {
+            if (open) {
+                open = false;
+                closeSync(descriptor);
+            }
+        },
+    };
+}
+
+function describe(error: unknown): string {
+    const { code } = error as NodeJS.ErrnoException;
+    return code === 'ENOENT' ? 'no such file' : code === 'EISDIR' ? 'is a directory' : `cannot be read (${code})`;
+}
+
+/** The symbol files of a guest; their files stay open while it lives. */
+export class SymbolFiles {
+    readonly table = new SymbolTable();
+    readonly programs = new ProgramSet();
+    readonly modules: GuestModule[] = [];
+    private readonly opened: { close(): void }[] = [];
+    private readonly opener: SourceOpener = {
+        open: name => (existsSync(name) ? this.track(openFile(name)) : undefined),
+    };
+
+    /**
+     * Reads the symbols of a file; one that is no ELF file has none.
+     * @param attribute of the launch configuration that names it
+     * @throws HyperscopeError if the file cannot be read, or is corrupt
+     */
+    add(attribute: string, name: string): void {
+        if (this.modules.some(module => path.resolve(module.path) === path.resolve(name))) {
+            return;
+        }
+        let source: ByteSource;
+        try {
+            source = this.track(openFile(name));
+        } catch (error) {
+            const from = path.isAbsolute(name) ? '' : ` (looked for in ${process.cwd()})`;
+            throw new RequestError(`${attribute}: ${(error as Error).message}${from}`);
+        }
+        if (!isElf(source.read(0, 16))) {
+            this.modules.push({ path: name, symbols: 0 });
+            return;
+        }
+        const program = new Program(source, this.opener);
+        const symbols = program.symbols();
+        this.table.add(symbols);
+        this.programs.programs.push(program);
+        this.modules.push({ path: name, symbols: symbols.length, program });
+    }
+
+    close(): void {
+        for (const file of this.opened.splice(0)) file.close();
+    }
+
+    private track<T extends { close(): void }>(file: T): T {
+        this.opened.push(file);
+        return file;
+    }
+}

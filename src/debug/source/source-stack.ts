@@ -1,0 +1,173 @@
+/**
+ * The call stack as debugging information tells it: physical frames by call frame information, ORC tables and frame
+ * pointers, in this order of trust, and the functions that were inlined into them.
+ */
+import type { Block } from '../../symbols/dwarf/blocks';
+import type { Program, ProgramSet } from '../../symbols/program';
+import {
+    AMD64,
+    type FrameState,
+    I386,
+    lookupAddress,
+    readUnsigned,
+    type RegisterNumbering,
+    type UnwindMemory,
+    type UnwindSource,
+} from '../../symbols/unwind';
+import type { FrameOrigin } from '../stack';
+import { whatIsReadable } from './program-lines';
+
+/** Deeper stacks are loops. */
+const DEEPEST = 512;
+
+/** A frame with a stack of its own, before inlined functions are told apart. */
+export interface PhysicalFrame {
+    readonly state: FrameState;
+    readonly numbering: RegisterNumbering;
+    /** How it was found; absent for the innermost. */
+    readonly origin?: FrameOrigin;
+    /** The next outer frame, if there is one. */
+    caller?: PhysicalFrame;
+}
+
+/** A frame as users think of it. */
+export interface SourceFrame {
+    readonly physical: PhysicalFrame;
+    /** The program that the code is of; absent where nothing is known. */
+    readonly program?: Program;
+    /** The function or inlined call, and the lexical blocks in it that the code is in, from outside in. */
+    readonly blocks: readonly Block[];
+    /** A frame inside of `physical` that the compiler made of a call. */
+    readonly isInlined: boolean;
+    readonly name?: string;
+    /** As the debugging information names it. */
+    readonly path?: string;
+    readonly line?: number;
+    readonly column?: number;
+}
+
+export interface StackMemory extends UnwindMemory {
+    /** Whether code could be executed at a linear address. */
+    isExecutable(address: bigint): boolean;
+}
+
+/** Unwinds from a vCPU's registers. */
+export class SourceStack {
+    constructor(
+        private readonly programs: ProgramSet,
+        /** Ways to unwind code of no program: the tables of a kernel without symbols. */
+        private readonly others: readonly UnwindSource[] = [],
+    ) {}
+
+    /**
+     * The physical frames, innermost first.
+     * @returns undefined if nothing is known of the innermost frame: then other means have to do
+     */
+    walk(innermost: FrameState, numbering: RegisterNumbering, memory: StackMemory): PhysicalFrame[] | undefined {
+        const frames: PhysicalFrame[] = [{ state: innermost, numbering }];
+        const seen = new Set<string>([keyOf(innermost, numbering)]);
+        let trusted = false;
+        while (frames.length < DEEPEST) {
+            const last = frames[frames.length - 1];
+            const next = this.callerOf(last, memory, trusted);
+            if (next === 'end') {
+                trusted = true;
+                break;
+            }
+            if (next === undefined) break;
+            const key = keyOf(next.state, numbering);
+            if (seen.has(key)) break;
+            seen.add(key);
+            if (next.origin !== 'framePointer') trusted = true;
+            last.caller = next;
+            frames.push(next);
+        }
+        return trusted ? frames : undefined;
+    }
+
+    /** @param afterTrusted whether frame pointers may carry on where the tables end */
+    private callerOf(
+        { state, numbering }: PhysicalFrame,
+        memory: StackMemory,
+        afterTrusted: boolean,
+    ): PhysicalFrame | 'end' | undefined {
+        const program = this.programs.at(lookupAddress(state));
+        const sources = [...(program?.numbering === numbering ? program.unwinders : []), ...this.others];
+        for (const source of sources) {
+            const step = whatIsReadable(() => source.step(state, memory));
+            if (step === undefined) continue;
+            if (step.kind === 'end') return 'end';
+            const { pc } = step.frame;
+            // An address that is no code comes from a frame that was misread, or is not set up yet.
+            if (!memory.isExecutable(step.frame.isReturn ? pc - 1n : pc)) {
+                if (pc < 0x1000n) return 'end';
+                continue;
+            }
+            return { state: step.frame, numbering, origin: source.method };
+        }
+        return afterTrusted || program !== undefined ? byFramePointer(state, numbering, memory) : undefined;
+    }
+
+    /** The frames that users think of, innermost first. */
+    *expand(frames: readonly PhysicalFrame[]): Generator<SourceFrame> {
+        for (const physical of frames) {
+            const address = lookupAddress(physical.state);
+            const program = this.programs.at(address);
+            const linked = program?.linked(address);
+            const chain = program === undefined ? [] : (whatIsReadable(() => program.info.blocksAt(linked!)) ?? []);
+            if (program === undefined || linked === undefined || chain.length === 0) {
+                const position = program && whatIsReadable(() => program.info.positionAt(linked!));
+                yield { physical, program, blocks: [], isInlined: false, ...position };
+                continue;
+            }
+            const { info } = program;
+            let position = whatIsReadable(() => info.positionAt(linked));
+            for (let end = chain.length; end > 0;) {
+                let start = end - 1;
+                while (start > 0 && chain[start].kind === 'lexical') start--;
+                const head = chain[start];
+                yield {
+                    ...{ physical, program, blocks: chain.slice(start, end), isInlined: head.kind === 'inlined' },
+                    name: whatIsReadable(() => info.nameOf(head)),
+                    ...position,
+                };
+                position = head.kind === 'inlined' ? whatIsReadable(() => info.callSiteOf(head)) : undefined;
+                end = start;
+            }
+        }
+    }
+}
+
+function keyOf({ pc, registers }: FrameState, { stackPointer }: RegisterNumbering): string {
+    return `${pc}/${registers[stackPointer] ?? ''}`;
+}
+
+/** As functions that keep a frame pointer leave their stack. */
+function byFramePointer(
+    { registers }: FrameState,
+    numbering: RegisterNumbering,
+    memory: StackMemory,
+): PhysicalFrame | undefined {
+    const { framePointer, stackPointer, programCounter, addressSize } = numbering;
+    const fp = registers[framePointer];
+    const sp = registers[stackPointer];
+    const size = BigInt(addressSize);
+    if (fp === undefined || sp === undefined || fp < sp || fp % size !== 0n) {
+        return undefined;
+    }
+    const saved = readUnsigned(memory, fp, addressSize);
+    const pc = readUnsigned(memory, fp + size, addressSize);
+    if (saved === undefined || pc === undefined || pc < 0x1000n || !memory.isExecutable(pc - 1n)) {
+        return undefined;
+    }
+    const outer: (bigint | undefined)[] = registers.map(() => undefined);
+    outer[framePointer] = saved;
+    outer[stackPointer] = fp + 2n * size;
+    outer[programCounter] = pc;
+    return { state: { pc, registers: outer, isReturn: true }, numbering, origin: 'framePointer' };
+}
+
+/** The numbering of the registers by the width of the code; none for 16 bits. */
+export function numberingFor(codeSize: number): RegisterNumbering | undefined {
+    return codeSize === 64 ? AMD64 : codeSize === 32 ? I386 : undefined;
+}

@@ -1,0 +1,334 @@
+/** Entries that describe types, as C's types (DWARF 5, chapter 5). */
+import { Cursor } from '../cursor';
+import { SymbolFileError } from '../errors';
+import {
+    bare,
+    type ArrayType,
+    type CType,
+    type Enumerator,
+    type FunctionType,
+    type Member,
+    type RecordType,
+    VOID,
+} from '../types';
+import { At, Encoding, Tag } from './constants';
+import { type Die, selectSiblings } from './die';
+import type { Unit } from './unit';
+
+/** Finds the definition of a type that a unit only declares. */
+export type DefinitionFinder = (keyword: RecordType['keyword'] | 'enum', name: string) => Die | undefined;
+
+/** Types inside of types inside of types: deeper is a cycle. */
+const DEEPEST = 64;
+
+export class TypeReader {
+    private readonly known = new Map<Unit, Map<number, CType>>();
+    private depth = 0;
+
+    constructor(private readonly findDefinition: DefinitionFinder = () => undefined) {}
+
+    /** The type that an entry has; `void` if it has none. @throws SymbolFileError */
+    typeOf(die: Die): CType {
+        const type = die.type;
+        return type === undefined ? VOID : this.read(type);
+    }
+
+    /** The type that an entry describes. @throws SymbolFileError */
+    read(die: Die): CType {
+        let types = this.known.get(die.unit);
+        if (types === undefined) {
+            types = new Map();
+            this.known.set(die.unit, types);
+        }
+        let type = types.get(die.offset);
+        if (type === undefined) {
+            if (++this.depth > DEEPEST) {
+                this.depth = 0;
+                throw new SymbolFileError(`${die.unit.what}: corrupt: a type that is made of itself`);
+            }
+            type = this.make(die);
+            this.depth--;
+            types.set(die.offset, type);
+        }
+        return type;
+    }
+
+    private make(die: Die): CType {
+        switch (die.tag as Tag) {
+            case Tag.BaseType:
+                return baseType(die);
+            case Tag.PointerType:
+                return this.pointer(die, false);
+            case Tag.ReferenceType:
+            case Tag.RvalueReferenceType:
+                return this.pointer(die, true);
+            case Tag.Typedef:
+                return this.named({ kind: 'typedef', name: die.name ?? '' }, die);
+            case Tag.ConstType:
+                return this.named({ kind: 'qualified', qualifier: 'const' }, die);
+            case Tag.VolatileType:
+                return this.named({ kind: 'qualified', qualifier: 'volatile' }, die);
+            case Tag.RestrictType:
+                return this.named({ kind: 'qualified', qualifier: 'restrict' }, die);
+            case Tag.AtomicType:
+                return this.named({ kind: 'qualified', qualifier: '_Atomic' }, die);
+            case Tag.ImmutableType:
+                return this.named({ kind: 'qualified', qualifier: 'immutable' }, die);
+            case Tag.StructureType:
+                return new DwarfRecord(this, die, 'struct', this.findDefinition);
+            case Tag.ClassType:
+                return new DwarfRecord(this, die, 'class', this.findDefinition);
+            case Tag.UnionType:
+                return new DwarfRecord(this, die, 'union', this.findDefinition);
+            case Tag.EnumerationType:
+                return new DwarfEnum(this, die, this.findDefinition);
+            case Tag.ArrayType:
+                return this.array(die);
+            case Tag.SubroutineType:
+            case Tag.Subprogram:
+                return new DwarfFunction(this, die);
+            default:
+                return VOID;
+        }
+    }
+
+    private pointer(die: Die, reference: boolean): CType {
+        const read = (): CType => this.typeOf(die);
+        const size = die.number(At.ByteSize) ?? die.unit.format.addressSize;
+        return {
+            kind: 'pointer',
+            size,
+            reference,
+            get to() {
+                return read();
+            },
+        };
+    }
+
+    /** Names and qualifiers are read at once only as far as the one behind them. */
+    private named<T extends object>(type: T, die: Die): T & { readonly target: CType } {
+        let target: CType | undefined;
+        const read = (): CType => (target ??= this.typeOf(die));
+        return Object.defineProperty(type, 'target', { get: read, enumerable: true }) as T & { target: CType };
+    }
+
+    private array(die: Die): CType {
+        const counts: (number | undefined)[] = [];
+        for (const child of die.children()) {
+            if (child.tag === (Tag.SubrangeType as number) || child.tag === (Tag.EnumerationType as number)) {
+                counts.push(subrangeCount(child));
+            }
+        }
+        if (counts.length === 0) counts.push(undefined);
+        const element = this.typeOf(die);
+        return counts.reduceRight<CType>(
+            (inner, count): ArrayType => ({ kind: 'array', element: inner, count }),
+            element,
+        );
+    }
+}
+
+function baseType(die: Die): CType {
+    const name = die.name ?? '';
+    const size = die.number(At.ByteSize) ?? 0;
+    const encoding = die.number(At.Encoding) as Encoding | undefined;
+    switch (encoding) {
+        case Encoding.Float:
+        case Encoding.ComplexFloat:
+            return { kind: 'float', size, name };
+        case Encoding.Boolean:
+            return { kind: 'integer', width: size * 8, signed: false, name, reads: 'boolean' };
+        case Encoding.SignedChar:
+            return { kind: 'integer', width: size * 8, signed: true, name, reads: 'character' };
+        case Encoding.UnsignedChar:
+            return { kind: 'integer', width: size * 8, signed: false, name, reads: 'character' };
+        case Encoding.Utf:
+            return { kind: 'integer', width: size * 8, signed: false, name, reads: 'character' };
+        case Encoding.Signed:
+            return { kind: 'integer', width: size * 8, signed: true, name };
+        default:
+            return size === 0 ? VOID : { kind: 'integer', width: size * 8, signed: false, name };
+    }
+}
+
+function subrangeCount(die: Die): number | undefined {
+    const count = die.number(At.Count);
+    if (count !== undefined) {
+        return count;
+    }
+    const upper = die.raw(At.UpperBound)?.value;
+    if (typeof upper !== 'number') {
+        return undefined;
+    }
+    // A constant of the form data4 or data8 with all bits set is -1: an array of no elements, in older GCCs.
+    const bound = upper === 0xffffffff ? -1 : upper;
+    return Math.max(0, bound - (die.number(At.LowerBound) ?? 0) + 1);
+}
+
+class DwarfRecord implements RecordType {
+    readonly kind = 'record';
+    readonly name: string | undefined;
+    private definition: Die | undefined;
+    private knownMembers: readonly Member[] | undefined;
+
+    constructor(
+        private readonly reader: TypeReader,
+        private readonly die: Die,
+        readonly keyword: RecordType['keyword'],
+        private readonly find: DefinitionFinder,
+    ) {
+        this.name = die.effectiveName;
+    }
+
+    /** Where the members are: units that need only pointers to a type just declare it. */
+    private get defined(): Die {
+        if (this.definition === undefined) {
+            this.definition = this.die;
+            if (this.die.flag(At.Declaration)) {
+                const bySignature = this.die.reference(At.Signature);
+                const found = bySignature ?? (this.name === undefined ? undefined : this.find(this.keyword, this.name));
+                if (found !== undefined && !found.flag(At.Declaration)) this.definition = found;
+            }
+        }
+        return this.definition;
+    }
+
+    get size(): number {
+        return this.defined.number(At.ByteSize) ?? 0;
+    }
+
+    get complete(): boolean {
+        return !this.defined.flag(At.Declaration);
+    }
+
+    get members(): readonly Member[] {
+        this.knownMembers ??= [...this.readMembers()];
+        return this.knownMembers;
+    }
+
+    private *readMembers(): Generator<Member> {
+        for (const child of this.defined.children()) {
+            const isBase = child.tag === (Tag.Inheritance as number);
+            if ((child.tag !== (Tag.Member as number) && !isBase) || child.has(At.External)) continue;
+            const type = this.reader.typeOf(child);
+            const name = isBase ? undefined : child.name;
+            const offset = memberOffset(child);
+            const size = child.number(At.BitSize);
+            if (size === undefined) {
+                yield { name, type, offset };
+            } else {
+                const start = bitOffset(child, offset, size, type);
+                yield { name, type, offset: Math.floor(start / 8), bits: { offset: start, size } };
+            }
+        }
+    }
+}
+
+/** DW_OP_plus_uconst and DW_OP_constu: version 2 wrote offsets as expressions. */
+const PLUS_UCONST = 0x23;
+const CONSTU = 0x10;
+
+function memberOffset(die: Die): number {
+    const value = die.raw(At.DataMemberLocation)?.value;
+    if (typeof value === 'number') {
+        return value;
+    }
+    if (value instanceof Uint8Array && value.length >= 2 && (value[0] === PLUS_UCONST || value[0] === CONSTU)) {
+        return new Cursor(value, die.unit.what, 1).uleb();
+    }
+    return 0;
+}
+
+/** Bits from the beginning of the record: version 4 says so, before that bits count from the top of a storage unit. */
+function bitOffset(die: Die, byteOffset: number, size: number, type: CType): number {
+    const direct = die.number(At.DataBitOffset);
+    if (direct !== undefined) {
+        return direct;
+    }
+    const fromTop = die.number(At.BitOffset);
+    if (fromTop === undefined) {
+        return byteOffset * 8;
+    }
+    const storage = die.number(At.ByteSize) ?? storageSize(type);
+    return byteOffset * 8 + storage * 8 - fromTop - size;
+}
+
+function storageSize(type: CType): number {
+    const plain = bare(type);
+    return plain.kind === 'integer' || plain.kind === 'enum' ? plain.width / 8 : 0;
+}
+
+class DwarfEnum {
+    readonly kind = 'enum';
+    readonly name: string | undefined;
+    private readonly defined: Die;
+    private known: readonly Enumerator[] | undefined;
+
+    constructor(
+        private readonly reader: TypeReader,
+        die: Die,
+        find: DefinitionFinder,
+    ) {
+        this.name = die.name;
+        const found = die.flag(At.Declaration) && die.name !== undefined ? find('enum', die.name) : undefined;
+        this.defined = found ?? die;
+    }
+
+    get width(): number {
+        return (this.defined.number(At.ByteSize) ?? 4) * 8;
+    }
+
+    get signed(): boolean {
+        const underlying = this.defined.has(At.Type) ? this.reader.typeOf(this.defined) : undefined;
+        return underlying?.kind === 'integer' ? underlying.signed : this.enumerators.some(({ value }) => value < 0n);
+    }
+
+    get enumerators(): readonly Enumerator[] {
+        if (this.known === undefined) {
+            const children = this.defined.hasChildren
+                ? selectSiblings(this.defined.unit, this.defined.next, tag => tag === (Tag.Enumerator as number))
+                : [];
+            this.known = Array.from(children, child => {
+                const value = child.raw(At.ConstValue)?.value;
+                const isNumber = typeof value === 'number' || typeof value === 'bigint';
+                return { name: child.name ?? '', value: isNumber ? BigInt(value) : 0n };
+            });
+        }
+        return this.known;
+    }
+}
+
+class DwarfFunction implements FunctionType {
+    readonly kind = 'function';
+    private known: { readonly parameters: readonly CType[]; readonly variadic: boolean } | undefined;
+
+    constructor(
+        private readonly reader: TypeReader,
+        private readonly die: Die,
+    ) {}
+
+    get returns(): CType {
+        return this.reader.typeOf(this.die);
+    }
+
+    get parameters(): readonly CType[] {
+        return this.signature.parameters;
+    }
+
+    get variadic(): boolean {
+        return this.signature.variadic;
+    }
+
+    private get signature(): { readonly parameters: readonly CType[]; readonly variadic: boolean } {
+        if (this.known === undefined) {
+            const children = [...this.die.children()];
+            this.known = {
+                parameters: children
+                    .filter(({ tag }) => tag === (Tag.FormalParameter as number))
+                    .map(child => this.reader.typeOf(child)),
+                variadic: children.some(({ tag }) => tag === (Tag.UnspecifiedParameters as number)),
+            };
+        }
+        return this.known;
+    }
+}
