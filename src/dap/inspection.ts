@@ -3,13 +3,30 @@ import { InspectionContext } from './inspection-context';
 import { memoryViewRequests } from './memory-view-requests';
 import { pageTableRequests } from './page-table-requests';
 import type { RequestHandlers } from './protocol-session';
+import { RegisterRequests } from './register-requests';
 import type { SessionContext } from './session-context';
 
 export class InspectionRequests {
     readonly handlers: RequestHandlers;
+    private readonly registers: RegisterRequests;
 
     constructor(session: SessionContext) {
         const context = new InspectionContext(session);
-        this.handlers = { ...pageTableRequests(context), ...memoryViewRequests(context) };
+        this.registers = new RegisterRequests(context);
+        this.handlers = {
+            ...this.registers.handlers,
+            ...memoryViewRequests(context),
+            ...pageTableRequests(context),
+        };
+    }
+
+    /** The guest has stopped. */
+    stopped(): void {
+        this.registers.stopped();
+    }
+
+    /** There is another guest, or none. */
+    forget(): void {
+        this.registers.forget();
     }
 }

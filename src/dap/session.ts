@@ -185,6 +185,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         this.started = false;
         this.focus = 0;
         this.stateRequests.invalidate();
+        this.inspection.forget();
         guest.target.listener = this;
         for (const name of configuration.unknown) {
             const request = launched === configuration ? 'launch' : 'attach';
@@ -380,6 +381,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         this.focus = stop.vcpu;
         this.lastStop = stop;
         this.stateRequests.invalidate();
+        this.inspection.stopped();
         this.report(stop).catch((error: unknown) => this.reportDefect(error));
     }
 

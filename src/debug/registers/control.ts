@@ -2,10 +2,11 @@
 import type { Cpu } from '../../machine/cpu/cpu';
 import { writableDr6, writableDr7, writeCr0, writeCr3, writeCr4, writeCr8 } from '../../machine/cpu/control';
 import { GuestFault } from '../../machine/cpu/fault';
+import { FLAG_BITS } from '../../isa/x86';
 import { knownMsrs, readMsr, writeMsr } from '../../machine/cpu/msr';
 import { StateOffset } from '../../machine/state';
 import { halves } from '../address';
-import { field, namesOfBits, type Register, type RegisterGroup } from './register';
+import { field, type FieldOfBits, namesOfBits, type Register, type RegisterGroup, withParts } from './register';
 
 type BitNames = ReadonlyArray<readonly [name: string, bit: number]>;
 
@@ -50,6 +51,12 @@ const EFER_BITS: BitNames = [
     ['LME', 8],
     ['SCE', 0],
 ];
+/** SDM Vol. 3, 2.6. */
+const XCR0_BITS: BitNames = [
+    ['X87', 0],
+    ['SSE', 1],
+    ['AVX', 2],
+];
 /** SDM Vol. 3, 18.2.3 and 18.2.4. */
 const DR6_BITS: BitNames = [
     ['BT', 15],
@@ -70,6 +77,85 @@ const DR7_BITS: BitNames = [
     ]),
 ];
 
+/** SDM Vol. 3, 18.2.4. */
+const WATCHED = ['execute', 'write', 'I/O', 'read or write'];
+const LENGTHS = [1, 2, 8, 4];
+const DR7_FIELDS: readonly FieldOfBits[] = [
+    ...[...DR7_BITS].reverse(),
+    ...[0, 1, 2, 3].flatMap((n): FieldOfBits[] => [
+        [`RW${n}`, 16 + 4 * n, 2, value => WATCHED[Number(value)]],
+        [`LEN${n}`, 18 + 4 * n, 2, value => `${LENGTHS[Number(value)]} bytes`],
+    ]),
+];
+
+/** SDM Vol. 3, table 11-10. */
+const MEMORY_TYPES: Readonly<Record<number, string>> = { 0: 'UC', 1: 'WC', 4: 'WT', 5: 'WP', 6: 'WB', 7: 'UC-' };
+const memoryType = (value: bigint): string => MEMORY_TYPES[Number(value)] ?? 'reserved';
+
+/** Parts of MSRs (SDM Vol. 4, table 2-2; Vol. 3, sections named in the order of the lines). */
+const MSR_FIELDS: Readonly<Record<string, readonly FieldOfBits[]>> = {
+    IA32_APIC_BASE: [
+        ['BSP', 8],
+        ['EXTD', 10],
+        ['EN', 11],
+        ['base', 12, 40],
+    ],
+    IA32_SPEC_CTRL: [
+        ['IBRS', 0],
+        ['STIBP', 1],
+        ['SSBD', 2],
+    ],
+    IA32_MISC_ENABLE: [
+        ['fast_strings', 0],
+        ['TCC', 3],
+        ['BTS_unavailable', 11],
+        ['PEBS_unavailable', 12],
+        ['EIST', 16],
+        ['MONITOR', 18],
+        ['limit_CPUID', 22],
+        ['XD_disable', 34],
+    ],
+    IA32_DEBUGCTL: [
+        ['LBR', 0],
+        ['BTF', 1],
+    ],
+    IA32_PAT: [0, 1, 2, 3, 4, 5, 6, 7].map((n): FieldOfBits => [`PA${n}`, 8 * n, 3, memoryType]),
+    IA32_MTRR_DEF_TYPE: [
+        ['type', 0, 8, memoryType],
+        ['FE', 10],
+        ['E', 11],
+    ],
+    ...Object.fromEntries(
+        [0, 1, 2, 3, 4, 5, 6, 7].flatMap((n): [string, readonly FieldOfBits[]][] => [
+            [
+                `IA32_MTRR_PHYSBASE${n}`,
+                [
+                    ['type', 0, 8, memoryType],
+                    ['base', 12, 40],
+                ],
+            ],
+            [
+                `IA32_MTRR_PHYSMASK${n}`,
+                [
+                    ['V', 11],
+                    ['mask', 12, 40],
+                ],
+            ],
+        ]),
+    ),
+    IA32_EFER: [...EFER_BITS].reverse(),
+    IA32_STAR: [
+        ['EIP', 0, 32],
+        ['SYSCALL_CS', 32, 16],
+        ['SYSRET_CS', 48, 16],
+    ],
+    IA32_FMASK: FLAG_BITS.map(([name, bit]): FieldOfBits => [name, bit]),
+    IA32_TSC_AUX: [['PID', 0, 32]],
+};
+
+/** MSRs that hold linear addresses. */
+const ADDRESS_MSRS = /^IA32_([LC]STAR|SYSENTER_E[IS]P|FS_BASE|GS_BASE|KERNEL_GS_BASE)$/;
+
 type HalvesWriter = (cpu: Cpu, lo: number, hi: number) => void;
 
 function written(write: HalvesWriter): Register['write'] {
@@ -79,7 +165,7 @@ function written(write: HalvesWriter): Register['write'] {
 function debugRegister(number: number): Register {
     const offset = StateOffset.dr + number * 8;
     const allowed = number === 6 ? writableDr6 : number === 7 ? writableDr7 : undefined;
-    return field(`dr${number}`, 64, offset, {
+    const whole = field(`dr${number}`, 64, offset, {
         write: written((cpu, lo, hi) => {
             cpu.set(offset, allowed === undefined ? lo : allowed(lo), allowed === undefined ? hi : 0);
             cpu.debugRegistersChanged();
@@ -87,12 +173,21 @@ function debugRegister(number: number): Register {
         describe: number === 6 ? namesOfBits(DR6_BITS) : number === 7 ? namesOfBits(DR7_BITS) : undefined,
         address: number < 4 ? 'linear' : undefined,
     });
+    return number === 6
+        ? withParts(whole, [...DR6_BITS].reverse())
+        : number === 7
+          ? withParts(whole, DR7_FIELDS)
+          : whole;
 }
 
 const value = { lo: 0, hi: 0 };
 
 function msr(index: number, name: string): Register {
-    return {
+    const fields = MSR_FIELDS[name] ?? [];
+    const set = namesOfBits(
+        fields.filter(([, , width = 1]) => width === 1).map(([part, bit]) => [part, bit] as const),
+    )!;
+    const whole: Register = {
         name: name.toLowerCase(),
         width: 64,
         format: 'hex',
@@ -107,8 +202,10 @@ function msr(index: number, name: string): Register {
             return (BigInt(value.hi >>> 0) << 32n) | BigInt(value.lo >>> 0);
         },
         write: written((cpu, lo, hi) => writeMsr(cpu, index, lo, hi)),
-        describe: () => `MSR 0x${index.toString(16)}`,
+        describe: (cpu, bits) => `MSR 0x${index.toString(16)} ${set(cpu, bits)}`.trimEnd(),
+        address: ADDRESS_MSRS.test(name) ? 'linear' : undefined,
     };
+    return fields.length === 0 ? whole : withParts(whole, fields);
 }
 
 const EFER = 0xc0000080;
@@ -116,10 +213,21 @@ const EFER = 0xc0000080;
 export const CONTROL_GROUP: RegisterGroup = {
     name: 'Control',
     registers: [
-        field('cr0', 64, StateOffset.cr0, { write: written(writeCr0), describe: namesOfBits(CR0_BITS) }),
+        withParts(
+            field('cr0', 64, StateOffset.cr0, { write: written(writeCr0), describe: namesOfBits(CR0_BITS) }),
+            [...CR0_BITS].reverse(),
+        ),
         field('cr2', 64, StateOffset.cr2, { address: 'linear' }),
-        field('cr3', 64, StateOffset.cr3, { write: written(writeCr3), address: 'physical' }),
-        field('cr4', 64, StateOffset.cr4, { write: written(writeCr4), describe: namesOfBits(CR4_BITS) }),
+        withParts(field('cr3', 64, StateOffset.cr3, { write: written(writeCr3), address: 'physical' }), [
+            ['PWT', 3],
+            ['PCD', 4],
+            ['PCID', 0, 12],
+            ['base', 12, 40],
+        ]),
+        withParts(
+            field('cr4', 64, StateOffset.cr4, { write: written(writeCr4), describe: namesOfBits(CR4_BITS) }),
+            [...CR4_BITS].reverse(),
+        ),
         {
             name: 'cr8',
             width: 64,
@@ -127,8 +235,11 @@ export const CONTROL_GROUP: RegisterGroup = {
             read: cpu => BigInt(cpu.hooks.apic.readTaskPriority() >> 4),
             write: written(writeCr8),
         },
-        { ...msr(EFER, 'efer'), describe: namesOfBits(EFER_BITS) },
-        field('xcr0', 64, StateOffset.xcr0, { write: undefined }),
+        withParts({ ...msr(EFER, 'efer'), describe: namesOfBits(EFER_BITS) }, [...EFER_BITS].reverse()),
+        withParts(
+            field('xcr0', 64, StateOffset.xcr0, { write: undefined, describe: namesOfBits(XCR0_BITS) }),
+            XCR0_BITS,
+        ),
     ],
 };
 

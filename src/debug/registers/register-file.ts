@@ -6,7 +6,7 @@ import { CONTROL_GROUP, DEBUG_GROUP, MSR_GROUP } from './control';
 import { FLAGS_GROUP, GENERAL_GROUP, UNLISTED_GENERAL } from './general';
 import { formatNumber, type Register, type RegisterGroup } from './register';
 import { SEGMENTS_GROUP } from './segments';
-import { MMX, SSE_GROUP, X87_GROUP } from './vector';
+import { findLane, MMX, SSE_GROUP, X87_GROUP } from './vector';
 
 export const REGISTER_GROUPS: readonly RegisterGroup[] = [
     GENERAL_GROUP,
@@ -26,7 +26,7 @@ const BY_NAME: ReadonlyMap<string, Register> = new Map(
 );
 
 export function findRegister(name: string): Register | undefined {
-    return BY_NAME.get(name);
+    return BY_NAME.get(name) ?? findLane(name);
 }
 
 export function registerNames(): IterableIterator<string> {

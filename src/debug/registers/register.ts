@@ -70,6 +70,18 @@ export function bits(name: string, whole: Register, first: number, width: number
     };
 }
 
+/** A part of a register: name, first bit, and more where it is not a plain bit. */
+export type FieldOfBits = readonly [name: string, first: number, width?: number, describe?: (value: bigint) => string];
+
+/** The register with parts below it, named `cr0.wp`. */
+export function withParts(whole: Register, fields: readonly FieldOfBits[]): Register {
+    const parts = fields.map(([name, first, width = 1, describe]): Register => ({
+        ...bits(`${whole.name}.${name.toLowerCase()}`, whole, first, width),
+        describe: describe && ((_cpu, value) => describe(value)),
+    }));
+    return { ...whole, parts: [...(whole.parts ?? []), ...parts] };
+}
+
 /** The names of the bits that are set: `PE PG WP`. */
 export function namesOfBits(names: ReadonlyArray<readonly [name: string, bit: number]>): Register['describe'] {
     return (_cpu, value) =>

@@ -5,7 +5,7 @@ import { loadLdtr, loadRealSegment, loadSegment, loadTr } from '../../machine/cp
 import { raise, Vector } from '../../machine/cpu/fault';
 import { Segment } from '../../isa/x86/instruction';
 import { SegmentAttribute, SegmentOffset, segmentOffset, StateOffset, SystemSegment } from '../../machine/state';
-import { field, type Register, type RegisterGroup } from './register';
+import { bits, field, type Register, type RegisterGroup } from './register';
 
 /** Types of system segments in LDTR and TR (SDM Vol. 3, table 3-2). */
 const SYSTEM_TYPES: Readonly<Record<number, string>> = {
@@ -34,6 +34,19 @@ function selectSegment(cpu: Cpu, segment: number, selector: number): void {
             loadSegment(cpu, segment, selector);
     }
 }
+
+/** Parts of the attributes (SDM Vol. 3, 3.4.5), in their order in a descriptor. */
+const ATTRIBUTES: ReadonlyArray<readonly [name: string, first: number, width?: number]> = [
+    ['type', 0, 4],
+    ['s', 4],
+    ['dpl', 5, 2],
+    ['p', 7],
+    ['avl', 12],
+    ['l', 13],
+    ['db', 14],
+    ['g', 15],
+    ['unusable', 16],
+];
 
 /** What the hidden part says: `code 64-bit ring 0`. */
 export function describeAttributes(cpu: Cpu, segment: number): string {
@@ -71,6 +84,9 @@ function segmentRegister(name: string, segment: number): Register {
             ...more,
         };
     };
+    const attributes = hidden('attributes', 32, SegmentOffset.attributes, {
+        describe: cpu => describeAttributes(cpu, segment),
+    });
     return {
         name,
         width: 16,
@@ -81,7 +97,8 @@ function segmentRegister(name: string, segment: number): Register {
         parts: [
             hidden('base', 64, SegmentOffset.base, { address: 'linear' }),
             hidden('limit', 32, SegmentOffset.limit),
-            hidden('attributes', 32, SegmentOffset.attributes, { describe: cpu => describeAttributes(cpu, segment) }),
+            attributes,
+            ...ATTRIBUTES.map(([part, first, width = 1]) => bits(`${name}.${part}`, attributes, first, width)),
         ],
     };
 }
