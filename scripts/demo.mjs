@@ -152,6 +152,12 @@ async function main() {
 
 const isExpected = error => [DemoError, RefusedError, TourError].some(kind => error instanceof kind);
 
+// `npm run demo | head`: what nobody reads need not be printed.
+process.stdout.on('error', error => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit(0);
+});
+
 main().catch(error => {
     console.error(`demo: ${isExpected(error) ? error.message : error.stack}`);
     process.exitCode = 1;

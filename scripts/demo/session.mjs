@@ -70,7 +70,7 @@ export class DemoSession {
         const body = await this.request('setFunctionBreakpoints', { breakpoints });
         body.breakpoints.forEach(({ verified, message, instructionReference }, index) => {
             const { name, condition } = breakpoints[index];
-            const where = verified ? `at ${instructionReference}` : `pending: ${message}`;
+            const where = verified ? `at ${instructionReference}` : message;
             this.say(`breakpoint ${bold(name)}${condition ? `, if ${bold(condition)}` : ''} ${dim(where)}`);
         });
     }
@@ -128,7 +128,8 @@ export class DemoSession {
     async showStack() {
         const frames = await this.frames();
         for (const [depth, { name, instructionPointerReference, source, line }] of frames.entries()) {
-            const place = source?.name && line > 0 ? `${source.name}:${line}` : '';
+            // Without debug information, sources are listings that the adapter makes.
+            const place = source?.path && line > 0 ? `${source.path}:${line}` : '';
             this.say(`#${String(depth).padEnd(2)} ${instructionPointerReference.padEnd(18)} ${name}  ${dim(place)}`);
         }
     }

@@ -68,15 +68,25 @@ function readSymbols(file: ElfFile, table: ElfSection, strings: ElfSection): Gue
         cursor.at = at + (is64 ? 8 : 4);
         const value = is64 ? cursor.u64() : BigInt(cursor.u32());
         const size = is64 ? cursor.u64() : BigInt(cursor.u32());
-        const base = relocatable ? (file.sections.at(section)?.address ?? 0) : 0;
+        const home = file.sections.at(section);
+        const base = relocatable ? (home?.address ?? 0) : 0;
+        const address = base === 0 ? value : value + toAddress(base);
         found.push({
             name,
-            address: base === 0 ? value : value + toAddress(base),
+            address,
             size,
+            sectionEnd: home && endOfSection(home, address),
             kind: type === SymbolType.Function ? 'function' : type === SymbolType.Object ? 'object' : 'label',
         });
     }
     return found;
+}
+
+/** Undefined for a symbol that lies elsewhere than where it says. */
+function endOfSection(section: ElfSection, address: bigint): bigint | undefined {
+    const start = toAddress(section.address);
+    const end = start + BigInt(section.size);
+    return address >= start && address <= end ? end : undefined;
 }
 
 function nameIn(text: Uint8Array, offset: number): string {

@@ -6,6 +6,8 @@ export interface GuestSymbol {
     readonly size: bigint;
     /** `label`: no type given, as assembly code leaves it. */
     readonly kind: 'function' | 'object' | 'label';
+    /** Where the section ends that it lies in, if known: one without a size reaches no further. */
+    readonly sectionEnd?: bigint;
 }
 
 /** An address in terms of a symbol. */
@@ -70,7 +72,7 @@ export class SymbolTable {
         for (let index = low - 1; index >= Math.max(0, low - 8); index--) {
             const symbol = sorted[index];
             const offset = address - symbol.address;
-            if (symbol.size === 0n ? index === low - 1 && offset < LONGEST_UNSIZED : offset < symbol.size) {
+            if (symbol.size === 0n ? index === low - 1 && mayReach(symbol, offset) : offset < symbol.size) {
                 return { symbol, offset };
             }
         }
@@ -96,6 +98,12 @@ export class SymbolTable {
             }
         }
     }
+}
+
+/** Whether an address so far behind a symbol without a size may belong to it. */
+function mayReach({ address, sectionEnd }: GuestSymbol, offset: bigint): boolean {
+    const inSection = sectionEnd === undefined || offset === 0n || address + offset < sectionEnd;
+    return inSection && offset < LONGEST_UNSIZED;
 }
 
 function compare(a: bigint, b: bigint): number {

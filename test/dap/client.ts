@@ -61,6 +61,11 @@ export class TestClient {
         await this.logEvents();
     }
 
+    /** The body of the next event of that name. */
+    async next<T>(event: string): Promise<T> {
+        return ((await this.client.waitForEvent(event)) as { body: T }).body;
+    }
+
     stop(): Promise<void> {
         return this.client.stop();
     }
