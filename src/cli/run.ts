@@ -2,6 +2,7 @@
 import { performance } from 'node:perf_hooks';
 import { HyperscopeError } from '../common/errors';
 import { Machine } from '../machine/machine';
+import { bytesInUse } from '../machine/snapshot/snapshot';
 import type { MachineStop } from '../machine/stop';
 import { CODE_ARENA_SIZE, type TranslatorEngine, translatorEngine } from '../translator';
 import { type RunOptions, parseRunOptions } from './options';
@@ -181,6 +182,7 @@ function waitForInput(deadline: number | undefined, machine: Machine, terminal: 
 function writeStatistics(path: string, machine: Machine, seconds: number): void {
     const engine = machine.engine as TranslatorEngine;
     const usage = process.memoryUsage();
+    const { ram } = machine.memory.layout;
     const statistics = {
         instructions: machine.engine.retired(),
         wallSeconds: seconds,
@@ -188,6 +190,7 @@ function writeStatistics(path: string, machine: Machine, seconds: number): void 
         mips: machine.engine.retired() / seconds / 1e6,
         ...engine.statistics(),
         residentBytes: usage.rss,
+        guestBytesInUse: bytesInUse(machine.memory.bytes.subarray(ram.base, ram.base + ram.size)),
         heapBytes: usage.heapUsed,
         stateHash: machine.stateHash(),
     };

@@ -17,6 +17,7 @@ const LIMIT_SECONDS = 600;
  * @property {number} memory MiB
  * @property {number} cpus
  * @property {string} marker what its console shows when it has done its work
+ * @property {string[]} [options] more options for our own command line
  */
 
 /** What each engine is started with to run a {@link Guest} whose console is its standard output. */
@@ -26,10 +27,11 @@ const COMMANDS = {
         ...['-accel', 'tcg', '-cpu', 'qemu64', '-m', `${memory}`, '-smp', `${cpus}`, '-nographic', '-no-reboot'],
         ...['-kernel', path.join(GUESTS, 'vmlinuz-cloud'), '-initrd', path.join(GUESTS, initrd), '-append', append],
     ],
-    hyperscope: ({ initrd, append, memory, cpus }) => [
+    hyperscope: ({ initrd, append, memory, cpus, options = [] }) => [
         process.execPath,
         ...[HYPERSCOPE, 'run', '--memory', `${memory}M`, '--cpus', `${cpus}`, '--serial', 'stdio'],
         ...['--kernel', path.join(GUESTS, 'vmlinuz-cloud'), '--initrd', path.join(GUESTS, initrd), '--append', append],
+        ...options,
     ],
 };
 

@@ -4,7 +4,8 @@ import { parseArgs } from 'node:util';
 
 const BENCHMARKS = {
     boot: 'boot Linux to a shell command and power off: wall time',
-    compute: 'the compute suite inside Linux: time by the guest’s clock, item by item',
+    compute: 'the compute suite inside Linux, item by item: wall time',
+    memory: 'what a booted Linux costs of the host’s memory, beyond its own RAM',
 };
 
 const USAGE = `usage: npm run bench -- NAME [--runs N] [--only ENGINE] [--cpus N] [--memory MIB]

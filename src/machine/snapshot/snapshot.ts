@@ -127,6 +127,15 @@ function clear(ram: Uint8Array, from: number, to: number): void {
     }
 }
 
+/** Bytes of RAM in 4 KiB pages that are not all zero: what the guest has made use of, at least. */
+export function bytesInUse(ram: Uint8Array): number {
+    let pages = 0;
+    for (const [, count] of runs(ram)) {
+        pages += count;
+    }
+    return pages * PAGE;
+}
+
 /** Runs of pages that are not all zero: first page and count. */
 export function* runs(ram: Uint8Array, limit = CHUNK_PAGES): Generator<readonly [number, number], void, void> {
     const pages = ram.length / PAGE;
