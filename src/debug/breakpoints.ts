@@ -1,218 +1,121 @@
 /** Code breakpoints with conditions, hit counts and log messages, on top of what an engine offers. */
-import { type EvaluationContext, Expression } from './expression/evaluator';
+import type { CodeBreakpoint } from '../machine/breakpoint';
+import { halves } from './address';
+import { StopDecision, type StopConditions } from './breakpoint-conditions';
+import type { EvaluationContext } from './expression/evaluator';
 import { ExpressionError } from './expression/error';
-import { pattern } from './expression/value';
+import type { AddressSpace } from './expression/value';
+
+export { parseCondition } from './breakpoint-conditions';
 
 /** What the front end asks for. */
-export interface BreakpointRequest {
+export interface BreakpointRequest extends StopConditions {
     readonly id: number;
-    /** Linear. */
+    /** Linear unless told otherwise; a physical address is met through any mapping of it. */
+    readonly space?: AddressSpace;
     readonly address: bigint;
-    /** Stops only where this is not 0. */
-    readonly condition?: string;
-    /** `5`, `>= 5`, `% 10`: of the times that the condition held, those at which to stop. */
-    readonly hitCondition?: string;
-    /** Logs instead of stopping; `{expression}` stands for its value. */
-    readonly logMessage?: string;
 }
 
 /** A breakpoint of the debugger's own, gone after its first hit. */
 export interface TemporaryBreakpoint {
+    /** Linear. */
     readonly address: bigint;
     readonly hits: (vcpu: number) => boolean;
 }
 
-type HitTest = (count: number) => boolean;
+/** The engine’s id of the temporary breakpoint: requests have positive ones. */
+const TEMPORARY = 0;
 
 interface Breakpoint {
-    readonly id: number;
-    readonly condition?: Expression;
-    readonly hitTest: HitTest;
-    readonly log?: LogMessage;
-    hits: number;
+    readonly request: BreakpointRequest;
+    readonly decision: StopDecision;
 }
 
 export interface BreakpointHost {
     context(vcpu: number): EvaluationContext;
     log(text: string): void;
-    /** The set of addresses has changed: the engine has to be told. */
-    addressesChanged(): void;
+    /** Whether the vCPU is where the user made it go on: what stopped it there must not stop it again. */
+    isWhereResumed(vcpu: number): boolean;
+    /** {@link BreakpointSet.forEngine} has changed. */
+    changed(): void;
 }
 
-const HIT_CONDITION = /^\s*(>=|>|==|=|<=|<|%)?\s*(\d{1,9})\s*$/;
+/** Which breakpoints the guest has stopped at. */
+export interface BreakpointHits {
+    readonly ids: readonly number[];
+    readonly temporary: boolean;
+}
 
-/**
- * The breakpoints of a target. The engine asks {@link hit} at an address from {@link addresses}; what it answers, and
- * counts, is decided here.
- */
+/** The breakpoints of a target: the engine is given them, and asks back what it cannot decide itself. */
 export class BreakpointSet {
-    private readonly byAddress = new Map<bigint, Breakpoint[]>();
+    private breakpoints: Breakpoint[] = [];
     private temporary: TemporaryBreakpoint | undefined;
-    /** Of the last {@link hit} that said yes. */
-    lastHit: { readonly ids: readonly number[]; readonly temporary: boolean } = { ids: [], temporary: false };
+    private hitIds: number[] = [];
 
     constructor(private readonly host: BreakpointHost) {}
-
-    get addresses(): ReadonlySet<bigint> {
-        const all = new Set(this.byAddress.keys());
-        if (this.temporary !== undefined) {
-            all.add(this.temporary.address);
-        }
-        return all;
-    }
 
     /** Replaces the breakpoints; what is wrong with one is told, by id, and that one left out. */
     replace(requests: readonly BreakpointRequest[]): Map<number, string> {
         const problems = new Map<number, string>();
-        const before = new Map([...this.byAddress.values()].flat().map(old => [old.id, old.hits]));
-        this.change(() => {
-            this.byAddress.clear();
-            for (const request of requests) {
-                try {
-                    // The count of a breakpoint that stays goes on.
-                    this.add(request, before.get(request.id) ?? 0);
-                } catch (error) {
-                    if (!(error instanceof ExpressionError)) throw error;
-                    problems.set(request.id, error.message);
-                }
+        const counters = new Map(this.breakpoints.map(({ request, decision }) => [request.id, decision.counter]));
+        this.breakpoints = [];
+        for (const request of requests) {
+            try {
+                // The count of a breakpoint that stays goes on.
+                this.breakpoints.push({ request, decision: new StopDecision(request, counters.get(request.id)) });
+            } catch (error) {
+                if (!(error instanceof ExpressionError)) throw error;
+                problems.set(request.id, error.message);
             }
-        });
+        }
+        this.host.changed();
         return problems;
     }
 
     setTemporary(breakpoint: TemporaryBreakpoint | undefined): void {
-        this.change(() => {
+        if (this.temporary !== breakpoint) {
             this.temporary = breakpoint;
-        });
+            this.host.changed();
+        }
     }
 
-    /** A vCPU is about to execute the instruction at an address of the set; returns whether to stop. */
-    hit(address: bigint, vcpu: number): boolean {
-        const temporary = this.temporary?.address === address && this.temporary.hits(vcpu);
-        const ids = (this.byAddress.get(address) ?? [])
-            .filter(breakpoint => this.stops(breakpoint, vcpu))
-            .map(({ id }) => id);
-        if (!temporary && ids.length === 0) {
+    /** All of them as engines take them. */
+    forEngine(): CodeBreakpoint[] {
+        const context = this.host.context(0);
+        const all = this.breakpoints.map(({ request: { id, space, address }, decision }): CodeBreakpoint => ({
+            ...place(id, address),
+            space: space ?? 'linear',
+            condition: (vcpu, decided) =>
+                this.asked(vcpu, id, () =>
+                    decision.stops(this.host.context(vcpu), text => this.host.log(text), decided),
+                ),
+            program: decision.program(name => context.symbol(name)),
+        }));
+        const { temporary } = this;
+        if (temporary !== undefined) {
+            const condition = (vcpu: number): boolean => this.asked(vcpu, TEMPORARY, () => temporary.hits(vcpu));
+            all.push({ ...place(TEMPORARY, temporary.address), condition });
+        }
+        return all;
+    }
+
+    /** Those that have stopped the guest since this was last asked. */
+    takeHits(): BreakpointHits {
+        const ids = this.hitIds;
+        this.hitIds = [];
+        return { ids: ids.filter(id => id !== TEMPORARY).sort((a, b) => a - b), temporary: ids.includes(TEMPORARY) };
+    }
+
+    private asked(vcpu: number, id: number, stops: () => boolean): boolean {
+        if (this.host.isWhereResumed(vcpu) || !stops()) {
             return false;
         }
-        this.lastHit = { ids, temporary };
+        this.hitIds.push(id);
         return true;
     }
-
-    /** @throws ExpressionError */
-    private add({ id, address, condition, hitCondition, logMessage }: BreakpointRequest, hits: number): void {
-        const breakpoint: Breakpoint = {
-            id,
-            hits,
-            condition: isBlank(condition) ? undefined : parseCondition(condition),
-            hitTest: isBlank(hitCondition) ? () => true : parseHitCondition(hitCondition),
-            log: isBlank(logMessage) ? undefined : new LogMessage(logMessage),
-        };
-        const others = this.byAddress.get(address);
-        if (others === undefined) {
-            this.byAddress.set(address, [breakpoint]);
-        } else {
-            others.push(breakpoint);
-        }
-    }
-
-    private stops(breakpoint: Breakpoint, vcpu: number): boolean {
-        const { condition, log } = breakpoint;
-        const context = this.host.context(vcpu);
-        if (condition !== undefined && !this.holds(condition, context)) {
-            return false;
-        }
-        breakpoint.hits++;
-        if (!breakpoint.hitTest(breakpoint.hits)) {
-            return false;
-        }
-        if (log !== undefined) {
-            this.host.log(log.format(context));
-            return false;
-        }
-        return true;
-    }
-
-    /** A condition that cannot be evaluated holds: whoever set it wants to know. */
-    private holds(condition: Expression, context: EvaluationContext): boolean {
-        try {
-            return pattern(condition.evaluate(context)) !== 0n;
-        } catch (error) {
-            if (!(error instanceof ExpressionError)) throw error;
-            this.host.log(`breakpoint condition: ${error.message}`);
-            return true;
-        }
-    }
-
-    /** Engines drop translated code when breakpoints change, so they hear only of addresses that really do. */
-    private change(action: () => void): void {
-        const before = this.addresses;
-        action();
-        const after = this.addresses;
-        if (before.size !== after.size || [...after].some(address => !before.has(address))) {
-            this.host.addressesChanged();
-        }
-    }
 }
 
-function isBlank(text: string | undefined): text is undefined {
-    return text === undefined || text.trim() === '';
-}
-
-/** @throws ExpressionError */
-export function parseCondition(text: string): Expression {
-    const expression = new Expression(text);
-    if (expression.assigns) {
-        throw new ExpressionError("a condition must not change anything: '==' compares", text, text.indexOf('='));
-    }
-    return expression;
-}
-
-/** @throws ExpressionError */
-function parseHitCondition(text: string): HitTest {
-    const match = HIT_CONDITION.exec(text);
-    if (match === null) {
-        throw new ExpressionError('a hit condition is a number, or one behind >=, >, <=, < or %', text, 0);
-    }
-    const number = Number(match[2]);
-    switch (match[1]) {
-        case '>':
-            return count => count > number;
-        case '>=':
-            return count => count >= number;
-        case '<':
-            return count => count < number;
-        case '<=':
-            return count => count <= number;
-        case '%':
-            return count => number > 0 && count % number === 0;
-        default:
-            return count => count === number;
-    }
-}
-
-/** Text with expressions in braces. */
-class LogMessage {
-    private readonly parts: readonly (string | Expression)[];
-
-    /** @throws ExpressionError */
-    constructor(text: string) {
-        this.parts = text
-            .split(/(\{[^{}]*\})/)
-            .filter(part => part !== '')
-            .map(part => (part.startsWith('{') ? parseCondition(part.slice(1, -1)) : part));
-    }
-
-    format(context: EvaluationContext): string {
-        return this.parts.map(part => (typeof part === 'string' ? part : evaluated(part, context))).join('');
-    }
-}
-
-function evaluated(expression: Expression, context: EvaluationContext): string {
-    try {
-        return `0x${pattern(expression.evaluate(context)).toString(16)}`;
-    } catch (error) {
-        if (!(error instanceof ExpressionError)) throw error;
-        return `<${error.problem}>`;
-    }
+function place(id: number, address: bigint): Pick<CodeBreakpoint, 'id' | 'lo' | 'hi'> {
+    const [lo, hi] = halves(address);
+    return { id, lo, hi };
 }

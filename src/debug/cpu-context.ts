@@ -5,7 +5,7 @@ import { segmentLinear } from './address';
 import type { EvaluationContext } from './expression/evaluator';
 import type { AddressSpace } from './expression/value';
 import type { MemoryAccess } from './memory-access';
-import { findRegister, writeRegister } from './registers/register-file';
+import { expressionWidth, findRegister, writeRegister } from './registers/register-file';
 
 /** What expressions see of a vCPU. */
 export class CpuContext implements EvaluationContext {
@@ -47,8 +47,4 @@ export class CpuContext implements EvaluationContext {
     segmentLinear(segment: string, offset: bigint): bigint {
         return segmentLinear(this.cpu, SEGMENT_NAMES.indexOf(segment), offset);
     }
-}
-
-function expressionWidth(width: number): number {
-    return width <= 8 ? 8 : width <= 16 ? 16 : width <= 32 ? 32 : 64;
 }

@@ -1,10 +1,9 @@
 /** Running, pausing and stepping a machine that lives in this process. */
+import type { CodeBreakpoint } from '../machine/breakpoint';
 import type { GuestFault } from '../machine/cpu/fault';
 import type { Engine } from '../machine/engine';
 import type { Machine } from '../machine/machine';
-import type { Breakpoint as EngineBreakpoint } from '../translator/engine/breakpoints';
 import { FAULT_STOP } from '../translator/engine/engine';
-import { halves } from './address';
 import { BreakpointSet } from './breakpoints';
 import { TargetError } from './errors';
 import type { EvaluationContext, Expression } from './expression/evaluator';
@@ -19,12 +18,11 @@ import type { VcpuView } from './vcpu-view';
 
 /** What the debugger needs of an engine besides running. */
 export interface DebugEngine extends Engine {
-    setBreakpoints(breakpoints: readonly EngineBreakpoint[]): void;
+    setBreakpoints(breakpoints: readonly CodeBreakpoint[]): void;
+    /** The instruction at RIP of a vCPU is next, whatever breakpoint stands there. */
+    passBreakpoint(vcpu: number): void;
     onFault: ((vcpu: number, fault: GuestFault) => boolean) | undefined;
 }
-
-/** Any engine breakpoint: which of ours it was, {@link BreakpointSet} knows. */
-const BREAKPOINT_ID = 1;
 
 /** Single instructions between two looks at requests, on the way out of a function. */
 const STEPS_PER_SLICE = 2_000;
@@ -59,7 +57,8 @@ export class Execution {
         this.breakpoints = new BreakpointSet({
             context: vcpu => this.views[vcpu].context,
             log: text => this.listener?.logged(text),
-            addressesChanged: () => this.installBreakpoints(),
+            isWhereResumed: vcpu => this.views[vcpu].isWhereResumed,
+            changed: () => this.engine.setBreakpoints(this.breakpoints.forEngine()),
         });
         engine.onFault = (vcpu, fault) => this.onFault(vcpu, fault);
     }
@@ -133,9 +132,13 @@ export class Execution {
     private start(run: () => Promise<Outcome>, stepped?: number): void {
         this.state = 'running';
         this.runner.clearPause();
-        for (const view of this.views) {
+        this.breakpoints.takeHits();
+        this.views.forEach((view, vcpu) => {
             view.markResumed();
-        }
+            if (view.isActive) {
+                this.engine.passBreakpoint(vcpu);
+            }
+        });
         // The answer to the request goes first, whatever the run does.
         this.running = this.host
             .yield()
@@ -186,7 +189,7 @@ export class Execution {
         if (id === FAULT_STOP) {
             return { reason: 'exception', vcpu, fault: this.lastFault };
         }
-        const { ids } = this.breakpoints.lastHit;
+        const { ids } = this.breakpoints.takeHits();
         return ids.length > 0 ? { reason: 'breakpoint', vcpu, breakpoints: ids } : { reason: 'step', vcpu };
     }
 
@@ -258,19 +261,6 @@ export class Execution {
     }
 
     // ---- breakpoints and exceptions ------------------------------------------------------------------------------
-
-    private installBreakpoints(): void {
-        this.engine.setBreakpoints(
-            [...this.breakpoints.addresses].map(address => {
-                const [lo, hi] = halves(address);
-                return { id: BREAKPOINT_ID, lo, hi, condition: vcpu => this.hits(address, vcpu) };
-            }),
-        );
-    }
-
-    private hits(address: bigint, vcpu: number): boolean {
-        return !this.views[vcpu].isWhereResumed && this.breakpoints.hit(address, vcpu);
-    }
 
     /** Asked before an exception is delivered; true stops there. */
     private onFault(vcpu: number, { vector, errorCode, addressLo, addressHi }: GuestFault): boolean {

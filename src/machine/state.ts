@@ -128,6 +128,10 @@ export const enum StateOffset {
     tscAtSliceEnd = 0x508,
     /** Something waits to be delivered as soon as the flags allow it: interrupt, NMI, debug trap (u32 0/1). */
     eventPending = 0x510,
+    /** A watched access was made: a repeated string instruction has to end after the present element (u32 0/1). */
+    repeatStop = 0x514,
+    /** What `remaining` was when the breakpoints at blockRip were last checked (i64). */
+    checkedAt = 0x518,
 
     /** 32 × 64 bytes: ZMM0–ZMM31; XMMn is the low 16 bytes (room for AVX and AVX-512). */
     vector = 0x600,

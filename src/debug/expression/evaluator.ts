@@ -38,7 +38,7 @@ export interface EvaluationOptions {
 
 /** An expression that has been parsed. */
 export class Expression {
-    private readonly root: Node;
+    readonly root: Node;
 
     /** @throws ExpressionError */
     constructor(readonly text: string) {

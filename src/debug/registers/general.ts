@@ -1,7 +1,7 @@
 /** General-purpose registers, RIP and RFLAGS (SDM Vol. 1, 3.4). */
 import { FLAG_BITS, GPR_NAMES, HIGH_BYTE_NAMES } from '../../isa/x86';
 import { segmentLinear } from '../address';
-import { gprOffset, StateOffset } from '../../machine/state';
+import { gprOffset, ModeKey, StateOffset } from '../../machine/state';
 import { Segment } from '../../isa/x86/instruction';
 import { bits, field, namesOfBits, type Register, type RegisterGroup } from './register';
 
@@ -9,12 +9,13 @@ export const GENERAL: readonly Register[] = GPR_NAMES[8].map((name, index) =>
     field(name, 64, gprOffset(index), { address: 'linear' }),
 );
 
-export const RIP = field('rip', 64, StateOffset.rip);
+export const RIP = field('rip', 64, StateOffset.rip, { condition: { kind: 'rip' } });
 
 export const RFLAGS: Register = {
     name: 'rflags',
     width: 64,
     format: 'hex',
+    condition: { kind: 'rflags' },
     read: cpu => BigInt(cpu.rflags),
     write: (cpu, value) => cpu.writeFlags(Number(BigInt.asUintN(32, value))),
     describe: (cpu, value) => `IOPL=${(value >> 12n) & 3n} ${describeFlags(cpu, value)}`.trimEnd(),
@@ -49,10 +50,16 @@ const DERIVED: readonly Register[] = [
         name: 'pc',
         width: 64,
         format: 'hex',
+        condition: { kind: 'pc' },
         read: cpu => segmentLinear(cpu, Segment.Cs, RIP.read(cpu)),
         address: 'linear',
     },
-    { name: 'cpl', width: 8, format: 'decimal', read: cpu => BigInt(cpu.cpl) },
+    {
+        ...bits('cpl', field('mode', 32, StateOffset.mode), ModeKey.CplShift, 2),
+        width: 8,
+        read: cpu => BigInt(cpu.cpl),
+        write: undefined,
+    },
 ];
 
 export const GENERAL_GROUP: RegisterGroup = { name: 'General', registers: [...GENERAL, RIP] };

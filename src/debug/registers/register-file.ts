@@ -1,5 +1,6 @@
 /** All registers of a vCPU, by name and in groups. */
 import type { Cpu } from '../../machine/cpu/cpu';
+import type { Condition } from '../../machine/condition';
 import { GuestFault, Vector } from '../../machine/cpu/fault';
 import { EvaluationProblem } from '../expression/error';
 import { CONTROL_GROUP, DEBUG_GROUP, MSR_GROUP } from './control';
@@ -103,4 +104,17 @@ export function writeRegister(cpu: Cpu, name: string, value: bigint): void {
         }
         throw error;
     }
+}
+
+/** Width in bits of a register as expressions see it, and how engines can read it; undefined: there is none. */
+export function registerCondition(
+    name: string,
+): { readonly condition: Condition | undefined; readonly width: number } | undefined {
+    const register = findRegister(name);
+    return register && { condition: register.condition, width: expressionWidth(register.width) };
+}
+
+/** Bits that expressions see of a register: of longer ones the low 64. */
+export function expressionWidth(width: number): number {
+    return width <= 8 ? 8 : width <= 16 ? 16 : width <= 32 ? 32 : 64;
 }

@@ -1,3 +1,4 @@
+import type { Condition } from '../../machine/condition';
 import type { Cpu } from '../../machine/cpu/cpu';
 
 /** How a register's number is shown. */
@@ -21,6 +22,8 @@ export interface Register {
     readonly describe?: (cpu: Cpu, value: bigint) => string;
     /** The value is (or may well be) an address of this kind. */
     readonly address?: 'linear' | 'physical';
+    /** How engines can read it in a compiled condition; absent: they cannot. */
+    readonly condition?: Condition;
     /** Parts to be shown below it. */
     readonly parts?: readonly Register[];
 }
@@ -52,6 +55,7 @@ export function field(
             if (width === 64) cpu.set64(offset, value);
             else cpu.setLo(offset, Number(value));
         },
+        condition: { kind: 'state', offset, bytes: (width / 8) as 2 | 4 | 8 },
         ...more,
     };
 }
@@ -60,10 +64,11 @@ export function field(
 export function bits(name: string, whole: Register, first: number, width: number): Register {
     const mask = (1n << BigInt(width)) - 1n;
     const shift = BigInt(first);
-    const { write } = whole;
+    const { write, condition } = whole;
     return {
         name,
         width,
+        condition: condition && bitsOf(condition, shift, mask),
         format: width === 1 ? 'bit' : width < 8 ? 'decimal' : 'hex',
         read: cpu => (whole.read(cpu) >> shift) & mask,
         write: write && ((cpu, value) => write(cpu, (whole.read(cpu) & ~(mask << shift)) | (value << shift))),
@@ -80,6 +85,13 @@ export function withParts(whole: Register, fields: readonly FieldOfBits[]): Regi
         describe: describe && ((_cpu, value) => describe(value)),
     }));
     return { ...whole, parts: [...(whole.parts ?? []), ...parts] };
+}
+
+function bitsOf(whole: Condition, shift: bigint, mask: bigint): Condition {
+    const constant = (value: bigint): Condition => ({ kind: 'constant', value });
+    const shifted: Condition =
+        shift === 0n ? whole : { kind: 'binary', operator: 'shrU', left: whole, right: constant(shift) };
+    return { kind: 'binary', operator: 'bitAnd', left: shifted, right: constant(mask) };
 }
 
 /** The names of the bits that are set: `PE PG WP`. */

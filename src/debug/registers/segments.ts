@@ -91,6 +91,7 @@ function segmentRegister(name: string, segment: number): Register {
         name,
         width: 16,
         format: 'hex',
+        condition: { kind: 'state', offset: at + SegmentOffset.selector, bytes: 2 },
         read: cpu => BigInt(cpu.selector(segment) & 0xffff),
         write: (cpu, value) => selectSegment(cpu, segment, Number(value)),
         describe: cpu => describeAttributes(cpu, segment),

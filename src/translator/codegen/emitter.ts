@@ -513,7 +513,7 @@ export abstract class Emitter {
      * The soft TLB's fast path: leaves 1 on the stack if the page of the last byte of the access matches the entry of
      * the first byte's page (so a page crossing misses). `linear` holds the address, `entry` receives the entry.
      */
-    private emitTlbCompare(bytes: number, forWrite: boolean, linear: number, entry: number): void {
+    protected emitTlbCompare(bytes: number, forWrite: boolean, linear: number, entry: number): void {
         const indexMask = (Tlb.entries - 1) * Tlb.entrySize;
         this.localGet(linear);
         this.i64Const(12 - Math.log2(Tlb.entrySize), 0);
@@ -535,7 +535,7 @@ export abstract class Emitter {
         this.opcode(0x51); // i64.eq
     }
 
-    private emitHostFromEntry(forWrite: boolean, linear: number, entry: number): void {
+    protected emitHostFromEntry(forWrite: boolean, linear: number, entry: number): void {
         this.localGet(linear);
         this.opcode(0xa7); // i32.wrap_i64
         this.localGet(entry);

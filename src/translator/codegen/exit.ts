@@ -10,4 +10,6 @@ export const enum ExitReason {
     System,
     /** currentRecord belongs to code that has been written to: decode again from there. */
     Stale,
+    /** A breakpoint at blockRip: stops, or has to be asked. */
+    Breakpoint,
 }

@@ -253,6 +253,8 @@ export const enum FixedHandler {
      */
     EnterFlat,
     EnterSegmented,
+    /** First record of a block at a breakpoint that only the dispatcher can decide on. */
+    Breakpoint,
     First,
 }
 
@@ -285,6 +287,10 @@ export function fixedHandler(target: TranslatedModule, which: FixedHandler, hotT
         case FixedHandler.StaleHeader:
             emitter.emitExit(ExitReason.Miss);
             break;
+        case FixedHandler.Breakpoint:
+            emitBudgetCheck(emitter, emitter.takeLocal(Type.I64));
+            emitter.emitExit(ExitReason.Breakpoint);
+            break;
         case FixedHandler.EnterFlat:
         case FixedHandler.EnterSegmented: {
             emitter.localGet(LOCAL_RECORD);
@@ -313,9 +319,8 @@ export function withUnreachableEnd(emitter: Emitter): Uint8Array {
     return emitter.finish();
 }
 
-function emitHeader(emitter: HandlerEmitter, hotThreshold: number): void {
-    const left = emitter.takeLocal(Type.I64);
-    const heat = emitter.takeLocal(Type.I32);
+/** Leaves if less remains than the block of the header record takes; local `left` receives what remains after it. */
+export function emitBudgetCheck(emitter: HandlerEmitter, left: number): void {
     emitter.loadState(StateOffset.remaining, StateAccess.I64);
     emitter.localGet(LOCAL_RECORD);
     emitter.memory(Wasm.I64Load32U, HeaderOffset.count);
@@ -326,6 +331,12 @@ function emitHeader(emitter: HandlerEmitter, hotThreshold: number): void {
     emitter.openIf();
     emitter.emitExit(ExitReason.Budget);
     emitter.close();
+}
+
+function emitHeader(emitter: HandlerEmitter, hotThreshold: number): void {
+    const left = emitter.takeLocal(Type.I64);
+    const heat = emitter.takeLocal(Type.I32);
+    emitBudgetCheck(emitter, left);
     emitter.localGet(LOCAL_RECORD);
     emitter.localGet(LOCAL_RECORD);
     emitter.memory(Wasm.I32Load, HeaderOffset.heat);

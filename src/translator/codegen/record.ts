@@ -47,4 +47,6 @@ export const enum HeaderOffset {
     heat = 12,
     /** Number of the block in the engine's list (u32). */
     block = 16,
+    /** Where a breakpoint's check stands in `handler`: table index of what would stand there without it (u32). */
+    unchecked = 20,
 }

@@ -34,8 +34,8 @@ export interface Block {
     readonly secondPage: number;
     /** Made of one instruction for stepping: not found by ordinary look-ups. */
     readonly single: boolean;
-    /** A breakpoint stands at its start: regions end before it. */
-    readonly boundary: boolean;
+    /** Table index of the check of the breakpoints at its start, which regions end before; 0: there are none. */
+    readonly check: number;
     valid: boolean;
     /** It was hot once, but inside a region already. */
     deferred: boolean;
@@ -101,7 +101,7 @@ class CachedBlock implements Block {
         readonly mode: number,
         readonly secondPage: number,
         readonly single: boolean,
-        readonly boundary: boolean,
+        readonly check: number,
         private readonly shared: Uint8Array,
         private readonly at: BlockBytes,
     ) {
@@ -197,13 +197,19 @@ export class CodeCache {
         return this.pages.get(physical - offset)?.blocks.get(blockKey(offset, mode, single));
     }
 
+    /** The block that a record (not a header) belongs to, and its index among the block's instructions. */
+    blockOf(record: number): { readonly block: Block; readonly index: number } {
+        const index = this.view.getUint8(record + RecordOffset.ordinal);
+        const header = record - (index + 1) * RecordOffset.size;
+        return { block: this.blocks[this.words[(header + HeaderOffset.block) >>> 2]], index };
+    }
+
     /** The instruction of a record. */
     instructionOf(record: number): Instruction {
         let instruction = this.recent.get(record);
         if (instruction === undefined) {
-            const ordinal = this.view.getUint8(record + RecordOffset.ordinal);
-            const header = record - (ordinal + 1) * RecordOffset.size;
-            instruction = this.blocks[this.words[(header + HeaderOffset.block) >> 2]].instructions[ordinal];
+            const { block, index } = this.blockOf(record);
+            instruction = block.instructions[index];
             if (this.recent.size >= MOST_RECENT) {
                 this.recent.clear();
             }
@@ -220,7 +226,7 @@ export class CodeCache {
         handlers: readonly Handler[],
         secondPage: number,
         single: boolean,
-        boundary: boolean,
+        check: number,
         bytes: BlockBytes,
     ): Block {
         const record = this.next;
@@ -237,12 +243,13 @@ export class CodeCache {
         this.view.setUint16(at + RecordOffset.ipOffset, length, true);
         this.view.setUint8(at + RecordOffset.ordinal, instructions.length);
         const place = { record, number: this.blocks.length, length, count: instructions.length };
-        const block = new CachedBlock(place, physical, mode, secondPage, single, boundary, this.bytes, bytes);
+        const block = new CachedBlock(place, physical, mode, secondPage, single, check, this.bytes, bytes);
         if (bytes.first < 0) {
             block.keep(instructions);
         }
         this.blocks.push(block);
-        this.words[record >> 2] = FixedHandler.Header;
+        this.words[record >> 2] = check;
+        this.words[entryWord(block)] = FixedHandler.Header;
         this.words[(record + HeaderOffset.count) >> 2] = instructions.length;
         // A block of one instruction for stepping never becomes hot.
         this.words[(record + HeaderOffset.heat) >> 2] = single ? NEVER_HOT : 0;
@@ -313,7 +320,7 @@ export class CodeCache {
         for (const block of region.blocks) {
             this.blocks[block.number].join(region);
         }
-        this.words[entry.record >> 2] = region.tableIndex;
+        this.words[entryWord(entry)] = region.tableIndex;
     }
 
     /** The block begins to count its heat anew. */
@@ -368,7 +375,7 @@ export class CodeCache {
         }
         entry.region = undefined;
         if (entry.valid) {
-            this.words[entry.record >> 2] = FixedHandler.Header;
+            this.words[entryWord(entry)] = FixedHandler.Header;
             this.words[(entry.record + HeaderOffset.heat) >> 2] = 0;
         }
         this.release(region);
@@ -443,6 +450,11 @@ export class CodeCache {
         view.setInt32(at + RecordOffset.immediate + 4, instruction.immediateHigh, true);
         view.setUint32(at + RecordOffset.immediate2, instruction.immediate2, true);
     }
+}
+
+/** Index of the word of a block's header that says what entering it runs, past any check. */
+function entryWord({ record, check }: Block): number {
+    return (check === 0 ? record + RecordOffset.handler : record + HeaderOffset.unchecked) >> 2;
 }
 
 /** Whether any of the page's bytes [first, last] may be code. */

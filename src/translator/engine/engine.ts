@@ -2,8 +2,9 @@
  * The translator engine: runs vCPUs by interpreting cold blocks and entering translated regions for hot ones, and does
  * between them what only TypeScript can: faults, interrupts, system operations, decoding, stepping.
  */
+import type { CodeBreakpoint } from '../../machine/breakpoint';
 import type { Engine, EngineStatistics, RunStop } from '../../machine/engine';
-import type { Instruction } from '../../isa/x86/instruction';
+import { Gpr, type Instruction } from '../../isa/x86/instruction';
 import type { Cpu } from '../../machine/cpu/cpu';
 import type { Processor } from '../../machine/processor';
 import { GuestFault, raise, Vector } from '../../machine/cpu/fault';
@@ -12,6 +13,7 @@ import { afterInstruction, beforeInstruction, mustStep } from '../../machine/cpu
 import { deliverException } from '../../machine/cpu/interrupts';
 import { type MmuHooks } from '../../machine/cpu/paging';
 import { ActivityState, CpuArea, type MmuMode, ModeKey, RefillObstacle, StateOffset, Tlb } from '../../machine/state';
+import { breakpointCheck, Verdict } from '../codegen/breakpoint-check';
 import { ExitReason } from '../codegen/exit';
 import { FixedHandler, LOAD_MISS, RAISE, STORE_MISS } from '../codegen/handler-emitter';
 import { HeaderOffset, RecordOffset } from '../codegen/record';
@@ -19,7 +21,7 @@ import { ALIGNMENT_FAULT, SEGMENT_CHECK } from '../lift/handler-context';
 import { type SemanticTable } from '../lift/semantics';
 import { checkAddress } from './address-check';
 import { type Block, CodeCache } from './blocks';
-import { type Breakpoint, Breakpoints } from './breakpoints';
+import { Breakpoints } from './breakpoints';
 import { CodeTlb } from './code-tlb';
 import { Fetcher } from './fetch';
 import { RegionTranslator } from '../region/translate';
@@ -35,6 +37,20 @@ const HOT_THRESHOLD = 500;
 
 /** Low half of `remaining` while an early exit is requested: every block finds too little left. */
 const NOTHING_LEFT = -0x40000000;
+
+/** Bytes at the start of the arena for what the checks of breakpoints count. */
+const CHECK_CELLS = 0x2000;
+
+/** No value that `remaining` has when breakpoints are checked. */
+const NEVER_CHECKED = -1;
+
+/** Where a vCPU goes on from: the breakpoints there have had their say. */
+interface Departure {
+    readonly ripLo: number;
+    readonly ripHi: number;
+    readonly rspLo: number;
+    readonly rspHi: number;
+}
 
 /** Id of the stop that {@link TranslatorEngine.onFault} asks for. */
 export const FAULT_STOP = -1;
@@ -86,23 +102,30 @@ export class TranslatorEngine implements Engine {
     private exitRequested = false;
     /** The vCPU must be looked at before its next instruction. */
     private attentionNeeded = false;
-    readonly breakpoints = new Breakpoints();
+    private readonly breakpoints: Breakpoints;
     /** Called with each fault before it is delivered; true ends the run instead, with {@link FAULT_STOP}. */
     onFault: ((vcpu: number, fault: GuestFault) => boolean) | undefined;
-    /** vCPU that last stopped at a breakpoint, or -1: its next run begins with the instruction there. */
-    private stoppedAt = -1;
+    /** By vCPU: the instruction that breakpoints do not hold up once more. */
+    private readonly departures: (Departure | undefined)[] = [];
+    /** Address of a record whose handler is overwritten so that translated code leaves there, or 0. */
+    private leaveAt = 0;
+    /** The handler that stood there. */
+    private leaveHandler = 0;
+    /** A region asks for a page: no record says which instruction is running. */
+    private inRegion = false;
     /** Set when the slice in progress has to end with a stop. */
     private stop: RunStop | undefined;
-    /** RIP at which this run began: a breakpoint there has been reported already. */
-    private resuming = false;
-    private readonly exits = { miss: 0, budget: 0, hot: 0, system: 0, stale: 0, fault: 0, step: 0 };
+    private readonly words: Uint32Array;
+    private readonly exits = { miss: 0, budget: 0, hot: 0, system: 0, stale: 0, fault: 0, step: 0, breakpoint: 0 };
 
     constructor(private readonly options: EngineOptions) {
         const { memory } = options;
         this.view = new DataView(memory.buffer);
+        this.words = new Uint32Array(memory.buffer);
         const slow: HelperFunctions = { ...options.helpers, ...this.slowPaths() };
         this.codePages = options.ram && new CodePages(memory.buffer, options.arena, options.ram);
-        const helpers = this.codePages === undefined ? slow : { ...slow, ...refillHelpers(memory, this.codePages, slow) };
+        const helpers =
+            this.codePages === undefined ? slow : { ...slow, ...refillHelpers(memory, this.codePages, slow) };
         this.handlers = new Handlers(
             memory,
             this.codeTable,
@@ -111,9 +134,18 @@ export class TranslatorEngine implements Engine {
             options.hotThreshold ?? HOT_THRESHOLD,
             options.now,
         );
+        const { base, size } = this.codePages?.rest ?? options.arena;
+        this.breakpoints = new Breakpoints(
+            memory.buffer,
+            { base, size: CHECK_CELLS },
+            {
+                compile: breakpoints => this.handlers.compile(target => breakpointCheck(target, breakpoints)),
+                release: tableIndex => this.codeTable.release(tableIndex),
+            },
+        );
         this.cache = new CodeCache(
             memory.buffer,
-            this.codePages === undefined ? options.arena : this.codePages.rest,
+            { base: base + CHECK_CELLS, size: size - CHECK_CELLS },
             this.handlers,
             (page, holdsCode) => this.codePageChanged(page, holdsCode),
             region => this.codeTable.release(region.tableIndex),
@@ -177,8 +209,7 @@ export class TranslatorEngine implements Engine {
         this.alignTimeStamp(cpu);
         this.regions.flushIfDue(this.sliceBase);
         this.stop = undefined;
-        this.resuming = this.stoppedAt === vcpu;
-        this.stoppedAt = -1;
+        cpu.set(StateOffset.checkedAt, NEVER_CHECKED, NEVER_CHECKED);
         const stop = this.slice(cpu);
         this.settle(cpu);
         this.current = -1;
@@ -227,16 +258,28 @@ export class TranslatorEngine implements Engine {
         }
     }
 
-    /** Replaces the breakpoints. Code is decoded anew, so that each begins a block. Not while a vCPU runs. */
-    setBreakpoints(breakpoints: readonly Breakpoint[]): void {
-        this.breakpoints.replace(breakpoints);
-        this.dropEverything();
+    /** Replaces the breakpoints. Code is decoded anew only in pages where they have changed. Not while a vCPU runs. */
+    setBreakpoints(breakpoints: readonly CodeBreakpoint[]): void {
+        const { linearPages, codePages } = this.breakpoints.replace(breakpoints);
+        codePages.forEach(page => this.invalidatePage(page));
+        if (linearPages.size > 0) {
+            this.jumpCaches.forEach(cache => cache.dropPages(linearPages));
+        }
+    }
+
+    /** The instruction at RIP of a vCPU is next, whatever breakpoint stands there: its user has seen it. */
+    passBreakpoint(vcpu: number): void {
+        const cpu = this.cpus[vcpu];
+        this.departures[vcpu] = {
+            ripLo: cpu.ripLo,
+            ripHi: cpu.ripHi,
+            rspLo: cpu.lo(StateOffset.gpr + 8 * Gpr.Rsp),
+            rspHi: cpu.hi(StateOffset.gpr + 8 * Gpr.Rsp),
+        };
     }
 
     stateChanged(vcpu: number): void {
-        if (this.stoppedAt === vcpu) {
-            this.stoppedAt = -1; // RIP may be elsewhere
-        }
+        this.departures[vcpu] = undefined; // RIP may be elsewhere
         this.jumpCaches[vcpu].flush(false);
     }
 
@@ -319,6 +362,34 @@ export class TranslatorEngine implements Engine {
             this.held = true;
             this.rebase(cpu, NOTHING_LEFT);
         }
+        if (vcpu === this.current && this.inCode && !this.inRegion) {
+            this.leaveAfterInstruction(this.cpus[vcpu]);
+        }
+    }
+
+    /**
+     * Has translated code leave before the next instruction of the block, too: blocks that run to their end would make
+     * the moment depend on where they happen to end.
+     */
+    private leaveAfterInstruction(cpu: Cpu): void {
+        if (this.leaveAt !== 0) {
+            return;
+        }
+        const record = cpu.lo(StateOffset.currentRecord) + RecordOffset.size;
+        const { block, index } = this.cache.blockOf(record);
+        // The end record finds nothing left, and those of a block that is gone leave anyway.
+        if (index < block.count && block.valid) {
+            this.leaveAt = record;
+            this.leaveHandler = this.words[record >>> 2];
+            this.words[record >>> 2] = FixedHandler.Stale;
+        }
+    }
+
+    private restoreLeft(): void {
+        if (this.cache.blockOf(this.leaveAt).block.valid) {
+            this.words[this.leaveAt >>> 2] = this.leaveHandler;
+        }
+        this.leaveAt = 0;
     }
 
     /** Takes back a request for an early exit. */
@@ -335,6 +406,9 @@ export class TranslatorEngine implements Engine {
     private slice(cpu: Cpu): RunStop {
         const boundary = this.boundaries[this.current];
         for (;;) {
+            if (this.stop !== undefined) {
+                return this.stop;
+            }
             if (this.attentionNeeded) {
                 if (this.exitRequested) {
                     return { reason: 'exit' };
@@ -366,13 +440,14 @@ export class TranslatorEngine implements Engine {
             if (this.attentionNeeded) {
                 continue;
             }
-            if (this.resuming) {
-                this.resuming = false;
+            if (this.departs(cpu)) {
                 this.step(cpu);
                 continue;
             }
             cpu.set(StateOffset.blockRip, cpu.ripLo, cpu.ripHi);
-            this.execute(cpu, 0);
+            for (let record = this.execute(cpu, 0); record !== 0;) {
+                record = this.execute(cpu, record);
+            }
         }
     }
 
@@ -382,48 +457,108 @@ export class TranslatorEngine implements Engine {
         }
     }
 
-    /** Ends the run if there is a breakpoint at RIP whose condition holds. */
-    private hitsBreakpoint(cpu: Cpu): boolean {
-        if (this.breakpoints.isEmpty || this.resuming) {
-            this.resuming = false;
+    /** Whether the vCPU goes on from here after it was stopped; it does so once. */
+    private departs(cpu: Cpu): boolean {
+        const departure = this.departures[this.current];
+        if (
+            departure === undefined ||
+            departure.ripLo !== cpu.ripLo ||
+            departure.ripHi !== cpu.ripHi ||
+            // The way back to the instruction may lead through interrupt handlers, but none that are still running.
+            departure.rspLo !== cpu.lo(StateOffset.gpr + 8 * Gpr.Rsp) ||
+            departure.rspHi !== cpu.hi(StateOffset.gpr + 8 * Gpr.Rsp)
+        ) {
             return false;
         }
-        const { lo, hi } = this.fetcher.linear(cpu);
-        const breakpoint = this.breakpoints.at(lo, hi);
-        if (breakpoint === undefined || !(breakpoint.condition?.(this.current) ?? true)) {
-            return false;
-        }
-        this.stoppedAt = this.current;
-        this.stop = { reason: 'breakpoint', id: breakpoint.id };
+        this.departures[this.current] = undefined;
         return true;
     }
 
+    /** Ends the run if there is a breakpoint at RIP whose condition holds. To be asked once before an instruction. */
+    private hitsBreakpoint(cpu: Cpu): boolean {
+        if (this.breakpoints.isEmpty || this.departs(cpu)) {
+            return false;
+        }
+        let physical: number;
+        try {
+            physical = this.fetcher.physical(cpu);
+        } catch (error) {
+            if (error instanceof GuestFault) {
+                return false; // whoever executes the instruction delivers it
+            }
+            throw error;
+        }
+        return this.asksBreakpoints(physical, false);
+    }
+
     /**
-     * The block or region at RIP may need more instructions than are left: goes on block by block in the interpreter
-     * tier, which stops exactly, and for less than a block instruction by instruction.
+     * Asks the breakpoints at the instruction that was last fetched.
+     * @param checked whether translated code has checked them already
      */
-    private runOut(cpu: Cpu): void {
+    private asksBreakpoints(physical: number, checked: boolean): boolean {
+        const { linearLo, linearHi } = this.fetcher;
+        let id: number | undefined;
+        for (const entry of this.breakpoints.at(linearLo, linearHi, physical)) {
+            const verdict = checked ? this.breakpoints.verdict(entry) : Verdict.Unknown;
+            const { breakpoint } = entry;
+            if (verdict !== Verdict.No && breakpoint.condition?.(this.current, verdict === Verdict.Yes) !== false) {
+                id ??= breakpoint.id;
+            }
+        }
+        if (id === undefined) {
+            return false;
+        }
+        this.passBreakpoint(this.current);
+        this.stop = { reason: 'breakpoint', id };
+        return true;
+    }
+
+    /** The check of the block at RIP has not let it go on. Returns what {@link execute} does. */
+    private breakpoint(cpu: Cpu): number {
         let block: Block;
         try {
             block = this.lookUp(cpu, false);
         } catch (error) {
             this.deliver(cpu, error);
-            return;
+            return 0;
         }
-        this.interpret(cpu, block);
+        return this.departs(cpu) || !this.asksBreakpoints(block.physical, true) ? this.interpret(cpu, block) : 0;
     }
 
-    /** Runs one block in the interpreter tier, or what is left of the budget if that is less. */
-    private interpret(cpu: Cpu, block: Block): void {
+    /** Whether the breakpoints at RIP have been asked and have nothing against going on. */
+    private isChecked(cpu: Cpu): boolean {
+        return (cpu.lo(StateOffset.checkedAt) | 0) === this.remaining(cpu);
+    }
+
+    /**
+     * The block or region at RIP may need more instructions than are left: goes on block by block in the interpreter
+     * tier, which stops exactly, and for less than a block instruction by instruction. Returns what {@link execute} does.
+     */
+    private runOut(cpu: Cpu): number {
+        let block: Block;
+        try {
+            block = this.lookUp(cpu, false);
+        } catch (error) {
+            this.deliver(cpu, error);
+            return 0;
+        }
+        return block.check === 0 || this.isChecked(cpu) || !this.hitsBreakpoint(cpu) ? this.interpret(cpu, block) : 0;
+    }
+
+    /**
+     * Has the block at RIP run in the interpreter tier: returns the record to be entered. If less than the block is left
+     * of the budget, runs one instruction.
+     */
+    private interpret(cpu: Cpu, block: Block): number {
         const left = this.remaining(cpu) - block.count;
         if (left < 0) {
             this.step(cpu);
-            return;
+            return 0;
         }
         this.setRemaining(cpu, left);
         cpu.set(StateOffset.blockRip, cpu.ripLo, cpu.ripHi);
         // Past the header, which might enter a region.
-        this.execute(cpu, block.record + RecordOffset.size);
+        return block.record + RecordOffset.size;
     }
 
     /** Runs exactly one instruction, with what belongs to its boundaries. */
@@ -467,8 +602,11 @@ export class TranslatorEngine implements Engine {
         this.cpus.forEach(cpu => cpu.mmu.flushAll());
     }
 
-    /** Enters code at `record` (0: at blockRip) and deals with the way it comes back. */
-    private execute(cpu: Cpu, record: number): void {
+    /**
+     * Enters code at `record` (0: at blockRip) and deals with the way it comes back. Returns the record that is to be
+     * entered next, before anything else happens, or 0.
+     */
+    private execute(cpu: Cpu, record: number): number {
         let reason: ExitReason;
         this.inCode = true;
         try {
@@ -477,40 +615,50 @@ export class TranslatorEngine implements Engine {
                     ? this.enterFlat(cpu.base, record)
                     : this.enterSegmented(cpu.base, record);
         } catch (error) {
+            if (this.leaveAt !== 0) {
+                this.restoreLeft();
+            }
             this.backOut(cpu);
             this.deliver(cpu, error);
-            return;
+            return 0;
+        }
+        if (this.leaveAt !== 0) {
+            this.restoreLeft();
         }
         switch (reason) {
             case ExitReason.System:
                 this.system(cpu);
-                return;
+                return 0;
             case ExitReason.Miss:
                 this.inCode = false;
                 this.exits.miss++;
                 this.unhold(cpu);
                 this.leaveAtBlock(cpu);
                 this.miss(cpu);
-                return;
+                return 0;
             case ExitReason.Budget:
                 this.inCode = false;
                 this.exits.budget++;
                 this.unhold(cpu);
                 this.leaveAtBlock(cpu);
-                if (!this.attentionNeeded && record === 0 && this.remaining(cpu) > 0) {
-                    this.runOut(cpu);
+                if (!this.attentionNeeded && (record === 0 || this.isChecked(cpu)) && this.remaining(cpu) > 0) {
+                    return this.runOut(cpu);
                 }
-                return;
+                return 0;
             case ExitReason.Hot:
                 this.inCode = false;
                 this.exits.hot++;
                 this.leaveAtBlock(cpu);
-                this.translateHot(cpu);
-                return;
+                return this.translateHot(cpu);
+            case ExitReason.Breakpoint:
+                this.inCode = false;
+                this.exits.breakpoint++;
+                this.leaveAtBlock(cpu);
+                return this.breakpoint(cpu);
             case ExitReason.Stale:
                 this.exits.stale++;
                 this.backOut(cpu);
-                return;
+                return 0;
         }
     }
 
@@ -556,35 +704,22 @@ export class TranslatorEngine implements Engine {
             return;
         }
         try {
-            if (this.breakpoints.isEmpty || !this.breakpointBefore(cpu)) {
-                const block = this.lookUp(cpu, false);
-                const { linearLo, linearHi } = this.fetcher;
-                const { isGlobal, isLarge } = this.fetcher;
-                this.jumpCaches[this.current].enter(linearLo, linearHi, block.mode, block.record, isGlobal, isLarge);
-            }
+            const block = this.lookUp(cpu, false);
+            const { linearLo, linearHi, isGlobal, isLarge } = this.fetcher;
+            this.jumpCaches[this.current].enter(linearLo, linearHi, block.mode, block.record, isGlobal, isLarge);
         } catch (error) {
             this.deliver(cpu, error);
         }
     }
 
-    /** A breakpoint at RIP: stops, or has the instruction there run alone, never entering it in the jump cache. */
-    private breakpointBefore(cpu: Cpu): boolean {
-        const { lo, hi } = this.fetcher.linear(cpu);
-        if (this.breakpoints.at(lo, hi) === undefined) {
-            return false;
-        }
-        if (!this.hitsBreakpoint(cpu)) {
-            this.resuming = true;
-        }
-        return true;
-    }
-
-    /** The block at RIP asks to be translated. */
-    private translateHot(cpu: Cpu): void {
+    /** The block at RIP asks to be translated. Returns what {@link execute} does. */
+    private translateHot(cpu: Cpu): number {
         const block = this.lookUp(cpu, false);
         if (this.options.translate === false || !this.regions.request(block, this.sliceBase)) {
             this.cache.keepCold(block);
         }
+        // Entering it anew would check and count again.
+        return block.check === 0 ? 0 : this.interpret(cpu, block);
     }
 
     /**
@@ -615,6 +750,7 @@ export class TranslatorEngine implements Engine {
         this.inCode = false;
         this.exits.fault++;
         this.attentionNeeded = true;
+        cpu.set(StateOffset.checkedAt, NEVER_CHECKED, NEVER_CHECKED);
         if (this.onFault?.(this.current, error)) {
             this.stop = { reason: 'breakpoint', id: FAULT_STOP };
             return;
@@ -626,14 +762,17 @@ export class TranslatorEngine implements Engine {
     private regionMiss(cpu: Cpu, access: number, forWrite: boolean): number {
         const lo = cpu.lo(StateOffset.accessAddress);
         const hi = cpu.hi(StateOffset.accessAddress);
-        if ((lo & 0xfff) + (1 << access) > 0x1000 || !cpu.memory.isCanonical(lo, hi) || cpu.mmu.dataBreakpoints) {
+        if ((lo & 0xfff) + (1 << access) > 0x1000 || !cpu.memory.isCanonical(lo, hi)) {
             return 0;
         }
         const mode = mmuMode(cpu);
+        this.inRegion = true;
         try {
             cpu.mmu.translate(lo, hi, forWrite ? Access.Write : Access.Read, mode);
         } catch {
             return 0; // the interpreter tier meets the same fault and delivers it
+        } finally {
+            this.inRegion = false;
         }
         return cpu.mmu.entered(lo, hi, forWrite, mode);
     }

@@ -77,16 +77,32 @@ export class Fetcher {
         const user = cpu.cpl === 3 ? 1 : 0;
         const tlb = this.tlbOf(cpu);
         const slot = tlb.find(lo, hi, user);
+        let physical: number;
         if (slot >= 0) {
             this.isGlobal = tlb.isGlobal(slot);
             this.isLarge = tlb.isLarge(slot);
-            return tlb.pageOf(slot) + (lo & 0xfff);
+            physical = tlb.pageOf(slot) + (lo & 0xfff);
+        } else {
+            physical = cpu.mmu.translate(lo, hi, Access.Execute, fetchMode(cpu));
+            this.isGlobal = cpu.mmu.lastGlobal;
+            this.isLarge = cpu.mmu.lastLarge;
+            tlb.enter(lo, hi, user, physical, this.isGlobal, this.isLarge);
         }
-        const physical = cpu.mmu.translate(lo, hi, Access.Execute, fetchMode(cpu));
-        this.isGlobal = cpu.mmu.lastGlobal;
-        this.isLarge = cpu.mmu.lastLarge;
-        tlb.enter(lo, hi, user, physical, this.isGlobal, this.isLarge);
+        if (!this.breakpoints.isEmpty) {
+            const page = physical - (physical & (PAGE - 1));
+            if (this.breakpoints.bind(lo, hi, page)) {
+                this.cache.invalidate(page, PAGE);
+            }
+        }
         return physical;
+    }
+
+    /**
+     * Physical address of the instruction at RIP; its page is bound to the breakpoints of its linear page.
+     * @throws GuestFault if it cannot be fetched
+     */
+    physical(cpu: Cpu): number {
+        return this.translate(cpu, cpu.ripLo, cpu.ripHi);
     }
 
     /** Physical address of the page after the one of the last translation. */
@@ -124,13 +140,10 @@ export class Fetcher {
         const handlers: Handler[] = [];
         let secondPage = -1;
         const start = at;
+        const cuts = this.breakpoints.cutsIn(page);
         while (instructions.length < MAX_INSTRUCTIONS) {
-            // A breakpoint begins a block, so that it is met at a look-up.
-            if (
-                instructions.length > 0 &&
-                !this.breakpoints.isEmpty &&
-                this.breakpoints.at((this.linearLo + at - start) >>> 0, this.linearHi) !== undefined
-            ) {
+            // A breakpoint begins a block, so that entering it checks.
+            if (instructions.length > 0 && cuts?.has(physical - page + at - start) === true) {
                 break;
             }
             const left = Math.min(end, start + limit);
@@ -163,11 +176,12 @@ export class Fetcher {
             handlers.push(this.handlers.find(crossing.instruction, mode));
             break;
         }
-        const boundary = !this.breakpoints.isEmpty && this.breakpoints.at(this.linearLo, this.linearHi) !== undefined;
+        const cut = single ? undefined : cuts?.get(physical - page);
+        const check = cut === undefined ? 0 : this.breakpoints.checkOf(cut);
         const second = secondPage < 0 ? 0 : cpu.port.physical.ramAddress(secondPage);
         const first = ram < 0 || second < 0 ? -1 : ram + (physical - page);
         const bytes = { first, second };
-        return this.cache.add(physical, mode, instructions, handlers, secondPage, single, boundary, bytes);
+        return this.cache.add(physical, mode, instructions, handlers, secondPage, single, check, bytes);
     }
 
     /** Bytes from RIP to the end of the code segment. */

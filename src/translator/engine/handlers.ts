@@ -134,6 +134,19 @@ export class Handlers {
         this.seconds += (this.now() - start) / 1000;
     }
 
+    /** Compiles one function of its own; returns its table index. */
+    compile(emit: (target: TranslatedModule) => Uint8Array): number {
+        const target = this.newModule();
+        target.module.addFunction(target.functionType, emit(target), 'f');
+        const instance = new WebAssembly.Instance(new WebAssembly.Module(target.module.encode()), {
+            env: { memory: this.memory, table: this.codeTable.table },
+            helpers: this.helpers as WebAssembly.ModuleImports,
+        });
+        const index = this.codeTable.take();
+        this.codeTable.set(index, instance.exports.f);
+        return index;
+    }
+
     /** Imports of a new module of translated code. */
     newModule(): TranslatedModule {
         return newModule(this.memory);

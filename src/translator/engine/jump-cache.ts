@@ -4,6 +4,7 @@
  */
 import { CpuArea, JumpCache } from '../../machine/state';
 import { PageReach } from './page-reach';
+import { pageNumber } from './breakpoints';
 
 const WORDS = JumpCache.entrySize >> 2;
 const EMPTY = 0xffffffff;
@@ -62,6 +63,20 @@ export class JumpCacheTable {
         const log = global ? this.global : this.local;
         log.add(slot);
         log.reach.add(lo, hi, large);
+    }
+
+    /** Drops the entries of linear pages, given by number (see `pageNumber`). */
+    dropPages(pages: ReadonlySet<number>): void {
+        for (const log of [this.local, this.global]) {
+            log.remove(slot => {
+                const at = slot * WORDS;
+                const concerned = pages.has(pageNumber(this.words[at], this.words[at + 1]));
+                if (concerned) {
+                    this.clear(slot);
+                }
+                return concerned;
+            });
+        }
     }
 
     flush(keepGlobal: boolean): void {

@@ -79,12 +79,15 @@ export function buildGraph(entry: Block, find: (offset: number) => Block | undef
     for (let node = queue.shift(); node !== undefined; node = queue.shift()) {
         for (const target of staticTargets(node.block)) {
             let successor = byOffset.get(target);
+            if (successor !== undefined && successor.block.check !== 0) {
+                continue; // only entering it anew asks its breakpoints
+            }
             if (successor === undefined) {
                 const block = find(target);
                 if (
                     block === undefined ||
                     block.secondPage >= 0 ||
-                    block.boundary ||
+                    block.check !== 0 ||
                     byOffset.size >= MAX_BLOCKS ||
                     instructions + block.count > MAX_INSTRUCTIONS
                 ) {

@@ -1,6 +1,6 @@
 /** Translates hot blocks: builds a region, lifts it, and compiles it to one WebAssembly function. */
 import { Attribute } from '../../isa/x86/instruction';
-import { type TranslatedModule } from '../codegen/handler-emitter';
+import { FixedHandler, type TranslatedModule } from '../codegen/handler-emitter';
 import { RegionEmitter } from '../codegen/region-emitter';
 import type { Block, CodeCache } from '../engine/blocks';
 import { type HelperFunctions, type Handlers, semanticOf } from '../engine/handlers';
@@ -38,7 +38,13 @@ export class RegionTranslator {
      * @param retired instructions retired so far
      */
     request(entry: Block, retired: number): boolean {
-        if (entry.secondPage >= 0 || entry.single || entry.boundary || this.firstIsSystem(entry)) {
+        if (
+            entry.secondPage >= 0 ||
+            entry.single ||
+            // Its check hardly ever goes on to it.
+            entry.check === FixedHandler.Breakpoint ||
+            this.firstIsSystem(entry)
+        ) {
             return false;
         }
         if (this.pending.length === 0) {

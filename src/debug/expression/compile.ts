@@ -1,0 +1,215 @@
+/** Expressions as conditions that engines compile: the same values as the evaluator gives, wherever they give one. */
+import { type ByteSize, type Condition, type ConditionOperator, isCompilable } from '../../machine/condition';
+import type { BinaryOperator, Node } from './ast';
+import type { Expression } from './evaluator';
+import { type AddressSpace, I64, makeValue, pattern, sizeOf, U64, unsignedType, type ValueType } from './value';
+
+/** What names stand for. */
+export interface CompilationContext {
+    /** Width in bits, and how engines read it if they can; undefined: there is no such register. */
+    register(name: string): { readonly condition: Condition | undefined; readonly width: number } | undefined;
+    /** Address of a symbol. */
+    symbol(name: string): bigint | undefined;
+}
+
+/** A value while compiling: what the evaluator knows of it before it runs. */
+interface Term {
+    readonly node: Condition;
+    readonly type: ValueType;
+    readonly space: AddressSpace;
+}
+
+/** What the expression is made of cannot be compiled: the evaluator has to be asked. */
+class NotCompilable extends Error {}
+
+/** The expression as a condition; undefined if only the evaluator can tell its value. */
+export function compileCondition(expression: Expression, context: CompilationContext): Condition | undefined {
+    try {
+        const { node } = new Compilation(context).compile(expression.root);
+        return isCompilable(node) ? node : undefined;
+    } catch (error) {
+        if (error instanceof NotCompilable) {
+            return undefined;
+        }
+        throw error;
+    }
+}
+
+class Compilation {
+    constructor(private readonly context: CompilationContext) {}
+
+    compile(node: Node): Term {
+        switch (node.kind) {
+            case 'number':
+                return term(constant(node.value), node.value < 1n << 63n ? I64 : U64);
+            case 'name':
+                return this.name(node.name, node.register);
+            case 'unary': {
+                const operand = this.compile(node.operand);
+                switch (node.operator) {
+                    case '+':
+                        return operand;
+                    case '-':
+                        return term(binary('sub', constant(0n), operand.node), I64);
+                    case '~':
+                        return term(binary('bitXor', operand.node, constant(-1n)), U64);
+                    case '!':
+                        return term({ kind: 'not', operand: operand.node }, I64);
+                }
+                break;
+            }
+            case 'binary':
+                return this.binary(node.operator, node.left, node.right);
+            case 'cast': {
+                const { node: operand, space } = this.compile(node.operand);
+                return term(cut(operand, node.type), node.type, space);
+            }
+            case 'dereference': {
+                const pointer = this.compile(node.operand);
+                return load(pointer, pointeeOf(pointer));
+            }
+            case 'memory':
+                return load(this.compile(node.address), node.type);
+            case 'index': {
+                const base = this.compile(node.base);
+                return load(sum('add', base, this.compile(node.index)), pointeeOf(base));
+            }
+            case 'space':
+                if (node.prefix === 'linear' || node.prefix === 'phys') {
+                    const { node: operand, type } = this.compile(node.operand);
+                    return term(operand, type, node.prefix === 'phys' ? 'physical' : 'linear');
+                }
+        }
+        throw new NotCompilable();
+    }
+
+    private name(name: string, registerOnly: boolean): Term {
+        const register = this.context.register(name.toLowerCase());
+        if (register !== undefined) {
+            if (register.condition === undefined) {
+                throw new NotCompilable();
+            }
+            const type = unsignedType(register.width);
+            return term(cut(register.condition, type), type);
+        }
+        const address = registerOnly ? undefined : this.context.symbol(name);
+        if (address === undefined) {
+            throw new NotCompilable();
+        }
+        return term(constant(address), U64);
+    }
+
+    private binary(operator: BinaryOperator, leftNode: Node, rightNode: Node): Term {
+        const left = this.compile(leftNode);
+        const right = this.compile(rightNode);
+        switch (operator) {
+            case '&&':
+                return term({ kind: 'and', left: left.node, right: right.node }, I64);
+            case '||':
+                return term({ kind: 'or', left: left.node, right: right.node }, I64);
+            case '+':
+                return sum('add', left, right);
+            case '-':
+                return sum('sub', left, right);
+            case '<<':
+                return term(binary('shl', left.node, right.node), isUnsigned64(left) ? U64 : I64);
+            case '>>': {
+                const unsigned = isUnsigned64(left);
+                return term(binary(unsigned ? 'shrU' : 'shrS', left.node, right.node), unsigned ? U64 : I64);
+            }
+        }
+        const type = commonType(left, right);
+        const unsigned = type.kind === 'pointer' || !type.signed;
+        const [name, swapped] = OPERATORS[operator];
+        const chosen = SIGNED.has(name) ? `${name}${unsigned ? 'U' : 'S'}` : name;
+        const node = swapped
+            ? binary(chosen as ConditionOperator, right.node, left.node)
+            : binary(chosen as ConditionOperator, left.node, right.node);
+        return TRUTHS.has(name) ? term(node, I64) : term(node, type, commonSpace(left, right));
+    }
+}
+
+/** The operation behind an operator, and whether its operands change sides. */
+const OPERATORS: Readonly<
+    Record<Exclude<BinaryOperator, '&&' | '||' | '+' | '-' | '<<' | '>>'>, readonly [name: string, swapped: boolean]>
+> = {
+    '*': ['mul', false],
+    '/': ['div', false],
+    '%': ['rem', false],
+    '&': ['bitAnd', false],
+    '|': ['bitOr', false],
+    '^': ['bitXor', false],
+    '==': ['eq', false],
+    '!=': ['ne', false],
+    '<': ['lt', false],
+    '<=': ['le', false],
+    '>': ['lt', true],
+    '>=': ['le', true],
+};
+
+/** Operations with a signed and an unsigned form. */
+const SIGNED: ReadonlySet<string> = new Set(['div', 'rem', 'lt', 'le']);
+const TRUTHS: ReadonlySet<string> = new Set(['eq', 'ne', 'lt', 'le']);
+
+function term(node: Condition, type: ValueType, space: AddressSpace = 'linear'): Term {
+    return { node, type, space };
+}
+
+function constant(value: bigint): Condition {
+    return { kind: 'constant', value: pattern(makeValue(value, U64)) };
+}
+
+function binary(operator: ConditionOperator, left: Condition, right: Condition): Condition {
+    return { kind: 'binary', operator, left, right };
+}
+
+/** The bits of a value as those of a type. */
+function cut(node: Condition, type: ValueType): Condition {
+    const bytes = sizeOf(type);
+    if (bytes === 8) {
+        return node;
+    }
+    return { kind: 'extend', operand: node, bytes: bytes as ByteSize, signed: type.kind === 'integer' && type.signed };
+}
+
+function load({ node, space }: Term, type: ValueType): Term {
+    if (space !== 'linear') {
+        throw new NotCompilable();
+    }
+    return term(cut({ kind: 'load', address: node, bytes: sizeOf(type) as ByteSize }, type), type);
+}
+
+function pointeeOf({ type }: Term): ValueType {
+    if (type.kind !== 'pointer') {
+        throw new NotCompilable(); // the evaluator says what is wrong
+    }
+    return type.to;
+}
+
+function isUnsigned64({ type }: Term): boolean {
+    return type.kind === 'pointer' || (!type.signed && type.width === 64);
+}
+
+function commonType(left: Term, right: Term): ValueType {
+    for (const { type } of [left, right]) {
+        if (type.kind === 'pointer') return type;
+    }
+    return isUnsigned64(left) || isUnsigned64(right) ? U64 : I64;
+}
+
+function commonSpace(left: Term, right: Term): AddressSpace {
+    return left.space === 'physical' || right.space === 'physical' ? 'physical' : 'linear';
+}
+
+/** A number added to a pointer counts in what it points to. */
+function sum(operator: 'add' | 'sub', left: Term, right: Term): Term {
+    if (left.type.kind === 'pointer' && right.type.kind === 'pointer') {
+        throw new NotCompilable(); // the exact distance may have more than 64 bits
+    }
+    const node = binary(operator, scaled(left, right.type), scaled(right, left.type));
+    return term(node, commonType(left, right), commonSpace(left, right));
+}
+
+function scaled({ node }: Term, other: ValueType): Condition {
+    return other.kind === 'pointer' ? binary('mul', node, constant(BigInt(sizeOf(other.to)))) : node;
+}
