@@ -3,7 +3,7 @@ import type { DebugProtocol } from '@vscode/debugprotocol';
 import type { DebugTarget } from '../debug/target';
 import type { RequestArguments } from './arguments';
 import { type BreakpointKind, BreakpointStore, type Locate, locateFunction } from './breakpoint-store';
-import { type ChosenFilter, readFilters } from './exception-filters';
+import type { EventStopStore } from './event-stop-store';
 import type { RequestHandlers } from './protocol-session';
 import { RequestError } from './request-error';
 import type { SessionContext } from './session-context';
@@ -26,18 +26,18 @@ export class BreakpointRequests {
         this.session.emitEvent('breakpoint', { reason: 'changed', breakpoint }),
     );
     private watch: NodeJS.Timeout | undefined;
-    private chosenFilters: readonly ChosenFilter[] = [{ filter: 'tripleFault' }];
 
     constructor(
         private readonly session: SessionContext,
         private readonly sources: SourceRequests,
+        private readonly eventStops: EventStopStore,
     ) {}
 
     /** Sets everything in a target that has just come. */
     async apply(target: DebugTarget): Promise<void> {
         this.store.unbind();
         await this.store.apply(target);
-        await target.setFaultFilter(readFilters(this.chosenFilters).filter);
+        await this.eventStops.apply(target);
     }
 
     /** The guest has stopped, perhaps at breakpoints; others may have become possible. */
@@ -140,17 +140,14 @@ export class BreakpointRequests {
     }
 
     private async setExceptionBreakpoints(args: RequestArguments): Promise<object> {
-        const chosen: ChosenFilter[] = [
-            ...args.strings('filters').map(filter => ({ filter })),
+        const chosen = [
+            ...args.strings('filters').map(filter => ({ filter, condition: undefined })),
             ...args.list('filterOptions').map(option => ({
                 filter: option.string('filterId'),
                 condition: option.optionalString('condition'),
             })),
         ];
-        const { filter, problems } = readFilters(chosen);
-        this.chosenFilters = chosen;
-        await this.session.guest?.target.setFaultFilter(filter);
-        return { breakpoints: problems.map(message => ({ verified: message === undefined, message })) };
+        return { breakpoints: await this.eventStops.choose(chosen, this.session.guest?.target) };
     }
 }
 

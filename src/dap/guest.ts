@@ -68,6 +68,7 @@ export function createGuest(configuration: LaunchConfiguration, output: GuestOut
             commandLine: configuration.append,
         },
         stopOnReset: configuration.stopOnReset,
+        exitClock: () => performance.now() * 1e6,
         hostTime: realTime ? () => Number(process.hrtime.bigint() - startOfHostTime) : undefined,
         epochSeconds: realTime ? Math.floor(Date.now() / 1000) : undefined,
         serial: [serialOutput(configuration.serial, byte => output(0, byte)), byte => output(1, byte)],

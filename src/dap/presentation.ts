@@ -93,6 +93,7 @@ const DESCRIPTIONS: Readonly<Record<Stop['reason'], string>> = {
     goto: 'Moved',
     breakpoint: 'Paused at breakpoint',
     exception: 'Paused on exception',
+    event: 'Paused on machine event',
 };
 
 /** Breakpoints of a source are plainly breakpoints. */
@@ -111,11 +112,12 @@ export function presentStop(
     threadId: number,
     kind: BreakpointKind | undefined,
 ): DebugProtocol.StoppedEvent['body'] {
-    const { reason, breakpoints, fault, note } = stop;
+    const { reason, breakpoints, event, note } = stop;
     return {
-        reason: reason === 'breakpoint' ? BREAKPOINT_REASONS[kind ?? 'source'] : reason,
-        description: DESCRIPTIONS[reason],
-        text: fault?.text ?? note,
+        reason:
+            reason === 'breakpoint' ? BREAKPOINT_REASONS[kind ?? 'source'] : reason === 'event' ? 'exception' : reason,
+        description: event === undefined ? DESCRIPTIONS[reason] : `Paused on ${event.title}`,
+        text: note ?? event?.text,
         threadId,
         allThreadsStopped: true,
         hitBreakpointIds: breakpoints && [...breakpoints],

@@ -6,6 +6,7 @@ import type { SerialEvent } from '../messages/serial';
 import type { RequestArguments } from './arguments';
 import { BreakpointRequests } from './breakpoint-requests';
 import { capabilities } from './capabilities';
+import { EventStopStore } from './event-stop-store';
 import { ExecutionRequests } from './execution-requests';
 import { ExpressionRequests } from './expression-requests';
 import { createGuest, type Guest, type GuestOutput } from './guest';
@@ -33,6 +34,7 @@ import {
 } from './session-context';
 import { SourceRequests } from './source-requests';
 import { StateRequests } from './state-requests';
+import { VmExitRequests } from './vm-exit-requests';
 
 const NO_GUEST = 'there is no guest: launch one first';
 
@@ -62,7 +64,9 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
     private readonly serial = [0, 1].map(port => new SerialOutput(text => this.serialText(port, text)));
 
     private readonly sources = new SourceRequests(this);
-    private readonly breakpoints = new BreakpointRequests(this, this.sources);
+    private readonly eventStops = new EventStopStore();
+    private readonly breakpoints = new BreakpointRequests(this, this.sources, this.eventStops);
+    private readonly vmExits = new VmExitRequests(this, this.eventStops);
     private readonly stateRequests = new StateRequests(this, this.sources);
     private readonly inspection = new InspectionRequests(this);
 
@@ -77,6 +81,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         ...new ExecutionRequests(this, this.sources).handlers,
         ...this.sources.handlers,
         ...this.breakpoints.handlers,
+        ...this.vmExits.handlers,
         ...this.stateRequests.handlers,
         ...new ExpressionRequests(this).handlers,
         ...new MemoryRequests(this).handlers,
@@ -328,6 +333,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         this.running = undefined;
         this.lastStop = undefined;
         this.breakpoints.ended();
+        this.vmExits.guestGone(guest?.target);
         this.flushSerial();
         if (guest !== undefined && !this.over) {
             for (let vcpu = 0; vcpu < guest.target.vcpus; vcpu++) {

@@ -83,13 +83,15 @@ export class StateRequests {
     private exceptionInfo(args: RequestArguments): DebugProtocol.ExceptionInfoResponse['body'] {
         this.session.vcpu(args);
         const { lastStop } = this.session;
-        if (lastStop?.reason !== 'exception') {
-            throw new RequestError('the guest has not stopped on an exception');
+        if (lastStop?.reason !== 'exception' && lastStop?.reason !== 'event') {
+            throw new RequestError('the guest has not stopped on an exception or another machine event');
         }
+        const { event, note } = lastStop;
         return {
-            exceptionId: lastStop.fault?.name ?? 'triple fault',
-            description: lastStop.fault?.text ?? lastStop.note,
+            exceptionId: event?.title ?? 'triple fault',
+            description: note ?? event?.text,
             breakMode: 'always',
+            details: event && { typeName: event.kind, message: `${event.text}\nThe vCPU is ${event.when}.` },
         };
     }
 }

@@ -1,15 +1,15 @@
 /** Running, pausing and stepping a machine that lives in this process. */
 import type { CodeBreakpoint } from '../machine/breakpoint';
-import type { GuestFault } from '../machine/cpu/fault';
-import type { Engine } from '../machine/engine';
+import { type Engine, EVENT_STOP } from '../machine/engine';
 import type { Machine } from '../machine/machine';
-import { FAULT_STOP } from '../translator/engine/engine';
+import { type MachineEvent, recordOf } from '../machine/observation/event';
+import { MachineEventKind } from '../machine/observation/kinds';
 import { BreakpointSet } from './breakpoints';
 import { TargetError } from './errors';
-import type { EvaluationContext, Expression } from './expression/evaluator';
-import { ExpressionError } from './expression/error';
-import { pattern } from './expression/value';
-import { describeFault, describeShutdown, type FaultDescription } from './faults';
+import type { EventDescription } from './events/event-description';
+import { describeEvent } from './events/event-description';
+import { EventStops } from './events/event-stops';
+import { describeShutdown } from './faults';
 import { MachineRunner, type RunOutcome, type TargetHost } from './machine-runner';
 import { codeView, programCounter, stackPointer, walkStack } from './stack';
 import { executeSingle, isReturn, planStepInto, planStepOut, planStepOver, type StepPlan } from './stepper';
@@ -21,7 +21,6 @@ export interface DebugEngine extends Engine {
     setBreakpoints(breakpoints: readonly CodeBreakpoint[]): void;
     /** The instruction at RIP of a vCPU is next, whatever breakpoint stands there. */
     passBreakpoint(vcpu: number): void;
-    onFault: ((vcpu: number, fault: GuestFault) => boolean) | undefined;
 }
 
 /** Single instructions between two looks at requests, on the way out of a function. */
@@ -33,14 +32,13 @@ export class Execution {
     listener: TargetListener | undefined;
     state: TargetState = 'stopped';
     readonly breakpoints: BreakpointSet;
-    /** Vectors to stop at, with what has to hold there. */
-    faultConditions: ReadonlyMap<number, Expression | undefined> = new Map();
+    readonly eventStops: EventStops;
     stopAtTripleFault = true;
 
     private readonly runner: MachineRunner;
-    /** The exception of the last {@link FAULT_STOP}. */
-    private lastFault: FaultDescription | undefined;
-    /** An instruction is being executed alone: a fault ends the step at its handler. */
+    /** What led to an {@link EVENT_STOP}, first to last. */
+    private events: EventDescription[] = [];
+    /** An instruction is being executed alone: an exception ends the step at its handler. */
     private single = false;
     private tripleFaultShown = false;
     private pausedVcpu = 0;
@@ -60,7 +58,17 @@ export class Execution {
             isWhereResumed: vcpu => this.views[vcpu].isWhereResumed,
             changed: () => this.engine.setBreakpoints(this.breakpoints.forEngine()),
         });
-        engine.onFault = (vcpu, fault) => this.onFault(vcpu, fault);
+        this.eventStops = new EventStops(
+            vcpu => this.views[vcpu].context,
+            text => this.listener?.logged(text),
+        );
+        machine.observation.onEvent = event => this.onEvent(event);
+        this.eventStopsChanged();
+    }
+
+    /** To be called when {@link eventStops} were replaced. */
+    eventStopsChanged(): void {
+        this.machine.observation.setStopKinds([...this.eventStops.kinds, MachineEventKind.Exception]);
     }
 
     requireStopped(): void {
@@ -117,13 +125,14 @@ export class Execution {
         await this.halt();
         restart();
         this.tripleFaultShown = false;
+        this.eventStops.forget();
         this.state = 'stopped';
     }
 
     async dispose(): Promise<void> {
         await this.halt();
         this.state = 'ended';
-        this.engine.onFault = undefined;
+        this.machine.observation.onEvent = undefined;
     }
 
     // ---- a run and its end ---------------------------------------------------------------------------------------
@@ -132,6 +141,7 @@ export class Execution {
     private start(run: () => Promise<Outcome>, stepped?: number): void {
         this.state = 'running';
         this.runner.clearPause();
+        this.events = [];
         this.breakpoints.takeHits();
         this.views.forEach((view, vcpu) => {
             view.markResumed();
@@ -186,8 +196,10 @@ export class Execution {
     }
 
     private breakpointStop(vcpu: number, id: number): Stop {
-        if (id === FAULT_STOP) {
-            return { reason: 'exception', vcpu, fault: this.lastFault };
+        const [event] = this.events;
+        if (id === EVENT_STOP && event !== undefined) {
+            const note = this.events.map(({ text }) => text).join('; ');
+            return { reason: event.isException ? 'exception' : 'event', vcpu, event, note };
         }
         const { ids } = this.breakpoints.takeHits();
         return ids.length > 0 ? { reason: 'breakpoint', vcpu, breakpoints: ids } : { reason: 'step', vcpu };
@@ -220,10 +232,10 @@ export class Execution {
     }
 
     private executeSingle(vcpu: number): Outcome {
-        const { machine, engine } = this;
+        const { machine } = this;
         const { cpu } = this.views[vcpu];
         this.single = true;
-        const stop = executeSingle(engine, vcpu, cpu);
+        const stop = executeSingle(machine.loop, vcpu, cpu);
         this.single = false;
         if (stop.reason === 'breakpoint') {
             return { reason: 'breakpoint', vcpu, id: stop.id };
@@ -262,29 +274,14 @@ export class Execution {
 
     // ---- breakpoints and exceptions ------------------------------------------------------------------------------
 
-    /** Asked before an exception is delivered; true stops there. */
-    private onFault(vcpu: number, { vector, errorCode, addressLo, addressHi }: GuestFault): boolean {
-        const view = this.views[vcpu];
-        const stops =
-            this.faultConditions.has(vector) &&
-            !view.isWhereResumed &&
-            this.holds(this.faultConditions.get(vector), view.context);
+    /** Asked about each event of a kind that is of interest; true stops there. */
+    private onEvent(event: MachineEvent): boolean {
+        const stops = this.eventStops.stops(event, this.machine.engine.retired());
         if (stops) {
-            const address = (BigInt(addressHi >>> 0) << 32n) | BigInt(addressLo >>> 0);
-            this.lastFault = describeFault(view.cpu, { vector, errorCode, address });
-        } else if (this.single) {
+            this.events.push(describeEvent(recordOf(event), this.views[event.vcpu], this.machine));
+        } else if (this.single && event.kind === MachineEventKind.Exception) {
             this.engine.requestExit();
         }
         return stops;
-    }
-
-    private holds(condition: Expression | undefined, context: EvaluationContext): boolean {
-        try {
-            return condition === undefined || pattern(condition.evaluate(context)) !== 0n;
-        } catch (error) {
-            if (!(error instanceof ExpressionError)) throw error;
-            this.listener?.logged(`exception condition: ${error.message}`);
-            return true;
-        }
     }
 }

@@ -6,11 +6,12 @@ import { Segment } from '../isa/x86/instruction';
 import { ProgramSet } from '../symbols/program';
 import type { SymbolTable } from '../symbols/symbol-table';
 import { type Address, codeSize, halves, segmentLinear } from './address';
-import { type BreakpointRequest, parseCondition } from './breakpoints';
+import type { BreakpointRequest } from './breakpoints';
 import { type CodeRegion, codeRegion } from './code-region';
 import type { DisassembledInstruction } from './disassembler';
 import { TargetError } from './errors';
 import { type DebugEngine, Execution } from './execution';
+import { MachineEvents } from './events/target-events';
 import { Expression } from './expression/evaluator';
 import { pattern } from './expression/value';
 import type { Look } from './inspection-source';
@@ -35,7 +36,6 @@ import type {
     Completion,
     DebugTarget,
     EvaluationResult,
-    FaultFilter,
     NamedFrame,
     StepKind,
     TargetListener,
@@ -61,6 +61,7 @@ export class MachineTarget implements DebugTarget {
     private readonly mapping: PathMapping | undefined;
     private readonly sourceViews: readonly SourceView[];
     readonly sourceLines: SourceLines | undefined;
+    readonly events: MachineEvents;
 
     /**
      * @param machine with an engine that takes breakpoints, such as the translator
@@ -86,6 +87,7 @@ export class MachineTarget implements DebugTarget {
         this.mapping = mapping;
         this.sourceViews = this.views.map(view => new SourceView(view, programs));
         this.sourceLines = programs.programs.some(({ info }) => info.isPresent) ? this.lines : undefined;
+        this.events = new MachineEvents(machine, symbols, this.execution);
     }
 
     get vcpus(): number {
@@ -145,16 +147,6 @@ export class MachineTarget implements DebugTarget {
     async setBreakpoints(requests: readonly BreakpointRequest[]): Promise<BreakpointStatus[]> {
         const problems = this.execution.breakpoints.replace(requests);
         return requests.map(({ id }) => ({ id, problem: problems.get(id) }));
-    }
-
-    async setFaultFilter({ vectors, tripleFault }: FaultFilter): Promise<void> {
-        this.execution.faultConditions = new Map(
-            [...vectors].map(([vector, condition]) => [
-                vector,
-                condition === undefined ? undefined : parseCondition(condition),
-            ]),
-        );
-        this.execution.stopAtTripleFault = tripleFault;
     }
 
     async sendSerial(port: number, bytes: Uint8Array): Promise<void> {

@@ -1,6 +1,7 @@
 /** Steps of one instruction, over what an instruction calls, and out of a function. */
 import type { Cpu } from '../machine/cpu/cpu';
-import type { Engine, RunStop } from '../machine/engine';
+import type { RunStop } from '../machine/engine';
+import type { RunLoop } from '../machine/run-loop';
 import { type Instruction, RepeatPrefix } from '../isa/x86';
 import { ActivityState, StateOffset } from '../machine/state';
 import type { TemporaryBreakpoint } from './breakpoints';
@@ -91,9 +92,9 @@ function isNear(cpu: Cpu, floor: bigint): boolean {
  * Executes one instruction of a vCPU, and no interrupt: those are held off the way STI does it, for one instruction.
  * A halted vCPU is not woken.
  */
-export function executeSingle(engine: Engine, vcpu: number, cpu: Cpu): RunStop {
+export function executeSingle(loop: Pick<RunLoop, 'single'>, vcpu: number, cpu: Cpu): RunStop {
     cpu.setLo(StateOffset.interruptShadow, cpu.lo(StateOffset.interruptShadow) | SHADOW_STI);
-    const stop = engine.run(vcpu, 1);
+    const stop = loop.single(vcpu);
     if (stop.reason === 'breakpoint') {
         // Nothing was executed: no shadow may stay behind that the guest has not cast.
         cpu.setLo(StateOffset.interruptShadow, cpu.lo(StateOffset.interruptShadow) & ~SHADOW_STI);

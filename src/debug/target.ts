@@ -6,7 +6,8 @@ import type { Address } from './address';
 import type { BreakpointRequest } from './breakpoints';
 import type { CodeRegion } from './code-region';
 import type { DisassembledInstruction } from './disassembler';
-import type { FaultDescription } from './faults';
+import type { EventDescription } from './events/event-description';
+import type { TargetEvents } from './events/target-events';
 import type { Look } from './inspection-source';
 import type { AddressTranslation } from './memory-access';
 import type { RegisterGroupView, RegisterView } from './registers/register-file';
@@ -20,11 +21,12 @@ export type TargetState = 'stopped' | 'running' | 'ended';
 
 /** Why the guest has stopped. */
 export interface Stop {
-    readonly reason: 'entry' | 'pause' | 'step' | 'goto' | 'breakpoint' | 'exception';
+    readonly reason: 'entry' | 'pause' | 'step' | 'goto' | 'breakpoint' | 'exception' | 'event';
     readonly vcpu: number;
     /** Ids of the breakpoints that were hit. */
     readonly breakpoints?: readonly number[];
-    readonly fault?: FaultDescription;
+    /** What happened, for `exception` and `event`; a triple fault has a note only. */
+    readonly event?: EventDescription;
     /** A word on it for the user. */
     readonly note?: string;
 }
@@ -96,8 +98,8 @@ export interface DebugTarget {
 
     /** Replaces all breakpoints. */
     setBreakpoints(breakpoints: readonly BreakpointRequest[]): Promise<BreakpointStatus[]>;
-    /** Replaces the exceptions at which to stop; see `faults.ts` for vectors. */
-    setFaultFilter(filter: FaultFilter): Promise<void>;
+    /** Exceptions and other events: stopping at them, and the record of them. Absent where the target tells of none. */
+    readonly events?: TargetEvents;
 
     /** Looks at a vCPU's system registers and at memory, all of one moment. Absent: the target has no such view. */
     inspect?<T>(vcpu: number, look: Look<T>): Promise<T>;
@@ -119,10 +121,4 @@ export interface DebugTarget {
     complete(prefix: string): Promise<Completion[]>;
     /** Characters typed into a serial port. */
     sendSerial(port: number, bytes: Uint8Array): Promise<void>;
-}
-
-/** Exceptions at which to stop before they are delivered. */
-export interface FaultFilter {
-    readonly vectors: ReadonlyMap<number, string | undefined>;
-    readonly tripleFault: boolean;
 }

@@ -19,7 +19,7 @@ export class VcpuView {
     constructor(
         readonly cpu: Cpu,
         memory: GuestMemory,
-        symbols: SymbolTable,
+        private readonly symbols: SymbolTable,
         changed: () => void,
     ) {
         this.memory = new MemoryAccess(cpu, memory);
@@ -29,6 +29,11 @@ export class VcpuView {
             symbol: address => symbols.format(address),
             isSymbol: address => symbols.at(address)?.offset === 0n,
         });
+    }
+
+    /** A linear address with its symbol's name, or alone. */
+    placeName(address: bigint): string {
+        return this.symbols.format(address) ?? `0x${address.toString(16)}`;
     }
 
     get isActive(): boolean {

@@ -57,6 +57,8 @@ export interface ApicCpu {
     startUp(vector: number): void;
     /** IA32_APIC_BASE changed: `baseAddress` and `mmioEnabled` have to be mapped anew. */
     apicBaseChanged?(): void;
+    /** The guest sends an interprocessor interrupt: the low half of the ICR, and a 32-bit destination. */
+    ipiSent?(icrLow: number, destination: number): void;
 }
 
 export interface LocalApicOptions {
@@ -490,7 +492,9 @@ export class LocalApic implements Device, ApicTarget {
         if (((this.icrLow >>> 8) & 7) <= DeliveryMode.LowestPriority && vector < LOWEST_LEGAL_VECTOR) {
             this.interrupts.raise(ApicError.SendIllegalVector);
         } else {
-            sendIpi(this.bus, this, this.icrLow, this.x2apic ? this.icrHigh : widenDestination(this.icrHigh >>> 24));
+            const destination = this.x2apic ? this.icrHigh : widenDestination(this.icrHigh >>> 24);
+            this.cpu.ipiSent?.(this.icrLow, destination);
+            sendIpi(this.bus, this, this.icrLow, destination);
         }
     }
 }

@@ -90,6 +90,15 @@ export class PicPair implements Device {
         return vector;
     }
 
+    /** The input that interrupts with `vector`, as the chips are programmed now; for inspection. */
+    irqOf(vector: number): number | undefined {
+        const base = vector & ~7;
+        if (base === this.masterChip.vectorBase) {
+            return vector & 7;
+        }
+        return base === this.slaveChip.vectorBase ? 8 + (vector & 7) : undefined;
+    }
+
     reset(): void {
         this.slaveChip.reset();
         this.masterChip.reset();

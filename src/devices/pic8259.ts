@@ -151,6 +151,11 @@ export class Pic8259 {
         return ir;
     }
 
+    /** Vector of IR0. */
+    get vectorBase(): number {
+        return this.icw2 & 0xf8;
+    }
+
     /** The last INTA cycle, with the IR that {@link beginAcknowledge} gave: ends it in AEOI mode. Returns the vector. */
     endAcknowledge(ir: number): number {
         if (ir < 8 && (this.icw4 & Icw4.AutoEoi) !== 0) {

@@ -7,6 +7,10 @@ const PORTS = 0x10000;
 
 /** Sees every access that the guest makes to an I/O space, after a read and before a write. */
 export interface AccessObserver {
+    /** An access begins. Of memory accesses only. */
+    before?(): void;
+    /** The access is complete. Of memory accesses only. */
+    after?(): void;
     /** @param region name of the region that answers, undefined where none does */
     accessed(kind: 'read' | 'write', address: number, size: number, value: number, region: string | undefined): void;
 }

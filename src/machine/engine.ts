@@ -15,8 +15,11 @@ export type RunStop =
     | { readonly reason: 'shutdown' }
     /** The vCPU waits for INIT or SIPI. */
     | { readonly reason: 'waiting' }
-    /** A debugger's stop; `id` names the breakpoint. Nothing of the instruction at RIP has been done. */
+    /** A debugger's stop; `id` names the breakpoint, or is {@link EVENT_STOP}. Nothing of the instruction at RIP has been done. */
     | { readonly reason: 'breakpoint'; readonly id: number };
+
+/** Id of a stop that an observer of events asked for: `StopBeforeEvent` was thrown. */
+export const EVENT_STOP = -1;
 
 /** Counters that `--stats` prints; engines add their own. */
 export interface EngineStatistics {
@@ -24,7 +27,7 @@ export interface EngineStatistics {
 }
 
 /** The part of a vCPU's hooks (see `CpuHooks`) that is the engine's: they concern translated code and its run loop. */
-export type EngineCpuHooks = Omit<CpuHooks, 'apic' | 'ports' | 'tsc' | 'random' | 'watch' | 'accessed'>;
+export type EngineCpuHooks = Omit<CpuHooks, 'apic' | 'ports' | 'tsc' | 'random' | 'watch' | 'accessed' | 'observer'>;
 
 /** Makes the engine of a machine, once its memory exists; processors are added before the first run. */
 export type EngineFactory = (memory: GuestMemory) => Engine;
@@ -60,4 +63,9 @@ export interface Engine {
     /** The state of a vCPU was replaced from outside: reset, restored or edited. */
     stateChanged(vcpu: number): void;
     statistics(): EngineStatistics;
+    /**
+     * Engines that account for several instructions at once: writes RIP of the one that makes the access in progress;
+     * false if none does, and the vCPU's RIP is right.
+     */
+    locate?(vcpu: number, target: { ripLo: number; ripHi: number }): boolean;
 }

@@ -22,6 +22,8 @@ import { loadKernel } from './loaders/load';
 import { hashState, restoreMachine, saveMachine } from './machine-state';
 import { GuestMemory } from './memory';
 import { Processor } from './processor';
+import { interruptSource } from './board/interrupt-source';
+import { Observation } from './observation/observation';
 import { MMIO_ACCESS_NS, PORT_ACCESS_NS, RunLoop } from './run-loop';
 import type { MachineStop, RunLimits } from './stop';
 
@@ -64,6 +66,8 @@ export interface MachineOptions extends MachineOutputs {
     readonly stopOnReset?: boolean;
     /** Whether CPUID shows the hypervisor bit. */
     readonly hypervisor?: boolean;
+    /** Host nanoseconds, monotonic: tells how long the guest's exits take. Nothing of it reaches the guest. */
+    readonly exitClock?: () => number;
     readonly watches?: Pick<CpuHooks, 'watch' | 'accessed'>;
 }
 
@@ -81,6 +85,8 @@ export class Machine {
     readonly board: Board;
     readonly processors: readonly Processor[];
     readonly loop: RunLoop;
+    /** What the guest does to its machine: counted, and open to debuggers. */
+    readonly observation: Observation;
     /** Random numbers for RDRAND and RDSEED. */
     readonly entropy: EntropySource;
 
@@ -118,6 +124,7 @@ export class Machine {
             mapFirmware(options.firmware, this.memory);
         }
 
+        this.observation = this.buildObservation();
         this.entropy = this.entropySource('entropy', 1);
         this.board = this.buildBoard(count);
         this.processors = Array.from({ length: count }, (_, index) => this.buildProcessor(index, count));
@@ -233,6 +240,24 @@ export class Machine {
 
     // ---- construction --------------------------------------------------------------------------------------------
 
+    private buildObservation(): Observation {
+        const { engine, clock, memory, bus } = this;
+        const observation = new Observation({
+            executing: () => this.loop?.executing ?? -1,
+            cpu: vcpu => this.processors[vcpu].cpu,
+            retired: () => engine.retired(),
+            time: retired => clock.at(retired),
+            locate: (vcpu, target) => engine.locate?.(vcpu, target) ?? false,
+            requestStop: vcpu => this.loop.requestEventStop(vcpu),
+            deviceSize: address => memory.regionAt(address)?.size ?? 0,
+            interruptSource: (vcpu, vector) => interruptSource(this.board, this.processors[vcpu].apic, vector),
+            hostTime: this.options.exitClock,
+        });
+        bus.observer = observation.ports;
+        memory.observer = observation.mmio;
+        return observation;
+    }
+
     private buildBoard(cpus: number): Board {
         const { options } = this;
         return new Board({
@@ -247,7 +272,10 @@ export class Machine {
             epochSeconds: options.epochSeconds ?? DEFAULT_EPOCH_SECONDS,
             intr: { set: asserted => this.processors?.[0].apic.lint0.set(asserted) },
             firmware: options.firmware !== undefined,
-            powerOff: () => this.loop.finish({ reason: 'poweredOff' }),
+            powerOff: () => {
+                this.observation.powerOff();
+                this.loop.finish({ reason: 'poweredOff' });
+            },
             debugExit: status => this.loop.finish({ reason: 'debugExit', status: status & 0xff }),
             reset: () => this.resetByGuest(),
         });
@@ -272,6 +300,7 @@ export class Machine {
                 },
             },
             apicBus: this.board.apicBus,
+            observer: this.observation,
             pic: index === 0 ? this.board.pic : undefined,
             engine: this.engine.mmuHooks(index),
             random: () => {
@@ -320,6 +349,7 @@ export class Machine {
     }
 
     private resetByGuest(): void {
+        this.observation.reset();
         if (this.options.stopOnReset === true) {
             this.loop.finish({ reason: 'reset' });
         } else {

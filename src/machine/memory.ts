@@ -2,6 +2,7 @@ import { allOnes } from '../devices/byte-wide';
 import type { Dma, IoRegion } from '../devices/device';
 import type { AccessObserver } from './bus';
 import { AddressMap } from './address-map';
+import type { AddressRange } from './errors';
 import type { PhysicalMemory } from './cpu/physical';
 import { ConfigurationError } from './errors';
 import { hex } from './format';
@@ -293,6 +294,11 @@ export class GuestMemory implements PhysicalMemory {
         });
     }
 
+    /** What answers at a physical address behind the RAM and ROM that cover it. */
+    regionAt(address: number): AddressRange | undefined {
+        return this.ranges.find(this.a20 ? address : withoutA20(address));
+    }
+
     /** Everything that is mapped, by address. */
     list(): readonly MemoryRange[] {
         return this.ranges.list().map(({ name, base, size, region, rom }) => ({
@@ -319,16 +325,14 @@ export class GuestMemory implements PhysicalMemory {
     private readRegion(address: number, size: number): number {
         const at = this.a20 ? address : withoutA20(address);
         const range = this.ranges.find(at);
-        if (range === undefined) {
-            this.observer?.accessed('read', address, size, allOnes(size), undefined);
-            return allOnes(size);
-        }
-        if (at + size > range.base + range.size) {
+        if (range !== undefined && at + size > range.base + range.size) {
             return this.readSplit(address, size);
         }
-        this.letTimePass(range.region);
-        const value = range.region === undefined ? allOnes(size) : range.region.read(at - range.base, size);
-        this.observer?.accessed('read', address, size, value, range.name);
+        this.observer?.before?.();
+        this.letTimePass(range?.region);
+        const value = range?.region === undefined ? allOnes(size) : range.region.read(at - range.base, size);
+        this.observer?.accessed('read', address, size, value, range?.name);
+        this.observer?.after?.();
         return value;
     }
 
@@ -339,9 +343,11 @@ export class GuestMemory implements PhysicalMemory {
             this.writeSplit(address, size, value);
             return;
         }
+        this.observer?.before?.();
         this.letTimePass(range?.region);
         this.observer?.accessed('write', address, size, value, range?.name);
         range?.region?.write(at - range.base, size, value);
+        this.observer?.after?.();
     }
 
     private letTimePass(region: IoRegion | undefined): void {

@@ -5,6 +5,7 @@ import { StateReader } from '../devices/state-reader';
 import { TSC_FREQUENCY } from './clock';
 import { type ApicPort, Cpu, type CpuHooks, type PortSpace } from './cpu/cpu';
 import { wake } from './cpu/interrupts';
+import type { Observation } from './observation/observation';
 import { PHYSICAL_ADDRESS_BITS } from './cpu/physical';
 import type { EngineCpuHooks } from './engine';
 import type { GuestMemory } from './memory';
@@ -42,6 +43,7 @@ export interface ProcessorOptions {
     /** Pages and addresses that a debugger watches (see `MmuHooks.watch`, `AccessHooks.accessed`). */
     readonly watches?: Pick<CpuHooks, 'watch' | 'accessed'>;
     readonly hypervisor?: boolean;
+    readonly observer?: Observation;
 }
 
 /**
@@ -192,6 +194,10 @@ export class Processor implements ApicCpu {
         this.options.apicMoved();
     }
 
+    ipiSent(icrLow: number, destination: number): void {
+        this.options.observer?.ipi(icrLow, destination);
+    }
+
     private signal(): void {
         this.wake = true;
         // The local APIC speaks up while both are still being built.
@@ -212,11 +218,12 @@ export class Processor implements ApicCpu {
     // ---- what the CPU asks ---------------------------------------------------------------------------------------
 
     private hooks(): CpuHooks {
-        const { engine, clock, ports, random, watches } = this.options;
+        const { engine, clock, ports, random, watches, observer } = this.options;
         return {
             ...engine,
             apic: this.apicPort(),
             ports,
+            observer,
             random,
             tsc: () => clock.now() * Number(TSC_TICKS_PER_NANOSECOND),
             watch: watches?.watch ?? (() => 0),

@@ -1,7 +1,7 @@
 import type { StateRecord } from '../devices/device';
 import { StateReader } from '../devices/state-reader';
 import type { VirtualClock } from './clock';
-import type { Engine } from './engine';
+import { type Engine, EVENT_STOP, type RunStop } from './engine';
 import type { InputQueue } from './input-queue';
 import type { Processor } from './processor';
 import type { MachineEnd, MachineStop, RunLimits } from './stop';
@@ -54,6 +54,8 @@ export class RunLoop {
     private end: MachineEnd | undefined;
     private resetRequested = false;
     private stopRequested = false;
+    /** vCPU that is to stop after its current instruction, or -1. */
+    private eventStop = -1;
 
     /** Instructions left of the current vCPU's turn. */
     private turnLeft: number;
@@ -88,6 +90,12 @@ export class RunLoop {
         this.parts.engine.requestExit();
     }
 
+    /** Ends the run after the current instruction of a vCPU, with `EVENT_STOP`, whatever else is due then. */
+    requestEventStop(vcpu: number): void {
+        this.eventStop = vcpu;
+        this.parts.engine.requestExit();
+    }
+
     /**
      * Lets the time of an access to a device pass; to be called before the access. In real-time mode it is the host's
      * time that passes, and between slices none.
@@ -108,6 +116,7 @@ export class RunLoop {
     restart(): void {
         this.end = undefined;
         this.resetRequested = false;
+        this.eventStop = -1;
         this.current = 0;
         this.turnLeft = this.parts.quantum;
     }
@@ -127,6 +136,11 @@ export class RunLoop {
         const lastTime = limits.time ?? Infinity;
         let idleSkips = limits.idleSkips ?? Infinity;
         for (;;) {
+            if (this.eventStop >= 0) {
+                const vcpu = this.eventStop;
+                this.eventStop = -1;
+                return { reason: 'breakpoint', vcpu, id: EVENT_STOP };
+            }
             if (this.resetRequested) {
                 this.resetRequested = false;
                 this.parts.reset();
@@ -234,6 +248,30 @@ export class RunLoop {
                 processor.wake = true;
                 return undefined;
         }
+    }
+
+    /**
+     * Executes one instruction of a vCPU out of turn: for a debugger. What is due afterwards is left to {@link run}, as
+     * are requests that came meanwhile.
+     */
+    single(vcpu: number): RunStop {
+        const { engine, clock, processors } = this.parts;
+        const turn = this.current;
+        const before = engine.retired();
+        this.current = vcpu;
+        this.sliceEnd = clock.nextDeadline();
+        this.lastOfSlice = before + 1;
+        const stop = engine.run(vcpu, 1);
+        this.sliceEnd = NaN;
+        this.current = turn;
+        if (engine.retired() > before) {
+            for (const other of processors) {
+                if (other.index !== vcpu) {
+                    other.othersRan();
+                }
+            }
+        }
+        return stop;
     }
 
     /** How far the next replayed input is away; at least 1. */

@@ -50,9 +50,48 @@ export class Expression {
         return assigns(this.root);
     }
 
+    /** Names of registers and symbols in it, with their places in the text. */
+    get names(): readonly NamePlace[] {
+        const found: NamePlace[] = [];
+        collectNames(this.root, found);
+        return found;
+    }
+
     /** @throws ExpressionError */
     evaluate(context: EvaluationContext, options: EvaluationOptions = {}): Value {
         return new Evaluation(this.text, context, options).evaluate(this.root);
+    }
+}
+
+export interface NamePlace {
+    readonly name: string;
+    readonly position: number;
+}
+
+function collectNames(node: Node, found: NamePlace[]): void {
+    switch (node.kind) {
+        case 'name':
+            found.push({ name: node.name, position: node.position });
+            return;
+        case 'number':
+            return;
+        case 'assign':
+            collectNames(node.target, found);
+            collectNames(node.value, found);
+            return;
+        case 'binary':
+            collectNames(node.left, found);
+            collectNames(node.right, found);
+            return;
+        case 'index':
+            collectNames(node.base, found);
+            collectNames(node.index, found);
+            return;
+        case 'memory':
+            collectNames(node.address, found);
+            return;
+        default:
+            collectNames(node.operand, found);
     }
 }
 

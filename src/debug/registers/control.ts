@@ -156,6 +156,12 @@ const MSR_FIELDS: Readonly<Record<string, readonly FieldOfBits[]>> = {
 /** MSRs that hold linear addresses. */
 const ADDRESS_MSRS = /^IA32_([LC]STAR|SYSENTER_E[IS]P|FS_BASE|GS_BASE|KERNEL_GS_BASE)$/;
 
+/** The named bits of `bits` in CR0 or CR4; none for other registers. */
+export function describeControlBits(register: number, bits: bigint): (readonly [name: string, bit: number])[] {
+    const names = register === 0 ? CR0_BITS : register === 4 ? CR4_BITS : [];
+    return names.filter(([, bit]) => (bits >> BigInt(bit)) & 1n);
+}
+
 type HalvesWriter = (cpu: Cpu, lo: number, hi: number) => void;
 
 function written(write: HalvesWriter): Register['write'] {

@@ -156,7 +156,11 @@ function moveToControl(cpu: Cpu, instruction: Instruction): void {
     requireCpl0(cpu);
     const lo = cpu.gpr(source.register);
     const hi = cpu.code64 ? cpu.gprHi(source.register) : 0;
-    switch (control.register) {
+    const { register } = control;
+    const field = register === 8 ? StateOffset.cr8 : controlField(register);
+    const oldLo = register === 8 ? cpu.hooks.apic.readTaskPriority() >>> 4 : cpu.lo(field);
+    const oldHi = cpu.hi(field);
+    switch (register) {
         case 0:
             writeCr0(cpu, lo, hi);
             break;
@@ -175,7 +179,20 @@ function moveToControl(cpu: Cpu, instruction: Instruction): void {
         default:
             raise(Vector.UD);
     }
+    cpu.hooks.observer?.controlWritten(cpu, register, oldLo, oldHi, cpu.lo(field), cpu.hi(field));
     advance(cpu, instruction);
+}
+
+/** Where CR0 and CR2–CR4 are kept. */
+function controlField(register: number): number {
+    return StateOffset.cr0 + (register === 0 ? 0 : register - 1) * 8;
+}
+
+/** LMSW and CLTS: `next` is legal for {@link writeCr0}. */
+function changeCr0(cpu: Cpu, next: number): void {
+    const old = cpu.cr0;
+    writeCr0(cpu, next, 0);
+    cpu.hooks.observer?.controlWritten(cpu, 0, old, 0, cpu.cr0, 0);
 }
 
 function moveFromControl(cpu: Cpu, instruction: Instruction): void {
@@ -185,7 +202,7 @@ function moveFromControl(cpu: Cpu, instruction: Instruction): void {
     if (number === 8) {
         writeOperand(cpu, instruction, destination, cpu.hooks.apic.readTaskPriority() >>> 4, 0);
     } else if (number === 0 || (number >= 2 && number <= 4)) {
-        const offset = StateOffset.cr0 + (number === 0 ? 0 : number - 1) * 8;
+        const offset = controlField(number);
         writeOperand(cpu, instruction, destination, cpu.lo(offset), cpu.hi(offset));
     } else {
         raise(Vector.UD);
@@ -256,13 +273,12 @@ export const CONTROL_INSTRUCTIONS: OperationTable = {
         const source = readOperand32(cpu, instruction, instruction.operands[0]);
         // PE can be set this way but not cleared.
         const affected = Cr0.MP | Cr0.EM | Cr0.TS;
-        writeCr0(cpu, (cpu.cr0 & ~affected) | (source & (affected | Cr0.PE)), 0);
+        changeCr0(cpu, (cpu.cr0 & ~affected) | (source & (affected | Cr0.PE)));
         advance(cpu, instruction);
     },
     CLTS: (cpu, instruction) => {
         requireCpl0(cpu);
-        cpu.setLo(StateOffset.cr0, cpu.cr0 & ~Cr0.TS);
-        cpu.updateMode();
+        changeCr0(cpu, cpu.cr0 & ~Cr0.TS);
         advance(cpu, instruction);
     },
 };

@@ -20,6 +20,7 @@ import { readRflags, storeRflags } from './flags';
 import type { ShutdownReport } from './interrupts';
 import { Mmu } from './paging';
 import { type PhysicalMemory, PhysicalPort } from './physical';
+import type { CpuObserver } from '../observation/cpu-observer';
 import { initialize, powerOn, startUp } from './reset';
 
 /** The local APIC of this vCPU, as far as the processor itself talks to it. */
@@ -53,6 +54,8 @@ export interface PortSpace {
 export interface CpuHooks extends AccessHooks {
     readonly apic: ApicPort;
     readonly ports: PortSpace;
+    /** Hears of what the guest does to its machine. */
+    readonly observer?: CpuObserver;
     /** Ticks of the virtual TSC since power-on (1 GHz), an integer below 2^53; the vCPU adds its own offset. */
     tsc(): number;
     /** Instructions this vCPU has retired, exact at every instruction boundary; an integer below 2^53. */
@@ -148,6 +151,7 @@ export class Cpu extends CpuState {
         this.mmu.flushAll();
         this.updateMode();
         this.hooks.modeChanged();
+        this.hooks.observer?.modeMayHaveChanged(this);
         this.hooks.attention();
     }
 
@@ -192,6 +196,7 @@ export class Cpu extends CpuState {
             this.setLo(StateOffset.mode, mode);
             this.setLo(StateOffset.tlb, tlb);
             this.hooks.modeChanged();
+            this.hooks.observer?.modeMayHaveChanged(this);
         }
     }
 

@@ -13,6 +13,7 @@ import { deliverReal, interruptVirtual8086 } from './delivery-real';
 import { type Event, EventKind } from './event';
 import { GuestFault, guestFault, hasErrorCode, Vector } from './fault';
 import { readRflags } from './flags';
+import { StopBeforeEvent } from '../observation/cpu-observer';
 
 /** One exception of the chain that led to a shutdown. */
 export interface FaultRecord {
@@ -85,21 +86,33 @@ function pushesResumeFlag(vector: number, debugStatus: number): boolean {
 
 /**
  * Delivers an exception of the fault class that the instruction at RIP raised. Never throws for what the guest does.
+ * @param preventable nothing has been done yet that executing the instruction again would not do again
  * @returns a report if the vCPU shuts down instead (triple fault); it is also kept as `cpu.shutdownReport`
+ * @throws StopBeforeEvent where an observer stops the vCPU instead
  */
-export function deliverException(cpu: Cpu, fault: GuestFault = guestFault): ShutdownReport | undefined {
-    return deliverChain(cpu, fault.vector, hasErrorCode(fault.vector) ? fault.errorCode : -1, fault);
+export function deliverException(
+    cpu: Cpu,
+    fault: GuestFault = guestFault,
+    preventable = true,
+): ShutdownReport | undefined {
+    return deliverChain(cpu, fault.vector, hasErrorCode(fault.vector) ? fault.errorCode : -1, fault, preventable);
 }
 
 /**
  * Delivers what is pending in `StateOffset.pendingDebug` as a #DB of the trap class: single-step, data and I/O
  * breakpoints, task switch. RIP addresses the next instruction already.
+ * @throws StopBeforeEvent where an observer stops the vCPU instead
  */
 export function deliverDebugTrap(cpu: Cpu): ShutdownReport | undefined {
     const status = cpu.lo(StateOffset.pendingDebug);
     cpu.setLo(StateOffset.pendingDebug, 0);
     guestFault.debugStatus = status;
-    return deliverChain(cpu, Vector.DB, -1, guestFault);
+    try {
+        return deliverChain(cpu, Vector.DB, -1, guestFault, true);
+    } catch (error) {
+        if (error instanceof StopBeforeEvent) cpu.setLo(StateOffset.pendingDebug, status);
+        throw error;
+    }
 }
 
 /**
@@ -109,12 +122,19 @@ export function deliverDebugTrap(cpu: Cpu): ShutdownReport | undefined {
 const MAX_ATTEMPTS = 16;
 
 /** Delivers exceptions until one reaches its handler, or none can. */
-function deliverChain(cpu: Cpu, vector: number, errorCode: number, fault: GuestFault): ShutdownReport | undefined {
+function deliverChain(
+    cpu: Cpu,
+    vector: number,
+    errorCode: number,
+    fault: GuestFault,
+    preventable: boolean,
+): ShutdownReport | undefined {
     cpu.expireResumeFlag();
     // Most exceptions reach their handler: the chain is put together only when one does not.
     let chain: FaultRecord[] | undefined;
     for (;;) {
         const { addressLo, addressHi, debugStatus } = fault;
+        cpu.hooks.observer?.exception(cpu, vector, errorCode, addressLo, addressHi, preventable);
         if (vector === Vector.PF) cpu.set(StateOffset.cr2, addressLo, addressHi);
         if (vector === Vector.DB) enterDebugException(cpu, debugStatus);
         event.vector = vector;
@@ -164,6 +184,7 @@ function shutDown(cpu: Cpu, chain: readonly FaultRecord[]): ShutdownReport {
         rip: (BigInt(cpu.ripHi) << 32n) | BigInt(cpu.ripLo),
     };
     cpu.shutdownReport = report;
+    cpu.hooks.observer?.shutDown(cpu);
     cpu.activity = ActivityState.Shutdown;
     return report;
 }
@@ -178,7 +199,7 @@ function enterDebugException(cpu: Cpu, status: number): void {
 }
 
 /** Events of {@link deliverInterrupt} and {@link deliverNmi}. */
-function deliverExternal(cpu: Cpu, vector: number, resume: boolean): ShutdownReport | undefined {
+function deliverExternal(cpu: Cpu, vector: number, resume: boolean, nmi: boolean): ShutdownReport | undefined {
     cpu.expireResumeFlag();
     wake(cpu);
     event.vector = vector;
@@ -186,13 +207,17 @@ function deliverExternal(cpu: Cpu, vector: number, resume: boolean): ShutdownRep
     event.errorCode = -1;
     event.length = 0;
     event.flags = resume ? readRflags(cpu) | Flag.RF : readRflags(cpu);
+    const { observer } = cpu.hooks;
+    observer?.beginOperation(cpu);
+    observer?.interrupt(cpu, vector, nmi);
     try {
         dispatch(cpu);
+        observer?.endOperation();
         return undefined;
     } catch (error) {
         if (!(error instanceof GuestFault)) throw error;
-        // An interrupt is benign: the fault is delivered in its place (table 6-5).
-        return deliverException(cpu);
+        // An interrupt is benign: the fault is delivered in its place (table 6-5). It has been acknowledged already.
+        return deliverException(cpu, guestFault, false);
     }
 }
 
@@ -207,13 +232,13 @@ export function wake(cpu: Cpu): void {
  * @param resume true between two iterations of a repeated string instruction: RF is pushed as 1
  */
 export function deliverInterrupt(cpu: Cpu, vector: number, resume = false): ShutdownReport | undefined {
-    return deliverExternal(cpu, vector, resume);
+    return deliverExternal(cpu, vector, resume, false);
 }
 
 /** Delivers an NMI and blocks further ones until IRET; the caller has checked `nmiOpen`. */
 export function deliverNmi(cpu: Cpu, resume = false): ShutdownReport | undefined {
     cpu.setLo(StateOffset.nmiBlocked, 1);
-    return deliverExternal(cpu, Vector.NMI, resume);
+    return deliverExternal(cpu, Vector.NMI, resume, true);
 }
 
 /** Whether a maskable interrupt may be delivered now (SDM Vol. 3, 6.8.1, 6.8.3). */
@@ -229,8 +254,10 @@ export function nmiOpen(cpu: Cpu): boolean {
 /**
  * INT n, INT3, INTO and INT1: returns behind the instruction. A fault on the way is the instruction's own.
  * @throws GuestFault
+ * @throws StopBeforeEvent where an observer stops the vCPU instead
  */
 export function softwareInterrupt(cpu: Cpu, instruction: Instruction, vector: number, kind: EventKind): void {
+    cpu.hooks.observer?.softwareInterrupt(cpu, vector);
     cpu.expireResumeFlag();
     event.vector = vector;
     event.kind = kind;

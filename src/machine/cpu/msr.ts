@@ -355,12 +355,26 @@ const moved: Halves = { lo: 0, hi: 0 };
 
 /** RDMSR, CPL already checked. */
 export function rdmsr(cpu: Cpu): void {
-    readMsr(cpu, cpu.gpr(Gpr.Rcx), moved);
+    const index = cpu.gpr(Gpr.Rcx);
+    readMsr(cpu, index, moved);
+    cpu.hooks.observer?.msrRead(cpu, index, moved.lo, moved.hi);
     cpu.setGpr32(Gpr.Rax, moved.lo);
     cpu.setGpr32(Gpr.Rdx, moved.hi);
 }
 
 /** WRMSR, CPL already checked. */
 export function wrmsr(cpu: Cpu): void {
-    writeMsr(cpu, cpu.gpr(Gpr.Rcx), cpu.gpr(Gpr.Rax), cpu.gpr(Gpr.Rdx));
+    const index = cpu.gpr(Gpr.Rcx);
+    const lo = cpu.gpr(Gpr.Rax);
+    const hi = cpu.gpr(Gpr.Rdx);
+    const { observer } = cpu.hooks;
+    if (observer === undefined) {
+        writeMsr(cpu, index, lo, hi);
+        return;
+    }
+    const read = TABLE.get(index)?.read;
+    read?.(cpu, moved);
+    const { lo: oldLo, hi: oldHi } = moved;
+    writeMsr(cpu, index, lo, hi);
+    observer.msrWritten(cpu, index, read !== undefined, oldLo, oldHi, lo, hi);
 }

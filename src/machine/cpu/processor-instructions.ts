@@ -108,6 +108,7 @@ function halt(cpu: Cpu, instruction: Instruction): void {
     requireCpl0(cpu);
     advance(cpu, instruction);
     cpu.activity = ActivityState.Halted;
+    cpu.hooks.observer?.halted(cpu, false);
 }
 
 function requireMonitor(cpu: Cpu): void {
@@ -140,11 +141,15 @@ function monitorWait(cpu: Cpu, instruction: Instruction): void {
     if (cpu.lo(StateOffset.monitor) !== MonitorState.Armed) return;
     cpu.setLo(StateOffset.monitor, MonitorState.Waiting);
     cpu.activity = ActivityState.Halted;
+    cpu.hooks.observer?.halted(cpu, true);
 }
 
 export const PROCESSOR_INSTRUCTIONS: OperationTable = {
     CPUID: (cpu, instruction) => {
+        const leaf = cpu.gpr(Gpr.Rax);
+        const subleaf = cpu.gpr(Gpr.Rcx);
         cpuid(cpu);
+        cpu.hooks.observer?.identified(cpu, leaf, subleaf);
         advance(cpu, instruction);
     },
     RDMSR: (cpu, instruction) => {

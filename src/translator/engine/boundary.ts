@@ -51,7 +51,10 @@ export class InstructionBoundary {
     execute(cpu: Cpu, instruction: Instruction): void {
         const operation = this.operations.get(instruction.row.mnemonic);
         if (operation !== undefined) {
+            const { observer } = cpu.hooks;
+            observer?.beginOperation(cpu);
             operation(cpu, instruction);
+            observer?.endOperation();
             return;
         }
         refuse(cpu, instruction);

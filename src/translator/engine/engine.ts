@@ -3,7 +3,8 @@
  * between them what only TypeScript can: faults, interrupts, system operations, decoding, stepping.
  */
 import type { CodeBreakpoint } from '../../machine/breakpoint';
-import type { Engine, EngineStatistics, RunStop } from '../../machine/engine';
+import { type Engine, type EngineStatistics, EVENT_STOP, type RunStop } from '../../machine/engine';
+import { StopBeforeEvent } from '../../machine/observation/cpu-observer';
 import { Gpr, type Instruction } from '../../isa/x86/instruction';
 import type { Cpu } from '../../machine/cpu/cpu';
 import type { Processor } from '../../machine/processor';
@@ -51,9 +52,6 @@ interface Departure {
     readonly rspLo: number;
     readonly rspHi: number;
 }
-
-/** Id of the stop that {@link TranslatorEngine.onFault} asks for. */
-export const FAULT_STOP = -1;
 
 /** What the engine is made of. */
 export interface EngineOptions {
@@ -103,8 +101,6 @@ export class TranslatorEngine implements Engine {
     /** The vCPU must be looked at before its next instruction. */
     private attentionNeeded = false;
     private readonly breakpoints: Breakpoints;
-    /** Called with each fault before it is delivered; true ends the run instead, with {@link FAULT_STOP}. */
-    onFault: ((vcpu: number, fault: GuestFault) => boolean) | undefined;
     /** By vCPU: the instruction that breakpoints do not hold up once more. */
     private readonly departures: (Departure | undefined)[] = [];
     /** Address of a record whose handler is overwritten so that translated code leaves there, or 0. */
@@ -283,6 +279,18 @@ export class TranslatorEngine implements Engine {
         this.jumpCaches[vcpu].flush(false);
     }
 
+    locate(vcpu: number, target: { ripLo: number; ripHi: number }): boolean {
+        if (vcpu !== this.current || !this.inCode) {
+            return false;
+        }
+        const cpu = this.cpus[vcpu];
+        const record = cpu.lo(StateOffset.currentRecord);
+        const lo = cpu.lo(StateOffset.blockRip) + this.view.getUint16(record + RecordOffset.ipOffset, true);
+        target.ripLo = lo >>> 0;
+        target.ripHi = cpu.hi(StateOffset.blockRip) + (lo > 0xffffffff ? 1 : 0);
+        return true;
+    }
+
     statistics(): EngineStatistics {
         return {
             ...this.exits,
@@ -352,7 +360,7 @@ export class TranslatorEngine implements Engine {
         this.budget = 0;
     }
 
-    /** The vCPU must be looked at as soon as the current instruction (in translated code: the block) is done. */
+    /** The vCPU must be looked at as soon as the current instruction is done. */
     private attention(vcpu: number): void {
         this.attentionNeeded = true;
         this.cpus[vcpu]?.setLo(StateOffset.eventPending, 1);
@@ -414,8 +422,11 @@ export class TranslatorEngine implements Engine {
                     return { reason: 'exit' };
                 }
                 this.attentionNeeded = false;
-                while (boundary.service(cpu)) {
+                while (!this.exitRequested && this.service(cpu, boundary)) {
                     // One event at a time: delivering one may open or close the way for the next.
+                }
+                if (this.stop !== undefined) {
+                    return this.stop;
                 }
                 cpu.setLo(StateOffset.eventPending, boundary.eventPending(cpu) ? 1 : 0);
                 switch (cpu.activity) {
@@ -448,6 +459,15 @@ export class TranslatorEngine implements Engine {
             for (let record = this.execute(cpu, 0); record !== 0;) {
                 record = this.execute(cpu, record);
             }
+        }
+    }
+
+    private service(cpu: Cpu, boundary: InstructionBoundary): boolean {
+        try {
+            return boundary.service(cpu);
+        } catch (error) {
+            this.stopBefore(error);
+            return false;
         }
     }
 
@@ -565,7 +585,12 @@ export class TranslatorEngine implements Engine {
     private step(cpu: Cpu): void {
         this.exits.step++;
         const remaining = this.remaining(cpu);
-        if (beforeInstruction(cpu)) {
+        try {
+            if (beforeInstruction(cpu)) {
+                return;
+            }
+        } catch (error) {
+            this.stopBefore(error);
             return;
         }
         let block: Block;
@@ -675,7 +700,8 @@ export class TranslatorEngine implements Engine {
         this.unhold(cpu);
         this.setRemaining(cpu, this.remaining(cpu) + unexecuted);
         const lo = cpu.lo(StateOffset.blockRip) + this.view.getUint16(record + RecordOffset.ipOffset, true);
-        cpu.setRip(lo, lo > 0xffffffff ? cpu.hi(StateOffset.blockRip) + 1 : cpu.hi(StateOffset.blockRip));
+        const long = (cpu.mode & ModeKey.CodeSizeMask) === 2;
+        cpu.setRip(lo, lo > 0xffffffff && long ? cpu.hi(StateOffset.blockRip) + 1 : cpu.hi(StateOffset.blockRip));
     }
 
     /** The instruction of currentRecord. */
@@ -744,18 +770,31 @@ export class TranslatorEngine implements Engine {
     }
 
     private deliver(cpu: Cpu, error: unknown): void {
-        if (!(error instanceof GuestFault)) {
-            throw error;
-        }
         this.inCode = false;
+        if (!(error instanceof GuestFault)) {
+            this.stopBefore(error);
+            return;
+        }
         this.exits.fault++;
         this.attentionNeeded = true;
         cpu.set(StateOffset.checkedAt, NEVER_CHECKED, NEVER_CHECKED);
-        if (this.onFault?.(this.current, error)) {
-            this.stop = { reason: 'breakpoint', id: FAULT_STOP };
-            return;
+        const { observer } = cpu.hooks;
+        observer?.beginOperation(cpu);
+        try {
+            deliverException(cpu, error);
+        } catch (stop) {
+            this.stopBefore(stop);
         }
-        deliverException(cpu, error);
+        observer?.endOperation();
+    }
+
+    /** An observer wants to stop before what the instruction at RIP leads to. */
+    private stopBefore(error: unknown): void {
+        if (!(error instanceof StopBeforeEvent)) {
+            throw error;
+        }
+        this.attentionNeeded = true;
+        this.stop = { reason: 'breakpoint', id: EVENT_STOP };
     }
 
     /** Fills the soft TLB for a region. 0: the access faults or needs more than plain memory. */

@@ -4,9 +4,10 @@
  */
 
 import { Cpu } from '../../../src/machine/cpu/cpu';
-import { type GuestFault, hasErrorCode } from '../../../src/machine/cpu/fault';
+import { type GuestFault, guestFault, hasErrorCode } from '../../../src/machine/cpu/fault';
 import { systemOperations } from '../../../src/machine/cpu/system';
 import { GuestMemory } from '../../../src/machine/memory';
+import { type CpuObserver, stopBeforeEvent } from '../../../src/machine/observation/cpu-observer';
 import { ActivityState, gprOffset, SegmentAttribute, StateOffset, vectorOffset } from '../../../src/machine/state';
 import { type Instruction, Segment } from '../../../src/isa/x86';
 import { semantics } from '../../../src/translator';
@@ -147,13 +148,28 @@ export class TestMachine {
             // Blocks are translated before they run for the first time, or not at all.
             hotThreshold: 0x7fffffff,
         });
-        this.engine.onFault = (_vcpu, fault) => {
-            this.fault(this.cpu, fault);
-            return true;
+        const ignored = (): void => undefined;
+        const observer: CpuObserver = {
+            beginOperation: ignored,
+            endOperation: ignored,
+            controlWritten: ignored,
+            msrRead: ignored,
+            msrWritten: ignored,
+            identified: ignored,
+            halted: ignored,
+            exception: cpu => {
+                this.fault(cpu, guestFault);
+                throw stopBeforeEvent;
+            },
+            softwareInterrupt: ignored,
+            interrupt: ignored,
+            modeMayHaveChanged: ignored,
+            shutDown: ignored,
         };
         const nothing = (): number => 0;
         this.cpu = new Cpu(memory.buffer, this.memory.layout.cpus[0], this.memory, {
             ...this.engine.mmuHooks(0),
+            observer,
             watch: nothing,
             accessed: nothing,
             apic: undefined as never,

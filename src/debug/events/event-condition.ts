@@ -1,0 +1,104 @@
+import type { MachineEvent } from '../../machine/observation/event';
+import { MachineEventKind } from '../../machine/observation/kinds';
+import { parseCondition } from '../breakpoints';
+import { ExpressionError } from '../expression/error';
+import type { EvaluationContext, Expression } from '../expression/evaluator';
+import { pattern } from '../expression/value';
+import { EventContext, fieldNames, hasField, listedField, readField } from './event-fields';
+
+/** What has to hold for an event to count. */
+export interface EventCondition {
+    /** @throws ExpressionError if that cannot be told */
+    holds(event: MachineEvent, context: EvaluationContext): boolean;
+}
+
+const NUMBER = String.raw`(?:0x[0-9a-f]{1,16}|\d{1,20})`;
+const LIST = new RegExp(
+    String.raw`^\s*${NUMBER}\s*(?:-\s*${NUMBER}\s*)?(?:,\s*${NUMBER}\s*(?:-\s*${NUMBER}\s*)?)*$`,
+    'i',
+);
+const MOST_RANGES = 256;
+
+/**
+ * Reads a condition on events of a kind: an expression over the event's fields, registers, memory and symbols, or a
+ * list of numbers and ranges such as `0x3f8, 0x60-0x64`.
+ *
+ * @param oneCause the only cause that these events have, if there is one
+ * @throws ExpressionError
+ */
+export function parseEventCondition(
+    text: string,
+    kind: MachineEventKind,
+    oneCause: number | undefined,
+    context: EvaluationContext | undefined,
+): EventCondition {
+    const listed = listedField(kind, oneCause);
+    if (LIST.test(text)) {
+        if (listed === undefined) {
+            throw new ExpressionError(
+                'these events have no number to compare with a list: write an expression',
+                text,
+                0,
+            );
+        }
+        return new ListCondition(text, kind, listed);
+    }
+    const expression = parseCondition(text);
+    for (const { name, position } of expression.names) {
+        const known =
+            hasField(kind, name.toLowerCase()) ||
+            context === undefined ||
+            context.readRegister(name.toLowerCase()) !== undefined ||
+            context.symbol(name) !== undefined;
+        if (!known) {
+            const fields = fieldNames(kind).join(', ');
+            throw new ExpressionError(
+                `there is no register, symbol or field '${name}' (fields: ${fields})`,
+                text,
+                position,
+            );
+        }
+    }
+    return new ExpressionCondition(expression);
+}
+
+class ListCondition implements EventCondition {
+    private readonly ranges: (readonly [first: bigint, last: bigint])[];
+    /** Accesses cover several addresses. */
+    private readonly spans: boolean;
+
+    constructor(
+        text: string,
+        kind: MachineEventKind,
+        private readonly field: string,
+    ) {
+        const items = text.split(',');
+        if (items.length > MOST_RANGES) {
+            throw new ExpressionError(`${items.length} ranges: at most ${MOST_RANGES} are possible`, text, 0);
+        }
+        let position = 0;
+        this.ranges = items.map(item => {
+            const [first, last = first] = item.split('-').map(number => BigInt(number.trim()));
+            if (last < first) {
+                throw new ExpressionError('a range begins with its lower end', text, position);
+            }
+            position += item.length + 1;
+            return [first, last];
+        });
+        this.spans = kind <= MachineEventKind.MmioWrite;
+    }
+
+    holds(event: MachineEvent): boolean {
+        const value = readField(event, this.field);
+        const end = this.spans ? value + BigInt(Math.max(0, event.size - 1)) : value;
+        return this.ranges.some(([first, last]) => value <= last && end >= first);
+    }
+}
+
+class ExpressionCondition implements EventCondition {
+    constructor(private readonly expression: Expression) {}
+
+    holds(event: MachineEvent, context: EvaluationContext): boolean {
+        return pattern(this.expression.evaluate(new EventContext(event, context))) !== 0n;
+    }
+}
