@@ -1,4 +1,5 @@
 /** The requests behind the views, all together. */
+import { descriptorTableRequests } from './descriptor-table-requests';
 import { InspectionContext } from './inspection-context';
 import { memoryViewRequests } from './memory-view-requests';
 import { pageTableRequests } from './page-table-requests';
@@ -17,6 +18,7 @@ export class InspectionRequests {
             ...this.registers.handlers,
             ...memoryViewRequests(context),
             ...pageTableRequests(context),
+            ...descriptorTableRequests(context),
         };
     }
 

@@ -59,6 +59,14 @@ export function vectorName(vector: number): string {
     return VECTORS[vector]?.name ?? `exception ${vector}`;
 }
 
+/** `#PF page fault`, `NMI`; undefined for vectors that the processor itself does not use. */
+export function exceptionName(vector: number): string | undefined {
+    if (vector === Vector.NMI) {
+        return 'NMI';
+    }
+    return VECTORS[vector] === undefined ? undefined : `${vectorName(vector)} ${vectorTitle(vector)}`;
+}
+
 export function vectorTitle(vector: number): string {
     return VECTORS[vector]?.title ?? 'reserved';
 }
