@@ -31,7 +31,7 @@ export interface Guest {
     readonly capabilities?: DebugProtocol.Capabilities;
 }
 
-const host: TargetHost = {
+const NODE: TargetHost = {
     now: () => performance.now(),
     yield: () => new Promise(resolve => setImmediate(resolve)),
     sleep: milliseconds => new Promise(resolve => setTimeout(resolve, milliseconds)),
@@ -40,7 +40,7 @@ const host: TargetHost = {
 /**
  * @throws HyperscopeError for files that cannot be read or loaded, and for a machine that cannot be built
  */
-export function createGuest(configuration: LaunchConfiguration, output: GuestOutput): Guest {
+export function createGuest(configuration: LaunchConfiguration, output: GuestOutput, host = NODE): Guest {
     const { kernel, firmware, symbols: symbolFiles, realTime } = configuration;
     if (configuration.engine === 'kvm') {
         throw new RequestError("engine: 'kvm' is not available: this version has the translator only");
