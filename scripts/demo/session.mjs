@@ -1,4 +1,6 @@
 /** A debug session as the demonstration sees it: what it asks the adapter for, and how that is printed. */
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
 import { DapClient, RefusedError } from './dap-client.mjs';
 
 const THREAD = 1;
@@ -75,6 +77,24 @@ export class DemoSession {
         });
     }
 
+    /** Breaks at the first line of a file that holds `text`; takes the file's other breakpoints away. */
+    async breakAtLine(file, text) {
+        const line =
+            readFileSync(file, 'utf8')
+                .split('\n')
+                .findIndex(content => content.includes(text)) + 1;
+        const { breakpoints } = await this.request('setBreakpoints', {
+            source: { name: path.basename(file), path: file },
+            breakpoints: [{ line }],
+        });
+        const [{ verified, message, line: placed = line }] = breakpoints;
+        this.say(`breakpoint ${bold(`${path.basename(file)}:${placed}`)} ${dim(verified ? '' : message)}`);
+    }
+
+    async clearLines(file) {
+        await this.request('setBreakpoints', { source: { path: file }, breakpoints: [] });
+    }
+
     async evaluate(expression) {
         const { result } = await this.request('evaluate', { expression, context: 'watch' });
         return result;
@@ -109,6 +129,18 @@ export class DemoSession {
         const { description, reason, text } = stop;
         this.say(`${yellow('stopped')}: ${text ?? description ?? reason}`);
         await this.showInstructions(1);
+        await this.showSource();
+    }
+
+    /** The line that the top frame is at, with its neighbours; nothing without debug information. */
+    async showSource() {
+        const [top] = await this.frames();
+        if (top?.source?.path === undefined || !(top.line > 0) || !existsSync(top.source.path)) return;
+        const lines = readFileSync(top.source.path, 'utf8').split('\n');
+        for (let line = Math.max(1, top.line - 1); line <= Math.min(lines.length, top.line + 1); line++) {
+            const mark = line === top.line ? green('▶') : ' ';
+            this.say(`${mark} ${dim(`${top.source.name}:${line}`.padEnd(18))} ${lines[line - 1]}`);
+        }
     }
 
     async showInstructions(count) {
@@ -129,7 +161,7 @@ export class DemoSession {
         const frames = await this.frames();
         for (const [depth, { name, instructionPointerReference, source, line }] of frames.entries()) {
             // Without debug information, sources are listings that the adapter makes.
-            const place = source?.path && line > 0 ? `${source.path}:${line}` : '';
+            const place = source?.path && line > 0 ? `${path.basename(source.path)}:${line}` : '';
             this.say(`#${String(depth).padEnd(2)} ${instructionPointerReference.padEnd(18)} ${name}  ${dim(place)}`);
         }
     }

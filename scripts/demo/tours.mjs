@@ -5,6 +5,8 @@ import { SAMPLE_FOLDER } from '../sample-guest.mjs';
 /** What breaks a tour: a guest that does not do what the tour is about. */
 export class TourError extends Error {}
 
+const WORKLOAD = path.join(SAMPLE_FOLDER, 'kernel', 'workload.c');
+
 const IN_LONG_MODE = ['rax', 'rbx', 'rcx', 'rdx', 'rsi', 'rdi', 'rbp', 'rsp', 'rflags', 'cr0', 'cr3', 'cr4'];
 
 /** The sample guest, from its reset vector to its end. */
@@ -38,6 +40,20 @@ export async function tourSample(session) {
     session.title('Registers');
     await session.showRegisters(...IN_LONG_MODE);
 
+    session.title('A breakpoint on a line of C');
+    await session.breakAt();
+    await session.breakAtLine(WORKLOAD, 'last_move = ');
+    await session.showStop(await session.run('continue'));
+    await session.clearLines(WORKLOAD);
+
+    session.title('Steps');
+    for (let count = 0; count < 3; count++) {
+        await session.run('next', { granularity: 'instruction' });
+        await session.showInstructions(1);
+    }
+    session.say('and out of the function:');
+    await session.showStop(await session.run('stepOut'));
+
     session.title('Where the code is: a page walk');
     await session.showWalk('rip', 'execute');
 
@@ -63,13 +79,6 @@ export async function tourSample(session) {
     await continueTo(session, 'user_hello');
     await session.showRegisters('cs', 'cr3', 'rsp');
     await session.showWalk('rsp - 8', 'write');
-
-    session.title('Steps');
-    for (let count = 0; count < 3; count++) {
-        await session.showStop(await session.run('next', { granularity: 'instruction' }));
-    }
-    session.say('and what comes next:');
-    await session.showInstructions(5);
 
     session.title('Memory');
     session.say('virtual, at RIP:');

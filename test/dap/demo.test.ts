@@ -53,6 +53,12 @@ describe('npm run demo', function () {
         assert.match(stack, /#0 {2}0x[0-9a-f]+ hanoi/);
         assert.match(stack, /#\d {2}0x[0-9a-f]+ run_recursion/);
         assert.match(stack, /#\d {2}0x[0-9a-f]+ kernel_main/);
+        assert.match(
+            stack,
+            /workload\.c:\d+ +static void hanoi\(unsigned disks, unsigned from, unsigned to\)\n +▶ workload\.c/,
+        );
+        assert.match(demo.section('A breakpoint on a line'), /▶ .*workload\.c:\d+ +last_move = \(struct move\)/);
+        assert.match(demo.section('Steps'), /(▶ 0x\w+ .*hanoi[^]*){3}stopped: Stepped\n.*hanoi/);
         assert.match(demo.section('Registers'), /rdi +0x4\b/);
         assert.match(
             demo.section('Where the code is'),
