@@ -32,6 +32,11 @@ export async function tourSample(session) {
     await session.showRegisters('cs', 'cr0', 'esp');
     await continueTo(session, 'kernel_main');
 
+    session.title('Machine events: the guest says where SYSCALL leads');
+    await stopAtEvents(session, { filterId: 'msrWrite', condition: 'msr == 0xc0000082' });
+    await session.showStop(await session.run('continue'));
+    await stopAtEvents(session);
+
     session.title('A condition: hanoi, when it moves a tower of 4 disks');
     await continueTo(session, 'hanoi');
     await session.showStack();
@@ -59,7 +64,7 @@ export async function tourSample(session) {
 
     session.title('A page fault, before the guest knows');
     await session.breakAt();
-    await session.request('setExceptionBreakpoints', { filters: ['pf'] });
+    await stopAtEvents(session, { filterId: 'pf' });
     const fault = await session.run('continue');
     await session.showStop(fault);
     const place = /writing (0x[0-9a-f]+)/.exec(fault.text ?? '')?.[1];
@@ -68,7 +73,7 @@ export async function tourSample(session) {
     await session.showWalk(place, 'write');
     session.say('');
     session.say('and at the same instruction again, once the guest has handled it:');
-    await session.request('setExceptionBreakpoints', { filters: [] });
+    await stopAtEvents(session);
     await session.request('setInstructionBreakpoints', { breakpoints: [{ instructionReference: faulting }] });
     await session.showStop(await session.run('continue'));
     await session.showWalk(place, 'write');
@@ -93,6 +98,10 @@ export async function tourSample(session) {
     await session.breakAt();
     await session.showStop(await session.run('continue'));
     if (session.exitCode !== 0) throw new TourError(`the sample guest ended with ${session.exitCode}, not with 0`);
+}
+
+function stopAtEvents(session, ...filterOptions) {
+    return session.request('setExceptionBreakpoints', { filters: [], filterOptions });
 }
 
 async function continueTo(session, name) {

@@ -49,6 +49,8 @@ describe('npm run demo', function () {
         const stops = demo.section('Breakpoints');
         assert.match(stops, /▶ 0x[0-9a-f]+ .*protected_main/);
         assert.match(stops, /▶ 0xffffffff80[0-9a-f]+ .*kernel_main/);
+        const event = demo.section('Machine events');
+        assert.match(event, /stopped: MSR write: IA32_LSTAR .* → 0xffffffff801\w+[^]*▶ .*system_calls_start/);
         const stack = demo.section('A condition');
         assert.match(stack, /#0 {2}0x[0-9a-f]+ hanoi/);
         assert.match(stack, /#\d {2}0x[0-9a-f]+ run_recursion/);
@@ -69,6 +71,9 @@ describe('npm run demo', function () {
         assert.match(fault, /#PF \(W\): pte\[0x0\] = 0x0 is not present[^]*physical 0x\w+, rw- supervisor/);
         assert.match(demo.section('User mode'), /▶ 0x40[0-9a-f]+ .*user_hello[^]*not present/);
         assert.match(demo.section('Memory'), /Hyperscope sampl/);
+        const exits = demo.section('VM exits');
+        assert.match(exits, /\d+ {2}I\/O out +0x3f8 serial0 +put_character/);
+        assert.match(exits, /\b16 {2}exception +#PF page fault/);
         assert.match(demo.section('To the end'), /the guest powered off/);
         const printed = demo.output.split('\n').filter(line => line.includes('guest │ '));
         assert.equal(
