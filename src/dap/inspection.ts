@@ -1,5 +1,6 @@
 /** The requests behind the views, all together. */
 import { descriptorTableRequests } from './descriptor-table-requests';
+import { hardwareRequests } from './hardware-requests';
 import { InspectionContext } from './inspection-context';
 import { memoryViewRequests } from './memory-view-requests';
 import { pageTableRequests } from './page-table-requests';
@@ -19,6 +20,7 @@ export class InspectionRequests {
             ...memoryViewRequests(context),
             ...pageTableRequests(context),
             ...descriptorTableRequests(context),
+            ...hardwareRequests(context),
         };
     }
 

@@ -48,6 +48,16 @@ const enum Entry {
 
 const DESTINATION = 0xff00_0000;
 
+/** One entry of the redirection table. */
+export interface RedirectionSnapshot {
+    /** The two halves of the register. */
+    readonly low: number;
+    readonly high: number;
+    /** The pin is asserted. */
+    readonly asserted: boolean;
+    readonly text: string;
+}
+
 export interface IoApicOptions {
     readonly name?: string;
     readonly bus: ApicBus;
@@ -159,6 +169,19 @@ export class IoApic implements Device, EoiListener {
         this.low.set(state.words('low', count));
         this.high.set(state.words('high', count));
         pins.forEach((level, index) => (this.asserted[index] = level !== 0));
+    }
+
+    /** The redirection table, pin by pin; for inspection. */
+    snapshot(): { readonly id: number; readonly pins: readonly RedirectionSnapshot[] } {
+        return {
+            id: this.id,
+            pins: Array.from(this.low, (low, index) => ({
+                low,
+                high: this.high[index],
+                asserted: this.asserted[index],
+                text: this.describe(index),
+            })),
+        };
     }
 
     inspect(): DeviceRegister[] {

@@ -25,8 +25,8 @@ export const DELIVERY_MODE_NAMES = [
     'ExtINT',
 ] as const;
 
-const LVT_NAMES = ['timer', 'thermal', 'performance', 'LINT0', 'LINT1', 'error'];
-const TIMER_MODES = ['one-shot', 'periodic', 'TSC deadline', 'reserved'];
+export const LVT_NAMES = ['timer', 'thermal', 'performance', 'LINT0', 'LINT1', 'error'];
+export const TIMER_MODES = ['one-shot', 'periodic', 'TSC deadline', 'reserved'];
 const SHORTHANDS = ['', 'self', 'all including self', 'all excluding self'];
 
 function hex(value: number): string {
@@ -38,7 +38,8 @@ function vectors(set: VectorSet): string {
     return members.length === 0 ? 'none' : members.map(hex).join(', ');
 }
 
-function describeLvt(index: number, entry: number): string {
+/** An entry of the local vector table in words; `index` counts from the timer's. */
+export function describeLvt(index: number, entry: number): string {
     const mode =
         index === 0
             ? TIMER_MODES[(entry >>> 17) & 3]
@@ -58,7 +59,8 @@ function describeLvt(index: number, entry: number): string {
     return parts.join(', ');
 }
 
-function describeIcr(low: number, high: number, x2apic: boolean): string {
+/** The interrupt command register in words. */
+export function describeIcr(low: number, high: number, x2apic: boolean): string {
     const shorthand = SHORTHANDS[(low >>> 18) & 3];
     const destination = x2apic ? high : high >>> 24;
     const target = shorthand || `${(low & 0x800) !== 0 ? 'logical' : 'APIC'} ${hex(destination)}`;

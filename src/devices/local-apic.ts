@@ -26,7 +26,7 @@ import {
     type IoRegion,
     type StateRecord,
 } from './device';
-import { inspectLocalApic } from './local-apic-inspect';
+import { inspectLocalApic, type LocalApicView } from './local-apic-inspect';
 import { LocalApicInterrupts, LOWEST_LEGAL_VECTOR } from './local-apic-interrupts';
 import {
     ApicError,
@@ -327,14 +327,14 @@ export class LocalApic implements Device, ApicTarget {
         this.cpu.apicBaseChanged?.();
     }
 
+    /** All there is to see; to be looked at only. */
+    get view(): LocalApicView {
+        const { identity, icrLow, icrHigh, interrupts, timer } = this;
+        return { identity, icrLow, icrHigh, interrupts, timer };
+    }
+
     inspect(): DeviceRegister[] {
-        return inspectLocalApic({
-            identity: this.identity,
-            icrLow: this.icrLow,
-            icrHigh: this.icrHigh,
-            interrupts: this.interrupts,
-            timer: this.timer,
-        });
+        return inspectLocalApic(this.view);
     }
 
     // ---- Registers ----

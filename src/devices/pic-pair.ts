@@ -12,7 +12,7 @@
 import { ByteRegion } from './byte-region';
 import { type Device, type DeviceRegister, type InterruptLine, type StateRecord } from './device';
 import { unconnected } from './lines';
-import { Pic8259 } from './pic8259';
+import { Pic8259, type PicSnapshot } from './pic8259';
 import { StateReader } from './state-reader';
 
 const KIND = 'pic8259-pair';
@@ -97,6 +97,21 @@ export class PicPair implements Device {
             return vector & 7;
         }
         return base === this.slaveChip.vectorBase ? 8 + (vector & 7) : undefined;
+    }
+
+    /** Both chips, the master first; for inspection. */
+    snapshot(): readonly [PicSnapshot, PicSnapshot] {
+        return [this.masterChip.snapshot(), this.slaveChip.snapshot()];
+    }
+
+    /** The vector that {@link acknowledge} would give now; for inspection. Undefined without a request. */
+    nextVector(): number | undefined {
+        const [master, slave] = this.snapshot();
+        if (master.next < 0) {
+            return undefined;
+        }
+        const fromSlave = master.next === CASCADE_IR && (master.slaves & (1 << CASCADE_IR)) !== 0;
+        return fromSlave && slave.next >= 0 ? slave.vectorBase + slave.next : master.vectorBase + master.next;
     }
 
     reset(): void {

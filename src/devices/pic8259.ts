@@ -46,6 +46,28 @@ const enum Ocw3 {
     EnableSpecialMask = 0x40,
 }
 
+/** One chip's registers. Masks have a bit for each of IR0–IR7. */
+export interface PicSnapshot {
+    readonly irr: number;
+    readonly isr: number;
+    readonly imr: number;
+    /** Levels of the inputs. */
+    readonly pins: number;
+    /** Inputs that are level triggered, be it by ICW1 or by the edge/level control register. */
+    readonly level: number;
+    readonly elcr: number;
+    readonly vectorBase: number;
+    readonly highestPriority: number;
+    /** Such as `automatic EOI, 8086 mode`. */
+    readonly mode: string;
+    /** INT is asserted. */
+    readonly requesting: boolean;
+    /** The input that the next acknowledge cycle would give, or -1. */
+    readonly next: number;
+    /** Inputs that have a slave. */
+    readonly slaves: number;
+}
+
 class IrInput implements InterruptLine {
     constructor(
         private readonly pic: Pic8259,
@@ -241,7 +263,26 @@ export class Pic8259 {
         this.int.set(this.intLevel);
     }
 
-    inspect(prefix: string): DeviceRegister[] {
+    /** The chip's registers as they are now, for inspection. */
+    snapshot(): PicSnapshot {
+        const { irr, isr, imr, pins, vectorBase, requesting } = this;
+        return {
+            irr,
+            isr,
+            imr,
+            pins,
+            level: this.levelMask(),
+            elcr: this.elcrMask,
+            vectorBase,
+            highestPriority: (this.lowest + 1) & 7,
+            mode: this.describeMode(),
+            requesting,
+            next: this.highestRequest(),
+            slaves: (this.icw1 & Icw1.Single) === 0 ? this.icw3 : 0,
+        };
+    }
+
+    private describeMode(): string {
         const modes = [
             this.nextIcw !== 0 ? `expects ICW${this.nextIcw}` : '',
             (this.icw4 & Icw4.AutoEoi) !== 0 ? 'automatic EOI' : '',
@@ -250,6 +291,10 @@ export class Pic8259 {
             this.specialMask ? 'special mask mode' : '',
             (this.icw4 & Icw4.Mode8086) !== 0 ? '8086 mode' : '8080 mode',
         ];
+        return modes.filter(mode => mode !== '').join(', ');
+    }
+
+    inspect(prefix: string): DeviceRegister[] {
         const inputs = (mask: number): string =>
             mask === 0 ? 'none' : [0, 1, 2, 3, 4, 5, 6, 7].filter(ir => mask & (1 << ir)).join(', ');
         const register = (name: string, value: number, description: string): DeviceRegister => {
@@ -261,7 +306,7 @@ export class Pic8259 {
             register('IMR', this.imr, `masked: ${inputs(this.imr)}`),
             register('ICW2', this.icw2, `vectors from 0x${(this.icw2 & 0xf8).toString(16)}`),
             register('ICW3', this.icw3, 'cascade'),
-            register('ICW4', this.icw4, modes.filter(mode => mode !== '').join(', ')),
+            register('ICW4', this.icw4, this.describeMode()),
             register('ELCR', this.elcrMask, `level triggered: ${inputs(this.levelMask())}`),
             register('pins', this.pins, `asserted: ${inputs(this.pins)}`),
             register('lowest priority', this.lowest, `IR${(this.lowest + 1) & 7} has the highest`),

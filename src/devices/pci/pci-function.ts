@@ -44,6 +44,20 @@ export interface BarOptions {
     readonly region: IoRegion;
 }
 
+/** A base address register as it is now. */
+export interface PciRange {
+    readonly index: number;
+    readonly space: PciAddressSpace;
+    readonly wide: boolean;
+    readonly prefetchable: boolean;
+    readonly size: number;
+    /** The register, and for a 64-bit one the next. */
+    readonly value: number;
+    readonly high: number;
+    /** Where the function answers; undefined while decoding is off or the address unusable. */
+    readonly mappedAt: number | undefined;
+}
+
 interface Bar extends BarOptions {
     readonly offset: number;
     /** Bits 0–3 as they always read. */
@@ -114,6 +128,20 @@ export abstract class PciFunction implements Device {
             }
         }
         this.configurationWritten(offset, size);
+    }
+
+    /** The base address registers (number 6 is the ROM's) and where they are decoded; for inspection. */
+    get ranges(): readonly PciRange[] {
+        return this.bars.map(bar => ({
+            index: bar.index,
+            space: bar.space,
+            wide: bar.wide === true,
+            prefetchable: bar.prefetchable === true,
+            size: bar.size,
+            value: this.configuration.get(bar.offset, 4),
+            high: bar.wide === true ? this.configuration.get(bar.offset + 4, 4) : 0,
+            mappedAt: bar.mappedAt === unmapped ? undefined : bar.mappedAt,
+        }));
     }
 
     reset(): void {
