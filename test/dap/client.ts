@@ -45,6 +45,16 @@ export class TestClient {
         return body;
     }
 
+    /** What a request that has to be refused is told. */
+    async refusal(command: string, args: Body = {}): Promise<string> {
+        try {
+            await this.client.customRequest(command, args);
+        } catch (error) {
+            return (error as Error).message;
+        }
+        throw new Error(`${command} ${JSON.stringify(args)} was not refused`);
+    }
+
     /** A request that makes the guest run, up to where it stops. */
     async run(command: string, args: Body = { threadId: 1 }): Promise<DebugProtocol.StoppedEvent['body']> {
         const stopped = this.client.waitForEvent('stopped');

@@ -75,7 +75,7 @@ export function viewRegister(cpu: Cpu, register: Register): RegisterView {
         description: description === '' ? undefined : description,
         width,
         writable: register.write !== undefined,
-        address: address && { space: address, offset: value },
+        address: address && { space: address, offset: register.locate?.(cpu, value) ?? value },
         parts: parts?.map(part => viewRegister(cpu, part)),
     };
 }

@@ -22,6 +22,8 @@ export interface Register {
     readonly describe?: (cpu: Cpu, value: bigint) => string;
     /** The value is (or may well be) an address of this kind. */
     readonly address?: 'linear' | 'physical';
+    /** The linear address that the value stands for, where that is another number: an offset in a segment. */
+    readonly locate?: (cpu: Cpu, value: bigint) => bigint;
     /** How engines can read it in a compiled condition; absent: they cannot. */
     readonly condition?: Condition;
     /** Parts to be shown below it. */
