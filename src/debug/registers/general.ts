@@ -9,7 +9,11 @@ export const GENERAL: readonly Register[] = GPR_NAMES[8].map((name, index) =>
     field(name, 64, gprOffset(index), { address: 'linear' }),
 );
 
-export const RIP = field('rip', 64, StateOffset.rip, { condition: { kind: 'rip' } });
+export const RIP = field('rip', 64, StateOffset.rip, {
+    condition: { kind: 'rip' },
+    address: 'linear',
+    locate: (cpu, value) => segmentLinear(cpu, Segment.Cs, value),
+});
 
 export const RFLAGS: Register = {
     name: 'rflags',
