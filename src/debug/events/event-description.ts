@@ -56,5 +56,5 @@ function source({ kind, vcpu, cause }: EventRecord, machine: Machine): string {
         return '';
     }
     const name = interruptSource(machine.board, machine.processors[vcpu].apic, cause);
-    return name === undefined ? '' : ` (${name})`;
+    return name === undefined ? '' : `, ${name}`;
 }

@@ -39,9 +39,10 @@ export class Timeline {
      */
     part(from: number, to: number, buckets: number, kinds: ReadonlySet<MachineEventKind> | undefined): TimelinePart {
         const first = Math.min(BUCKETS - 1, Math.max(0, Math.floor(from / this.width)));
-        const last = Math.min(BUCKETS, Math.max(first + 1, Math.ceil(to / this.width)));
-        const joined = Math.max(1, Math.ceil((last - first) / Math.max(1, buckets)));
-        const length = Math.ceil((last - first) / joined);
+        const wanted = Math.min(BUCKETS, Math.max(first + 1, Math.ceil(to / this.width))) - first;
+        const joined = Math.max(1, Math.ceil(wanted / Math.max(1, buckets)));
+        const length = Math.ceil(wanted / joined);
+        const last = Math.min(BUCKETS, first + length * joined);
         const counts: [MachineEventKind, number[]][] = [];
         for (let kind = 0; kind < MACHINE_EVENTS.length; kind++) {
             if (kinds !== undefined && !kinds.has(kind)) {

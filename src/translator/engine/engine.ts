@@ -425,8 +425,8 @@ export class TranslatorEngine implements Engine {
                 while (!this.exitRequested && this.service(cpu, boundary)) {
                     // One event at a time: delivering one may open or close the way for the next.
                 }
-                if (this.stop !== undefined) {
-                    return this.stop;
+                if (this.stop !== undefined || this.exitRequested) {
+                    continue;
                 }
                 cpu.setLo(StateOffset.eventPending, boundary.eventPending(cpu) ? 1 : 0);
                 switch (cpu.activity) {
