@@ -89,7 +89,7 @@ export async function tourSample(session) {
     session.say('virtual, at RIP:');
     await session.showMemory(`0x${(await session.number('rip')).toString(16)}`, 32);
     session.say('physical, where real mode had its messages:');
-    await session.showMemory(`phys:0x${(await session.number('greeting')).toString(16)}`, 48);
+    await session.showMemory(`phys:0x${(await session.number('`greeting`')).toString(16)}`, 48);
 
     session.title('VM exits: what a hypervisor would have seen');
     await session.showExits(10);

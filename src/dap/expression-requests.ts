@@ -9,6 +9,7 @@ import { presentResult } from './presentation';
 import type { RequestHandlers } from './protocol-session';
 import { RequestError } from './request-error';
 import type { NumberBase, SessionContext } from './session-context';
+import type { VariableStore } from './variable-store';
 
 /** The word that ends where the cursor is. */
 const WORD = /[\w$.]*$/;
@@ -21,17 +22,25 @@ export class ExpressionRequests {
         'hyperscope/numberBase': args => this.setNumberBase(args),
     };
 
-    constructor(private readonly session: SessionContext) {}
+    constructor(
+        private readonly session: SessionContext,
+        private readonly variables: VariableStore,
+    ) {}
 
     private async evaluate(args: RequestArguments): Promise<DebugProtocol.EvaluateResponse['body']> {
         const context = args.optionalString('context');
         try {
             const text = args.string('expression');
             const assigns = context === 'repl' && new Expression(text).assigns;
-            const { vcpu } = this.session.frame(args);
-            const result = await this.session.target.evaluate(vcpu, text, assigns);
+            const place = this.session.frame(args);
+            const result = await this.session.target.evaluate(place.vcpu, text, assigns, place.depth);
             if (assigns) {
                 this.session.guestChanged();
+            }
+            if (result.view !== undefined) {
+                const { value, type, variablesReference, indexedVariables, namedVariables, memoryReference } =
+                    this.variables.present(result.view, place);
+                return { result: value, type, variablesReference, indexedVariables, namedVariables, memoryReference };
             }
             return presentResult(result, baseOf(args, this.session), context === 'clipboard');
         } catch (error) {
@@ -41,8 +50,13 @@ export class ExpressionRequests {
 
     private async setExpression(args: RequestArguments): Promise<DebugProtocol.SetExpressionResponse['body']> {
         const text = `${args.string('expression')} = ${args.string('value')}`;
-        const { vcpu } = this.session.frame(args);
-        const changed = await this.session.target.evaluate(vcpu, text, true);
+        const { vcpu, depth } = this.session.frame(args);
+        const changed = await this.session.target.evaluate(vcpu, text, true, depth);
+        if (changed.view !== undefined) {
+            const { value, type } = changed.view;
+            this.session.guestChanged();
+            return { value, type };
+        }
         const { result, ...rest } = presentResult(changed, baseOf(args, this.session));
         this.session.guestChanged();
         return { value: result, ...rest };

@@ -38,7 +38,7 @@ function plainValue(value: Value, base: NumberBase): string {
 }
 
 function mayBeAddress({ type, bits }: Value): boolean {
-    return type.kind === 'pointer' || (type.width === 64 && !type.signed && bits > 0n);
+    return type.kind === 'pointer' || (type.kind === 'integer' && type.width === 64 && !type.signed && bits > 0n);
 }
 
 /** @param plain for the clipboard: the number and nothing else */

@@ -83,7 +83,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         ...this.breakpoints.handlers,
         ...this.vmExits.handlers,
         ...this.stateRequests.handlers,
-        ...new ExpressionRequests(this).handlers,
+        ...new ExpressionRequests(this, this.stateRequests.store).handlers,
         ...new MemoryRequests(this).handlers,
         modules: args => this.modules(args),
         'hyperscope/sendSerial': args => this.sendSerial(args),

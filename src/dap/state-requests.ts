@@ -18,7 +18,7 @@ export class StateRequests {
         exceptionInfo: args => this.exceptionInfo(args),
     };
 
-    private readonly store = new VariableStore();
+    readonly store = new VariableStore();
 
     constructor(
         private readonly session: SessionContext,
@@ -74,6 +74,14 @@ export class StateRequests {
     private async setVariable(args: RequestArguments): Promise<DebugProtocol.SetVariableResponse['body']> {
         const { target } = this.session;
         const reference = args.integer('variablesReference', 1);
+        const variable = await this.store.expressionFor(target, reference, args.string('name'));
+        if (variable !== undefined) {
+            const { vcpu, depth } = variable.place;
+            const text = `${variable.expression} = ${args.string('value')}`;
+            const { view, value } = await target.evaluate(vcpu, text, true, depth);
+            this.session.guestChanged();
+            return { value: view?.value ?? hex(value.bits), type: view?.type, variablesReference: 0 };
+        }
         const value = await numberOf(target, this.store.vcpuOf(reference), args.string('value'));
         const body = await this.store.assign(target, reference, args.string('name'), value, baseOf(args, this.session));
         this.session.guestChanged();

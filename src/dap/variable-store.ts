@@ -1,6 +1,8 @@
 /** Scopes and variables: a vCPU's registers, and what is known of an outer frame. */
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import type { RegisterGroupView, RegisterView } from '../debug/registers/register-file';
+import { formatAddress } from '../debug/address';
+import type { VariableScope, VariableView } from '../debug/source/variable-view';
 import type { DebugTarget, NamedFrame } from '../debug/target';
 import { hex, inBase, presentRegister, registerText } from './presentation';
 import { RequestError } from './request-error';
@@ -11,7 +13,25 @@ type Container =
     | { readonly kind: 'group'; readonly vcpu: number; readonly name: string }
     | { readonly kind: 'parts'; readonly vcpu: number; readonly register: string }
     | { readonly kind: 'frame'; readonly vcpu: number; readonly depth: number }
-    | { readonly kind: 'stack'; readonly vcpu: number; readonly depth: number };
+    | { readonly kind: 'stack'; readonly vcpu: number; readonly depth: number }
+    /** Variables of the program, by scope. */
+    | { readonly kind: 'variables'; readonly vcpu: number; readonly depth: number; readonly scope: VariableScope }
+    /** The parts of what an expression gives in a frame. */
+    | ValueContainer;
+
+interface ValueContainer {
+    readonly kind: 'value';
+    readonly vcpu: number;
+    readonly depth: number;
+    readonly expression: string;
+    readonly indexed: boolean;
+}
+
+const SCOPE_NAMES: Readonly<Record<VariableScope, string>> = {
+    arguments: 'Arguments',
+    locals: 'Locals',
+    statics: 'Statics',
+};
 
 /** Which of a container's variables a request wants. */
 export interface Paging {
@@ -45,9 +65,19 @@ export class VariableStore {
             indexedVariables: STACK_WORDS,
             expensive: false,
         });
+        const ofProgram = ((await target.variables?.scopes(vcpu, depth)) ?? []).map(
+            ({ scope, count }): DebugProtocol.Scope => ({
+                name: SCOPE_NAMES[scope],
+                presentationHint: scope === 'statics' ? undefined : scope,
+                variablesReference: this.reference({ kind: 'variables', vcpu, depth, scope }),
+                namedVariables: count,
+                expensive: false,
+            }),
+        );
         if (depth > 0) {
             const variablesReference = this.reference({ kind: 'frame', vcpu, depth });
-            return [{ name: 'Frame', variablesReference, expensive: false, namedVariables: 2 }, stack()];
+            const frame = { name: 'Frame', variablesReference, expensive: false, namedVariables: 2 };
+            return [...ofProgram, frame, stack()];
         }
         const groups = await this.groups(target, vcpu);
         const registers = groups.map((group): DebugProtocol.Scope => ({
@@ -57,7 +87,7 @@ export class VariableStore {
             namedVariables: group.registers.length,
             expensive: false,
         }));
-        return [...registers, stack()];
+        return [...ofProgram, ...registers, stack()];
     }
 
     async variables(
@@ -67,7 +97,7 @@ export class VariableStore {
         base: NumberBase,
     ): Promise<DebugProtocol.Variable[]> {
         const container = this.container(reference);
-        const indexed = container.kind === 'stack';
+        const indexed = container.kind === 'stack' || (container.kind === 'value' && container.indexed);
         if (filter !== undefined && filter !== (indexed ? 'indexed' : 'named')) {
             return [];
         }
@@ -75,6 +105,17 @@ export class VariableStore {
         switch (container.kind) {
             case 'stack':
                 return this.stackWords(target, container, start, Math.min(end, STACK_WORDS), base);
+            case 'variables': {
+                const { vcpu, depth, scope } = container;
+                const found = (await target.variables?.list(vcpu, depth, scope)) ?? [];
+                return found.slice(start, end).map(view => this.present(view, container));
+            }
+            case 'value': {
+                const { vcpu, depth, expression } = container;
+                const found = (await target.variables?.children(vcpu, depth, expression, start, count)) ?? [];
+                // Arrays page by themselves; members are few.
+                return (container.indexed ? found : found.slice(start, end)).map(view => this.present(view, container));
+            }
             case 'frame': {
                 const frame = await frameAt(target, container);
                 return frame === undefined ? [] : presentFrame(frame).slice(start, end);
@@ -109,12 +150,66 @@ export class VariableStore {
         if (container.kind === 'stack') {
             return this.assignStackWord(target, container, name, value, base);
         }
+        if (container.kind === 'variables' || container.kind === 'value') {
+            throw new RequestError(`'${name}' is changed by its expression`);
+        }
         const known = (await this.listed(target, container)).some(register => register.name === name);
         if (!known) {
             throw new RequestError(`there is no '${name}' here`);
         }
         const register = await target.writeRegister(container.vcpu, name, value);
         return { value: registerText(register, base), type: `u${register.width}`, variablesReference: 0 };
+    }
+
+    /** A value of the program's with a reference to its parts, if it has any. */
+    present(view: VariableView, { vcpu, depth }: FramePlace): DebugProtocol.Variable {
+        const { name, value, type, evaluateName, address, readOnly } = view;
+        const indexed = view.indexed !== undefined;
+        const unfolds = evaluateName !== undefined && (indexed || view.named !== undefined);
+        return {
+            name,
+            value,
+            type,
+            evaluateName,
+            variablesReference: unfolds
+                ? this.reference({ kind: 'value', vcpu, depth, expression: evaluateName, indexed })
+                : 0,
+            indexedVariables: view.indexed,
+            namedVariables: view.named,
+            memoryReference: address && formatAddress(address),
+            presentationHint: readOnly === true ? { attributes: ['readOnly'] } : undefined,
+        };
+    }
+
+    /** The expression for a variable of the program's; undefined if the reference is about registers or the stack. */
+    async expressionFor(
+        target: DebugTarget,
+        reference: number,
+        name: string,
+    ): Promise<{ readonly expression: string; readonly place: FramePlace } | undefined> {
+        const container = this.container(reference);
+        if (container.kind !== 'variables' && container.kind !== 'value') {
+            return undefined;
+        }
+        const { vcpu, depth } = container;
+        const views =
+            container.kind === 'variables'
+                ? await target.variables?.list(vcpu, depth, container.scope)
+                : await this.partNamed(target, container, name);
+        const expression = views?.find(view => view.name === name)?.evaluateName;
+        if (expression === undefined) {
+            throw new RequestError(`there is no '${name}' here that could be changed`);
+        }
+        return { expression, place: { vcpu, depth } };
+    }
+
+    private async partNamed(
+        target: DebugTarget,
+        { vcpu, depth, expression }: ValueContainer,
+        name: string,
+    ): Promise<readonly VariableView[] | undefined> {
+        const index = /^\[(\d{1,9})\]$/.exec(name)?.[1];
+        return target.variables?.children(vcpu, depth, expression, Number(index ?? 0), index === undefined ? 0 : 1);
     }
 
     /** The vCPU that a reference's variables belong to. */

@@ -41,13 +41,21 @@ export class StopDecision {
     /**
      * What an engine may decide by itself; undefined if each time has to be asked about.
      * @param symbol address of a symbol
+     * @param isVariable whether a name is that of a variable where the breakpoint is
      */
-    program(symbol: (name: string) => bigint | undefined): BreakpointProgram | undefined {
+    program(
+        symbol: (name: string) => bigint | undefined,
+        isVariable?: (name: string) => boolean,
+    ): BreakpointProgram | undefined {
         const { hitTest, counter } = this;
         if (this.condition === undefined) {
             return hitTest && { hitTest, counter };
         }
-        const condition = compileCondition(this.condition, { register: registerCondition, symbol });
+        const condition = compileCondition(this.condition, {
+            register: registerCondition,
+            symbol,
+            isVariable,
+        });
         return condition && { condition, hitTest, counter };
     }
 
@@ -129,7 +137,8 @@ class LogMessage {
 
 function evaluated(expression: Expression, context: EvaluationContext): string {
     try {
-        return `0x${pattern(expression.evaluate(context)).toString(16)}`;
+        const value = expression.evaluate(context);
+        return context.describe?.(value) ?? `0x${pattern(value).toString(16)}`;
     } catch (error) {
         if (!(error instanceof ExpressionError)) throw error;
         return `<${error.problem}>`;

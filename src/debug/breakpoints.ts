@@ -33,6 +33,8 @@ interface Breakpoint {
 
 export interface BreakpointHost {
     context(vcpu: number): EvaluationContext;
+    /** Whether a name is that of a variable at an address, and what it stands for depends on where the program is. */
+    isVariable?(name: string, address: bigint): boolean;
     log(text: string): void;
     /** Whether the vCPU is where the user made it go on: what stopped it there must not stop it again. */
     isWhereResumed(vcpu: number): boolean;
@@ -89,7 +91,10 @@ export class BreakpointSet {
                 this.asked(vcpu, id, () =>
                     decision.stops(this.host.context(vcpu), text => this.host.log(text), decided),
                 ),
-            program: decision.program(name => context.symbol(name)),
+            program: decision.program(
+                name => context.symbol(name),
+                name => this.host.isVariable?.(name, address) === true,
+            ),
         }));
         const { temporary } = this;
         if (temporary !== undefined) {

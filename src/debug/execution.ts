@@ -33,6 +33,8 @@ export class Execution {
     state: TargetState = 'stopped';
     readonly breakpoints: BreakpointSet;
     readonly eventStops: EventStops;
+    /** Whether a name is that of a variable of the program at an address. */
+    isVariable: (name: string, address: bigint) => boolean = () => false;
     stopAtTripleFault = true;
 
     private readonly runner: MachineRunner;
@@ -53,13 +55,14 @@ export class Execution {
     ) {
         this.runner = new MachineRunner(machine, host);
         this.breakpoints = new BreakpointSet({
-            context: vcpu => this.views[vcpu].context,
+            context: vcpu => this.views[vcpu].expressions,
+            isVariable: (name, address) => this.isVariable(name, address),
             log: text => this.listener?.logged(text),
             isWhereResumed: vcpu => this.views[vcpu].isWhereResumed,
             changed: () => this.engine.setBreakpoints(this.breakpoints.forEngine()),
         });
         this.eventStops = new EventStops(
-            vcpu => this.views[vcpu].context,
+            vcpu => this.views[vcpu].expressions,
             text => this.listener?.logged(text),
         );
         machine.observation.onEvent = event => this.onEvent(event);

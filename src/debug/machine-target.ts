@@ -30,6 +30,8 @@ import { codeView, walkStack } from './stack';
 import { type PathMapping, ProgramLines } from './source/program-lines';
 import type { SourceFrame } from './source/source-stack';
 import { SourceView } from './source/source-view';
+import { isTyped } from './source/value-text';
+import type { FrameVariables } from './source/variable-view';
 import type { SourceLines } from './source-lines';
 import type {
     BreakpointStatus,
@@ -85,7 +87,11 @@ export class MachineTarget implements DebugTarget {
         const { programs, mapping } = debugInformation;
         this.lines = new ProgramLines(programs, mapping);
         this.mapping = mapping;
-        this.sourceViews = this.views.map(view => new SourceView(view, programs));
+        this.sourceViews = this.views.map(view => new SourceView(view, programs, symbols));
+        this.views.forEach((view, index) => {
+            view.expressions = this.sourceViews[index].contextAt(0);
+        });
+        this.execution.isVariable = (name, address) => this.sourceViews[0].isVariable(name, address);
         this.sourceLines = programs.programs.some(({ info }) => info.isPresent) ? this.lines : undefined;
         this.events = new MachineEvents(machine, symbols, this.execution);
     }
@@ -237,9 +243,25 @@ export class MachineTarget implements DebugTarget {
         return this.view(vcpu).cpu.activity !== ActivityState.Active;
     }
 
-    async evaluate(vcpu: number, expression: string, assignments: boolean): Promise<EvaluationResult> {
-        const { context } = this.view(vcpu);
-        const value = new Expression(expression).evaluate(context, { assignments });
+    readonly variables: FrameVariables = {
+        scopes: async (vcpu, depth) => this.sourceView(vcpu).scopes(depth),
+        list: async (vcpu, depth, scope) => this.sourceView(vcpu).list(depth, scope),
+        children: async (vcpu, depth, expression, start, count) => {
+            const source = this.sourceView(vcpu);
+            const value = new Expression(expression).evaluate(source.contextAt(depth));
+            return source.presenter.children(value, expression, start, count);
+        },
+    };
+
+    async evaluate(vcpu: number, expression: string, assignments: boolean, depth = 0): Promise<EvaluationResult> {
+        const source = this.sourceView(vcpu);
+        const value = new Expression(expression).evaluate(source.contextAt(depth), { assignments });
+        if (assignments) {
+            this.sourceViews.forEach(view => view.invalidate());
+        }
+        if (isTyped(value.type)) {
+            return { value, view: source.presenter.view(expression, value, expression) };
+        }
         return { value, symbol: value.space === 'linear' ? this.symbols.format(pattern(value)) : undefined };
     }
 
@@ -253,6 +275,11 @@ export class MachineTarget implements DebugTarget {
             found.push({ text: name, kind: 'symbol' });
         }
         return found.slice(0, MOST_COMPLETIONS);
+    }
+
+    private sourceView(vcpu: number): SourceView {
+        this.view(vcpu);
+        return this.sourceViews[vcpu];
     }
 
     private view(vcpu: number): VcpuView {

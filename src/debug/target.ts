@@ -14,6 +14,7 @@ import type { RegisterGroupView, RegisterView } from './registers/register-file'
 import type { SourceLine, SourceLines } from './source-lines';
 import type { Frame } from './stack';
 import type { Value } from './expression/value';
+import type { FrameVariables, VariableView } from './source/variable-view';
 
 export type StepKind = 'into' | 'over' | 'out';
 
@@ -66,6 +67,8 @@ export interface EvaluationResult {
     readonly value: Value;
     /** The place that the value names as an address, such as `start_kernel+0x10`. */
     readonly symbol?: string;
+    /** How a value of one of the program's own types reads, and whether it unfolds. */
+    readonly view?: VariableView;
 }
 
 export interface Completion {
@@ -116,8 +119,13 @@ export interface DebugTarget {
     codeRegion(vcpu: number, address: bigint): Promise<CodeRegion>;
     stack(vcpu: number): Promise<NamedFrame[]>;
     isHalted(vcpu: number): Promise<boolean>;
-    /** @throws ExpressionError */
-    evaluate(vcpu: number, expression: string, assignments: boolean): Promise<EvaluationResult>;
+    /** Variables of stack frames; absent where nobody knows any. */
+    readonly variables?: FrameVariables;
+    /**
+     * @param depth of the stack frame whose variables and registers the expression means; without it, the innermost
+     * @throws ExpressionError
+     */
+    evaluate(vcpu: number, expression: string, assignments: boolean, depth?: number): Promise<EvaluationResult>;
     complete(prefix: string): Promise<Completion[]>;
     /** Characters typed into a serial port. */
     sendSerial(port: number, bytes: Uint8Array): Promise<void>;

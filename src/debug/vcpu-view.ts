@@ -12,6 +12,8 @@ import { programCounter } from './stack';
 export class VcpuView {
     readonly memory: MemoryAccess;
     readonly context: EvaluationContext;
+    /** What conditions and log messages see: with debugging information, the variables of the innermost frame too. */
+    expressions: EvaluationContext;
     readonly disassembler: Disassembler;
     private resumedAt = { retired: -1, pc: -1n };
 
@@ -24,6 +26,7 @@ export class VcpuView {
     ) {
         this.memory = new MemoryAccess(cpu, memory);
         this.context = new CpuContext(cpu, this.memory, symbols, changed);
+        this.expressions = this.context;
         this.disassembler = new Disassembler({
             read: (offset, length) => this.memory.read({ space: 'linear', offset }, length),
             symbol: address => symbols.format(address),

@@ -3,31 +3,66 @@ import { type ByteSource, type SourceOpener } from './byte-source';
 import { fromAddress, toAddress } from './cursor';
 import { DebugInfo } from './debug-info';
 import { CallFrameUnwinder } from './dwarf/call-frame';
+import { At } from './dwarf/constants';
+import type { Die } from './dwarf/die';
 import { type DwarfSection, elfSection } from './dwarf/sections';
+import { type NameTable, NameCollector, NameIndex, NameKind } from './dwarf/name-index';
+import { TypeReader } from './dwarf/type-reader';
+import type { Unit } from './dwarf/unit';
 import { readSymbolTable } from './elf';
 import { ElfFile, SectionFlag } from './elf-file';
 import { ORC_ENTRY_SIZE, type OrcTables, OrcUnwinder } from './orc';
 import { openSeparateDebugFile } from './separate-debug';
 import type { GuestSymbol } from './symbol-table';
-import { AMD64, I386, type RegisterNumbering, type UnwindSource } from './unwind';
+import type { CType } from './types';
+import { AMD64, I386, numberOf, type RegisterNumbering, type UnwindSource } from './unwind';
 
 const EM_386 = 3;
+
+export type TypeKeyword = 'struct' | 'union' | 'class' | 'enum';
+
+const KINDS_OF_TYPES: Readonly<Record<TypeKeyword | 'name', readonly NameKind[]>> = {
+    struct: [NameKind.Struct, NameKind.Class],
+    class: [NameKind.Class, NameKind.Struct],
+    union: [NameKind.Union],
+    enum: [NameKind.Enum],
+    // In C++ tags are names of types too.
+    name: [NameKind.Typedef, NameKind.Base, NameKind.Class, NameKind.Struct, NameKind.Union, NameKind.Enum],
+};
+
+const OP_ADDR = 0x03;
+/** Units whose names are kept apart. */
+const KEPT_UNITS = 16;
+
+/** What a name of a program stands for. */
+export type GlobalName =
+    | { readonly kind: 'constant'; readonly type: CType; readonly value: bigint }
+    | {
+          readonly kind: 'object';
+          readonly type: CType;
+          /** Absent where only the symbol table tells. */
+          readonly address: bigint | undefined;
+      };
 
 export class Program {
     readonly elf: ElfFile;
     readonly info: DebugInfo;
+    readonly types: TypeReader;
     readonly numbering: RegisterNumbering;
     /** Ways to find callers, the most trusted first. */
     readonly unwinders: UnwindSource[] = [];
     readonly problems: string[] = [];
     /** What the guest has loaded it above the addresses that it was linked at: KASLR's offset. */
     slide = 0n;
+    private knownNames: NameIndex | undefined;
+    private readonly unitNames = new Map<Unit, NameIndex>();
 
     /** @throws SymbolFileError if the file is no ELF file */
     constructor(source: ByteSource, opener: SourceOpener) {
         this.elf = new ElfFile(source);
         const separate = openSeparateDebugFile(this.elf, opener, this.problems);
         this.info = new DebugInfo(separate ?? this.elf, opener);
+        this.types = new TypeReader((keyword, name) => this.definition(keyword, name));
         this.numbering = this.elf.machine === EM_386 ? I386 : AMD64;
         for (const elf of separate === undefined ? [this.elf] : [separate, this.elf]) {
             this.unwinders.push(new CallFrameUnwinder(elf, this.numbering, this.problems, () => this.slide));
@@ -47,6 +82,99 @@ export class Program {
         const own = readSymbolTable(this.elf);
         const all = own.length > 0 || this.info.elf === this.elf ? own : readSymbolTable(this.info.elf);
         return this.slide === 0n ? all : all.map(symbol => ({ ...symbol, address: this.relocate(symbol.address) }));
+    }
+
+    // ---- names ---------------------------------------------------------------------------------------------------
+
+    /**
+     * All names; undefined while somebody else reads them. Programs of moderate size are read when they are first
+     * asked, in this thread.
+     */
+    get names(): NameIndex | undefined {
+        if (this.knownNames === undefined && !this.isIndexing) {
+            const collector = new NameCollector(this.info.dwarf);
+            for (const unit of this.info.dwarf.units) collector.add(unit);
+            this.knownNames = new NameIndex(collector.table);
+        }
+        return this.knownNames;
+    }
+
+    /** Somebody reads the names in the background; {@link adoptNames} ends that. */
+    isIndexing = false;
+
+    adoptNames(table: NameTable): void {
+        this.knownNames = new NameIndex(table);
+        this.isIndexing = false;
+    }
+
+    /** A type by its name, or by its tag; the unit's own goes before others. @throws SymbolFileError */
+    findType(name: string, keyword: TypeKeyword | undefined, unit: Unit | undefined): CType | undefined {
+        const kinds = KINDS_OF_TYPES[keyword ?? 'name'];
+        const die = this.findDie(name, kinds, unit)?.die;
+        return die && this.types.read(die);
+    }
+
+    /** A variable, function or enumerator; the unit's own goes before others. @throws SymbolFileError */
+    findGlobal(name: string, unit: Unit | undefined): GlobalName | undefined {
+        const found = this.findDie(name, [NameKind.Variable, NameKind.Function, NameKind.Enumerator], unit);
+        if (found === undefined) {
+            return undefined;
+        }
+        const { kind, die } = found;
+        switch (kind) {
+            case NameKind.Enumerator: {
+                const type = this.types.read(die);
+                const value = type.kind === 'enum' ? type.enumerators.find(other => other.name === name)?.value : 0n;
+                return { kind: 'constant', type, value: value ?? 0n };
+            }
+            case NameKind.Function: {
+                const entry = die.address(At.LowPc);
+                const address = entry === undefined ? undefined : this.linear(entry);
+                return { kind: 'object', type: this.types.read(die), address };
+            }
+            default: {
+                const location = die.raw(At.Location)?.value;
+                const isFixed = location instanceof Uint8Array && location[0] === OP_ADDR;
+                const address = isFixed
+                    ? this.relocate(numberOf(location.subarray(1, 1 + die.unit.format.addressSize)))
+                    : undefined;
+                return { kind: 'object', type: this.types.typeOf(die), address };
+            }
+        }
+    }
+
+    private findDie(
+        name: string,
+        kinds: readonly NameKind[],
+        unit: Unit | undefined,
+    ): { readonly kind: NameKind; readonly die: Die } | undefined {
+        const { dwarf } = this.info;
+        const near = unit && this.namesOf(unit).find(name, kinds);
+        const found = near ?? this.names?.find(name, kinds);
+        if (found === undefined) {
+            return undefined;
+        }
+        const owner = near === undefined ? dwarf.units.at(0) : unit;
+        const die = owner && owner.file.dieAt(found.offset, owner);
+        return die && { kind: found.kind, die };
+    }
+
+    private namesOf(unit: Unit): NameIndex {
+        let names = this.unitNames.get(unit);
+        if (names === undefined) {
+            const collector = new NameCollector(unit.file);
+            collector.add(unit);
+            names = new NameIndex(collector.table);
+            this.unitNames.set(unit, names);
+            if (this.unitNames.size > KEPT_UNITS) {
+                this.unitNames.delete(this.unitNames.keys().next().value!);
+            }
+        }
+        return names;
+    }
+
+    private definition(keyword: TypeKeyword, name: string): Die | undefined {
+        return this.findDie(name, KINDS_OF_TYPES[keyword], undefined)?.die;
     }
 
     /** Linux kernels carry tables for unwinding of their own. */

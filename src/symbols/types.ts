@@ -173,7 +173,8 @@ function declare(type: CType, inner: string, depth: number): string {
         case 'void':
             return `void${spaced}`;
         case 'integer':
-            return (type.name ?? `${type.signed ? 'i' : 'u'}${type.width}`) + spaced;
+            // The debugger's own names stand as its users write them: `u32*`.
+            return type.name === undefined ? `${type.signed ? 'i' : 'u'}${type.width}${inner}` : type.name + spaced;
         case 'float':
         case 'typedef':
             return type.name + spaced;

@@ -1,8 +1,20 @@
 /** Expressions as conditions that engines compile: the same values as the evaluator gives, wherever they give one. */
 import { type ByteSize, type Condition, type ConditionOperator, isCompilable } from '../../machine/condition';
-import type { BinaryOperator, Node } from './ast';
+import type { BinaryOperator, Node, TypeSpelling } from './ast';
 import type { Expression } from './evaluator';
-import { type AddressSpace, I64, makeValue, pattern, sizeOf, U64, unsignedType, type ValueType } from './value';
+import {
+    type AddressSpace,
+    I64,
+    type IntegerType,
+    makeValue,
+    pattern,
+    type PointerType,
+    pointerTo,
+    sizeOf,
+    U64,
+    unsignedType,
+    type ValueType,
+} from './value';
 
 /** What names stand for. */
 export interface CompilationContext {
@@ -10,12 +22,17 @@ export interface CompilationContext {
     register(name: string): { readonly condition: Condition | undefined; readonly width: number } | undefined;
     /** Address of a symbol. */
     symbol(name: string): bigint | undefined;
+    /** Whether a name stands for a variable, whose type and place only debugging information tells. */
+    isVariable?(name: string): boolean;
 }
+
+/** The types that engines know. */
+type PlainType = IntegerType | PointerType;
 
 /** A value while compiling: what the evaluator knows of it before it runs. */
 interface Term {
     readonly node: Condition;
-    readonly type: ValueType;
+    readonly type: PlainType;
     readonly space: AddressSpace;
 }
 
@@ -43,7 +60,7 @@ class Compilation {
             case 'number':
                 return term(constant(node.value), node.value < 1n << 63n ? I64 : U64);
             case 'name':
-                return this.name(node.name, node.register);
+                return node.symbol === true ? this.symbol(node.name) : this.name(node.name, node.register);
             case 'unary': {
                 const operand = this.compile(node.operand);
                 switch (node.operator) {
@@ -62,14 +79,15 @@ class Compilation {
                 return this.binary(node.operator, node.left, node.right);
             case 'cast': {
                 const { node: operand, space } = this.compile(node.operand);
-                return term(cut(operand, node.type), node.type, space);
+                const type = plain(node.type);
+                return term(cut(operand, type), type, space);
             }
             case 'dereference': {
                 const pointer = this.compile(node.operand);
                 return load(pointer, pointeeOf(pointer));
             }
             case 'memory':
-                return load(this.compile(node.address), node.type);
+                return load(this.compile(node.address), plain(node.type));
             case 'index': {
                 const base = this.compile(node.base);
                 return load(sum('add', base, this.compile(node.index)), pointeeOf(base));
@@ -84,6 +102,9 @@ class Compilation {
     }
 
     private name(name: string, registerOnly: boolean): Term {
+        if (!registerOnly && this.context.isVariable?.(name) === true) {
+            throw new NotCompilable();
+        }
         const register = this.context.register(name.toLowerCase());
         if (register !== undefined) {
             if (register.condition === undefined) {
@@ -92,7 +113,14 @@ class Compilation {
             const type = unsignedType(register.width);
             return term(cut(register.condition, type), type);
         }
-        const address = registerOnly ? undefined : this.context.symbol(name);
+        if (registerOnly) {
+            throw new NotCompilable();
+        }
+        return this.symbol(name);
+    }
+
+    private symbol(name: string): Term {
+        const address = this.context.symbol(name);
         if (address === undefined) {
             throw new NotCompilable();
         }
@@ -151,7 +179,24 @@ const OPERATORS: Readonly<
 const SIGNED: ReadonlySet<string> = new Set(['div', 'rem', 'lt', 'le']);
 const TRUTHS: ReadonlySet<string> = new Set(['eq', 'ne', 'lt', 'le']);
 
-function term(node: Condition, type: ValueType, space: AddressSpace = 'linear'): Term {
+/** A type as it is written, if it is one that engines know. */
+function plain({ base, pointers, dimensions }: TypeSpelling): PlainType {
+    if (base.kind !== 'known' || dimensions.length > 0) {
+        throw new NotCompilable();
+    }
+    let { type }: { type: ValueType } = base;
+    for (let count = 0; count < pointers; count++) type = pointerTo(type);
+    return known(type);
+}
+
+function known(type: ValueType): PlainType {
+    if ((type.kind !== 'integer' || type.reads === 'boolean') && type.kind !== 'pointer') {
+        throw new NotCompilable();
+    }
+    return type;
+}
+
+function term(node: Condition, type: PlainType, space: AddressSpace = 'linear'): Term {
     return { node, type, space };
 }
 
@@ -164,7 +209,7 @@ function binary(operator: ConditionOperator, left: Condition, right: Condition):
 }
 
 /** The bits of a value as those of a type. */
-function cut(node: Condition, type: ValueType): Condition {
+function cut(node: Condition, type: PlainType): Condition {
     const bytes = sizeOf(type);
     if (bytes === 8) {
         return node;
@@ -172,25 +217,25 @@ function cut(node: Condition, type: ValueType): Condition {
     return { kind: 'extend', operand: node, bytes: bytes as ByteSize, signed: type.kind === 'integer' && type.signed };
 }
 
-function load({ node, space }: Term, type: ValueType): Term {
+function load({ node, space }: Term, type: PlainType): Term {
     if (space !== 'linear') {
         throw new NotCompilable();
     }
     return term(cut({ kind: 'load', address: node, bytes: sizeOf(type) as ByteSize }, type), type);
 }
 
-function pointeeOf({ type }: Term): ValueType {
+function pointeeOf({ type }: Term): PlainType {
     if (type.kind !== 'pointer') {
         throw new NotCompilable(); // the evaluator says what is wrong
     }
-    return type.to;
+    return known(type.to);
 }
 
 function isUnsigned64({ type }: Term): boolean {
     return type.kind === 'pointer' || (!type.signed && type.width === 64);
 }
 
-function commonType(left: Term, right: Term): ValueType {
+function commonType(left: Term, right: Term): PlainType {
     for (const { type } of [left, right]) {
         if (type.kind === 'pointer') return type;
     }

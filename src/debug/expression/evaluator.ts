@@ -1,14 +1,22 @@
 /** Evaluates expressions against a stopped vCPU: 64-bit arithmetic with C's rules for signedness. */
-import type { BinaryOperator, Node, UnaryOperator } from './ast';
+import { bare, type CType, findMember } from '../../symbols/types';
+import type { BinaryOperator, Node, TypeSpelling, UnaryOperator } from './ast';
 import { EvaluationProblem, ExpressionError } from './error';
+import { assignTo, loadValue, memberOf } from './memory';
 import { parseExpression } from './parser';
 import {
     type AddressSpace,
+    encodeFloat,
+    floatOf,
     I64,
+    INTEGER_TYPES,
     makeValue,
     pattern,
     type Place,
+    pointedTo,
+    pointerTo,
     sizeOf,
+    typeName,
     U64,
     unsignedType,
     type Value,
@@ -29,6 +37,14 @@ export interface EvaluationContext {
     symbol(name: string): bigint | undefined;
     /** Linear address of an offset in a segment. */
     segmentLinear(segment: string, offset: bigint): bigint;
+    /** A parameter or local variable of the frame: it goes before registers of the same name. */
+    local?(name: string): Value | undefined;
+    /** A variable, a function or an enumerator of the program, with its type. */
+    global?(name: string): Value | undefined;
+    /** How a value reads, for messages. */
+    describe?(value: Value): string | undefined;
+    /** A type by its name, or by its tag with the keyword before it. */
+    type?(name: string, keyword?: 'struct' | 'union' | 'enum' | 'class'): CType | undefined;
 }
 
 export interface EvaluationOptions {
@@ -74,6 +90,8 @@ function collectNames(node: Node, found: NamePlace[]): void {
             found.push({ name: node.name, position: node.position });
             return;
         case 'number':
+        case 'sizeOfType':
+        case 'offsetOf':
             return;
         case 'assign':
             collectNames(node.target, found);
@@ -101,6 +119,8 @@ function assigns(node: Node): boolean {
             return true;
         case 'number':
         case 'name':
+        case 'sizeOfType':
+        case 'offsetOf':
             return false;
         case 'binary':
             return assigns(node.left) || assigns(node.right);
@@ -125,57 +145,235 @@ class Evaluation {
             case 'number':
                 return makeValue(node.value, node.value < 1n << 63n ? I64 : U64);
             case 'name':
-                return this.name(node.name, node.register, node.position);
+                return node.symbol === true
+                    ? this.symbol(node.name, node.position)
+                    : this.name(node.name, node.register, node.position);
             case 'unary':
-                return unary(node.operator, this.evaluate(node.operand));
+                return unary(node.operator, this.number(node.operand));
             case 'binary':
                 return this.binary(node.operator, node.left, node.right, node.position);
-            case 'cast': {
-                const operand = this.evaluate(node.operand);
-                return makeValue(operand.bits, node.type, operand.space);
-            }
+            case 'cast':
+                return this.cast(this.type(node.type), this.number(node.operand), node.position);
             case 'dereference': {
-                const pointer = this.evaluate(node.operand);
-                if (pointer.type.kind !== 'pointer') {
+                const pointer = this.number(node.operand);
+                const to = pointedTo(pointer.type);
+                if (to === undefined) {
                     throw this.error("'*' needs to know how much to read: write *(u32*)address", node.position);
                 }
-                return this.load(pointer, pointer.type.to, node.position);
+                return this.follow(pointer, to, node.position);
             }
             case 'addressOf': {
                 const operand = this.evaluate(node.operand);
                 if (operand.place?.kind !== 'memory') {
                     throw this.error('this has no address: it is not in memory', node.position);
                 }
-                const { space, address } = operand.place;
-                return makeValue(address, { kind: 'pointer', to: operand.type }, space);
+                const { space, address, field } = operand.place;
+                if (field !== undefined) {
+                    throw this.error('a bit-field has no address', node.position);
+                }
+                return makeValue(address, pointerTo(operand.type), space);
             }
             case 'memory':
-                return this.load(this.evaluate(node.address), node.type, node.position);
+                return this.load(this.number(node.address), this.type(node.type), node.position);
             case 'index': {
                 const base = this.evaluate(node.base);
-                if (base.type.kind !== 'pointer') {
+                const to = pointedTo(base.type);
+                if (to === undefined) {
                     throw this.error('only a pointer can be indexed: write ((u32*)address)[index]', node.position);
                 }
-                return this.load(add(base, this.evaluate(node.index), 1n), base.type.to, node.position);
+                const index = this.number(node.index);
+                if (base.image !== undefined) {
+                    return this.at(node.position, () =>
+                        loadValue(this.context, base, { type: to, offset: Number(index.bits) * sizeOf(to) }),
+                    );
+                }
+                return this.load(add(this.available(base, node.position), index, 1n), to, node.position);
+            }
+            case 'member':
+                return this.member(this.evaluate(node.operand), node.name, node.arrow, node.position);
+            case 'sizeOfType':
+                return makeValue(BigInt(sizeOf(this.type(node.type))), U64);
+            case 'sizeOf':
+                return makeValue(BigInt(sizeOf(this.evaluate(node.operand).type)), U64);
+            case 'offsetOf':
+                return makeValue(BigInt(this.offsetOf(this.type(node.type), node.members, node.position)), U64);
+            case 'containerOf': {
+                const type = this.type(node.type);
+                const pointer = this.number(node.operand);
+                const offset = this.offsetOf(type, node.members, node.position);
+                return makeValue(pattern(pointer) - BigInt(offset), pointerTo(type), pointer.space);
             }
             case 'space':
-                return this.inSpace(node.prefix, this.evaluate(node.operand));
+                return this.inSpace(node.prefix, this.number(node.operand));
             case 'assign':
                 return this.assign(node.target, node.value, node.position);
         }
     }
 
+    /** A value that there is. */
+    private number(node: Node): Value {
+        return this.available(this.evaluate(node), node.position);
+    }
+
+    private available(value: Value, position: number): Value {
+        if (value.unavailable !== undefined && value.pointee === undefined) {
+            throw this.error(value.unavailable, position);
+        }
+        return value;
+    }
+
+    private symbol(name: string, position: number): Value {
+        const address = this.context.symbol(name);
+        if (address === undefined) {
+            throw this.error(`there is no symbol '${name}'`, position);
+        }
+        return makeValue(address, U64);
+    }
+
     private name(name: string, registerOnly: boolean, position: number): Value {
+        const whole = this.simpleName(name, registerOnly);
+        if (whole !== undefined) {
+            return whole;
+        }
+        // The lexer cannot tell a symbol with dots from members of a record.
+        const parts = registerOnly ? [] : name.split('.');
+        for (let count = parts.length - 1; count > 0; count--) {
+            let value = this.simpleName(parts.slice(0, count).join('.'), false);
+            if (value !== undefined) {
+                for (const part of parts.slice(count)) value = this.member(value, part, false, position);
+                return value;
+            }
+        }
+        const unknown = parts[0] ?? name;
+        const others = this.context.local === undefined ? ' or symbol' : ', variable or symbol';
+        throw this.error(`there is no register${registerOnly ? '' : others} '${unknown}'`, position);
+    }
+
+    private simpleName(name: string, registerOnly: boolean): Value | undefined {
+        const local = registerOnly ? undefined : this.context.local?.(name);
+        if (local !== undefined) {
+            return local;
+        }
         const register = this.context.readRegister(name.toLowerCase());
         if (register !== undefined) {
             const place: Place = { kind: 'register', name: name.toLowerCase() };
             return makeValue(register.value, unsignedType(register.width), 'linear', place);
         }
-        const address = registerOnly ? undefined : this.context.symbol(name);
-        if (address === undefined) {
-            throw this.error(`there is no register${registerOnly ? '' : ' or symbol'} '${name}'`, position);
+        if (registerOnly) {
+            return undefined;
         }
-        return makeValue(address, U64);
+        const global = this.context.global?.(name);
+        if (global !== undefined) {
+            return global;
+        }
+        const address = this.context.symbol(name);
+        return address === undefined ? undefined : makeValue(address, U64);
+    }
+
+    private member(operand: Value, name: string, arrow: boolean, position: number): Value {
+        const target = bare(operand.type);
+        let record = operand;
+        if (target.kind === 'pointer' || (arrow && target.kind === 'array')) {
+            // Like gdb, take '.' for '->': there is nothing else that it could mean.
+            record = this.follow(this.available(operand, position), pointedTo(operand.type)!, position);
+        } else if (arrow) {
+            throw this.error(`'->' needs a pointer, and this is of type ${typeName(operand.type)}`, position);
+        }
+        const type = bare(record.type);
+        if (type.kind !== 'record') {
+            throw this.error(`a value of type ${typeName(record.type)} has no members`, position);
+        }
+        if (!type.complete) {
+            throw this.error(`what ${typeName(type)} consists of is not known`, position);
+        }
+        const member = findMember(type, name);
+        if (member === undefined) {
+            throw this.error(`${typeName(type)} has no member '${name}'`, position);
+        }
+        return this.at(position, () => memberOf(this.context, record, member));
+    }
+
+    private offsetOf(type: ValueType, members: readonly string[], position: number): number {
+        let offset = 0;
+        for (const name of members) {
+            const record = bare(type);
+            const member = record.kind === 'record' ? findMember(record, name) : undefined;
+            if (member === undefined) {
+                throw this.error(`${typeName(type)} has no member '${name}'`, position);
+            }
+            offset += member.offset;
+            type = member.type;
+        }
+        return offset;
+    }
+
+    private cast(type: ValueType, operand: Value, position: number): Value {
+        const to = bare(type);
+        const number = floatOf(operand);
+        switch (to.kind) {
+            case 'float': {
+                const value = number ?? Number(operand.bits);
+                return { ...makeValue(encodeFloat(value, to.size), type), space: operand.space };
+            }
+            case 'integer':
+            case 'enum':
+            case 'pointer': {
+                const bits =
+                    number === undefined ? operand.bits : BigInt(Math.trunc(Number.isFinite(number) ? number : 0));
+                return makeValue(bits, type, operand.space);
+            }
+            default:
+                throw this.error(`nothing can be cast to ${typeName(type)}: cast to a pointer to it`, position);
+        }
+    }
+
+    private type({ base, pointers, dimensions, position }: TypeSpelling): ValueType {
+        let type: ValueType | undefined;
+        switch (base.kind) {
+            case 'known':
+                ({ type } = base);
+                break;
+            case 'tag':
+                type = this.context.type?.(base.name, base.keyword);
+                break;
+            case 'name':
+                type = INTEGER_TYPES.get(base.name) ?? this.context.type?.(base.name);
+        }
+        if (type === undefined) {
+            const name = base.kind === 'tag' ? `${base.keyword} ${base.name}` : base.kind === 'name' ? base.name : '';
+            const looked = this.context.type === undefined ? ': there is no debug information' : '';
+            throw this.error(`there is no type '${name}'${looked}`, position);
+        }
+        for (let count = 0; count < pointers; count++) type = pointerTo(type);
+        return dimensions.reduceRight<ValueType>((element, count) => ({ kind: 'array', element, count }), type);
+    }
+
+    /** What a pointer points to. */
+    private follow(pointer: Value, to: ValueType, position: number): Value {
+        return pointer.pointee?.() ?? this.load(pointer, to, position);
+    }
+
+    private load(address: Value, type: ValueType, position: number): Value {
+        const { kind } = bare(type);
+        if (kind === 'void') {
+            throw this.error('void has no value: cast the pointer to what it points to', position);
+        }
+        return this.at(position, () =>
+            loadValue(
+                this.context,
+                { ...address, type, image: undefined, place: placeAt(address) },
+                { type, offset: 0 },
+            ),
+        );
+    }
+
+    /** Errors of what does not know the position. */
+    private at<T>(position: number, action: () => T): T {
+        try {
+            return action();
+        } catch (error) {
+            throw error instanceof EvaluationProblem ? this.error(error.message, position) : error;
+        }
     }
 
     private inSpace(prefix: string, operand: Value): Value {
@@ -185,32 +383,19 @@ class Evaluation {
             case 'linear':
                 return makeValue(operand.bits, operand.type, 'linear');
             default: {
-                const type = operand.type.kind === 'pointer' ? operand.type : U64;
+                const type = bare(operand.type).kind === 'pointer' ? operand.type : U64;
                 return makeValue(this.context.segmentLinear(prefix, pattern(operand)), type);
             }
         }
     }
 
-    private load(address: Value, type: ValueType, position: number): Value {
-        const at = pattern(address);
-        const bytes = this.context.readMemory(address.space, at, sizeOf(type));
-        if (bytes === undefined) {
-            throw this.error(unreadable(address.space, at), position);
-        }
-        let bits = 0n;
-        for (let index = bytes.length - 1; index >= 0; index--) {
-            bits = (bits << 8n) | BigInt(bytes[index]);
-        }
-        return makeValue(bits, type, 'linear', { kind: 'memory', space: address.space, address: at });
-    }
-
     private binary(operator: BinaryOperator, leftNode: Node, rightNode: Node, position: number): Value {
-        const left = this.evaluate(leftNode);
+        const left = this.number(leftNode);
         if (operator === '&&' || operator === '||') {
             const decided = (left.bits !== 0n) === (operator === '||');
-            return truth(decided ? operator === '||' : this.evaluate(rightNode).bits !== 0n);
+            return truth(decided ? operator === '||' : this.number(rightNode).bits !== 0n);
         }
-        const right = this.evaluate(rightNode);
+        const right = this.number(rightNode);
         if ((operator === '/' || operator === '%') && right.bits === 0n) {
             throw this.error('division by zero', position);
         }
@@ -222,27 +407,12 @@ class Evaluation {
             throw this.error("this must not change anything: '==' compares", position);
         }
         const target = this.evaluate(targetNode);
-        const value = this.evaluate(valueNode);
+        const value = this.cast(target.type, this.number(valueNode), position);
         if (target.place === undefined) {
-            throw this.error('only a register or memory can be assigned to', position);
+            throw this.error(target.unavailable ?? 'only a register or memory can be assigned to', position);
         }
-        const result = makeValue(value.bits, target.type, value.space, target.place);
-        const bits = pattern(result);
-        if (target.place.kind === 'register') {
-            try {
-                this.context.writeRegister(target.place.name, bits);
-            } catch (error) {
-                throw error instanceof EvaluationProblem ? this.error(error.message, position) : error;
-            }
-            return result;
-        }
-        const bytes = Uint8Array.from({ length: sizeOf(target.type) }, (_, index) =>
-            Number((bits >> BigInt(8 * index)) & 0xffn),
-        );
-        const { space, address } = target.place;
-        if (!this.context.writeMemory(space, address, bytes)) {
-            throw this.error(`no memory to write at ${describeAddress(space, address)}`, position);
-        }
+        const result: Value = { ...value, place: target.place };
+        this.at(position, () => assignTo(this.context, result));
         return result;
     }
 
@@ -251,13 +421,8 @@ class Evaluation {
     }
 }
 
-function describeAddress(space: AddressSpace, address: bigint): string {
-    return `${space} address 0x${address.toString(16)}`;
-}
-
-function unreadable(space: AddressSpace, address: bigint): string {
-    const reason = space === 'linear' ? 'nothing is mapped there' : 'there is no RAM';
-    return `no memory to read at ${describeAddress(space, address)}: ${reason}`;
+function placeAt(address: Value): Place {
+    return { kind: 'memory', space: address.space, address: pattern(address) };
 }
 
 function truth(value: boolean): Value {
@@ -265,6 +430,10 @@ function truth(value: boolean): Value {
 }
 
 function unary(operator: UnaryOperator, operand: Value): Value {
+    const number = floatOf(operand);
+    if (number !== undefined && operator === '-') {
+        return { ...operand, bits: encodeFloat(-number, sizeOf(operand.type)), place: undefined };
+    }
     switch (operator) {
         case '-':
             return makeValue(-operand.bits, I64);
@@ -280,14 +449,17 @@ function unary(operator: UnaryOperator, operand: Value): Value {
 /** The type of `left op right`: pointers stay pointers; an unsigned 64-bit side makes the result unsigned. */
 function commonType(left: Value, right: Value): ValueType {
     for (const { type } of [left, right]) {
-        if (type.kind === 'pointer') return type;
+        const plain = bare(type);
+        if (plain.kind === 'pointer') return type;
+        if (plain.kind === 'array') return pointerTo(plain.element);
     }
     return isUnsigned64(left) || isUnsigned64(right) ? U64 : I64;
 }
 
 /** Smaller unsigned types fit a signed 64-bit number, as C's promotions have it. */
 function isUnsigned64({ type }: Value): boolean {
-    return type.kind === 'pointer' || (!type.signed && type.width === 64);
+    const plain = bare(type);
+    return plain.kind === 'integer' || plain.kind === 'enum' ? !plain.signed && plain.width === 64 : true;
 }
 
 /** A physical address stays one when something is added to it. */
@@ -308,12 +480,18 @@ function add(left: Value, right: Value, sign: bigint): Value {
 
 /** Bytes from one element to the next behind a pointer. */
 function stride({ type }: Value): bigint | undefined {
-    return type.kind === 'pointer' ? BigInt(sizeOf(type.to)) : undefined;
+    const to = pointedTo(type);
+    // void and functions count as bytes, as GCC has it.
+    return to && BigInt(Math.max(1, sizeOf(to)));
 }
 
 function arithmetic(operator: Exclude<BinaryOperator, '&&' | '||'>, left: Value, right: Value): Value {
+    const floating = floatArithmetic(operator, left, right);
+    if (floating !== undefined) {
+        return floating;
+    }
     const type = commonType(left, right);
-    const unsigned = type.kind === 'pointer' || !type.signed;
+    const unsigned = type.kind !== 'integer' || !type.signed;
     const a = unsigned ? pattern(left) : left.bits;
     const b = unsigned ? pattern(right) : right.bits;
     const result = (bits: bigint): Value => makeValue(bits, type, commonSpace(left, right));
@@ -350,6 +528,43 @@ function arithmetic(operator: Exclude<BinaryOperator, '&&' | '||'>, left: Value,
             return truth(BigInt.asUintN(64, a) === BigInt.asUintN(64, b));
         case '!=':
             return truth(BigInt.asUintN(64, a) !== BigInt.asUintN(64, b));
+    }
+}
+
+const DOUBLE: ValueType = { kind: 'float', size: 8, name: 'double' };
+
+/** Undefined if neither side is a floating-point number. */
+function floatArithmetic(operator: BinaryOperator, left: Value, right: Value): Value | undefined {
+    const [leftNumber, rightNumber] = [floatOf(left), floatOf(right)];
+    if (leftNumber === undefined && rightNumber === undefined) {
+        return undefined;
+    }
+    const a = leftNumber ?? Number(left.bits);
+    const b = rightNumber ?? Number(right.bits);
+    const result = (number: number): Value => makeValue(encodeFloat(number, 8), DOUBLE);
+    switch (operator) {
+        case '+':
+            return result(a + b);
+        case '-':
+            return result(a - b);
+        case '*':
+            return result(a * b);
+        case '/':
+            return result(a / b);
+        case '<':
+            return truth(a < b);
+        case '<=':
+            return truth(a <= b);
+        case '>':
+            return truth(a > b);
+        case '>=':
+            return truth(a >= b);
+        case '==':
+            return truth(a === b);
+        case '!=':
+            return truth(a !== b);
+        default:
+            return undefined;
     }
 }
 

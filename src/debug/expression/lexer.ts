@@ -2,12 +2,19 @@ import { ExpressionError } from './error';
 
 export type Token =
     | { readonly kind: 'number'; readonly value: bigint; readonly position: number }
-    | { readonly kind: 'name'; readonly name: string; readonly dollar: boolean; readonly position: number }
+    | {
+          readonly kind: 'name';
+          readonly name: string;
+          readonly dollar: boolean;
+          /** Written in backquotes: a symbol, whatever else has that name. */
+          readonly quoted?: boolean;
+          readonly position: number;
+      }
     | { readonly kind: 'operator'; readonly text: string; readonly position: number }
     | { readonly kind: 'end'; readonly position: number };
 
 /** Longest first, so that `<<` is not read as two `<`. */
-const OPERATORS = ['<<', '>>', '<=', '>=', '==', '!=', '&&', '||', ...'+-*/%&|^~!<>=()[]:'];
+const OPERATORS = ['->', '<<', '>>', '<=', '>=', '==', '!=', '&&', '||', ...'+-*/%&|^~!<>=()[]:.,'];
 
 /** Longer texts are no expressions, and a chain of operators in them could exhaust the stack. */
 const LONGEST = 2_000;
@@ -15,7 +22,7 @@ const LONGEST = 2_000;
 const SPACE = /\s+/y;
 /** Digits and letters together: `0x1g` is one broken number, not a number and a name. */
 const NUMBER = /[0-9][0-9A-Za-z_']*/y;
-/** Symbols of compilers hold dots and dollars: `foo.isra.0`; registers have fields: `cs.base`. */
+/** Symbols of compilers hold dots and dollars: `foo.isra.0`; registers and records have parts: `cs.base`. */
 const NAME = /\$?[A-Za-z_][\w$]*(?:\.[\w$]+)*/y;
 /** A symbol of any spelling. */
 const QUOTED = /`([^`]*)`/y;
@@ -58,7 +65,7 @@ function readToken(text: string, position: number): [Token, number] {
     }
     const quoted = matchAt(QUOTED, text, position);
     if (quoted !== null) {
-        return [{ kind: 'name', name: quoted[1], dollar: false, position }, quoted[0].length];
+        return [{ kind: 'name', name: quoted[1], dollar: false, quoted: true, position }, quoted[0].length];
     }
     const character = matchAt(CHARACTER, text, position);
     if (character !== null) {

@@ -4,12 +4,17 @@
  *     assignment   place = expression
  *     binary       || && | ^ & == != < <= > >= << >> + - * / %
  *     unary        - + ~ ! * &  (type)x  phys:x  linear:x  ds:x
- *     postfix      pointer[index]
- *     primary      number  'c'  register  $register  symbol  `symbol`  type[address]  (expression)
+ *     postfix      pointer[index]  record.member  pointer->member
+ *     primary      number  'c'  variable  register  $register  symbol  `symbol`  type[address]  (expression)
+ *                  sizeof(type)  sizeof x  offsetof(type, member)  container_of(pointer, type, member)
+ *
+ * Types are u8 to u64 and i8 to i64, C's own, and those of the debugging information: `struct list_head *`, `pid_t`.
+ * A lone name in parentheses is a type if a value follows; `(name) * x`, `& x`, `- x` and `+ x` are operations.
  */
-import type { BinaryOperator, Node, UnaryOperator } from './ast';
+import type { BinaryOperator, Node, TypeSpelling, UnaryOperator } from './ast';
 import { ExpressionError } from './error';
 import { type Token, tokenize } from './lexer';
+import { isTypeWord, typeOfWords } from './type-words';
 import { INTEGER_TYPES, type ValueType } from './value';
 
 /** C's binary operators, loosest first. */
@@ -27,6 +32,12 @@ const LEVELS: readonly (readonly string[])[] = [
 ];
 
 const UNARY: ReadonlySet<string> = new Set<UnaryOperator>(['-', '+', '~', '!']);
+
+/** Words that begin a type with a tag. */
+const TAGS: ReadonlySet<string> = new Set(['struct', 'union', 'enum', 'class']);
+const QUALIFIERS: ReadonlySet<string> = new Set(['const', 'volatile', 'restrict']);
+/** Larger arrays are nothing to look at. */
+const LARGEST_DIMENSION = 1 << 30;
 
 /** What may stand before a colon. */
 const SPACE_PREFIXES: ReadonlySet<string> = new Set(['phys', 'linear', 'es', 'cs', 'ss', 'ds', 'fs', 'gs']);
@@ -133,12 +144,29 @@ class Parser {
         let node = this.primary();
         for (;;) {
             const { position } = this.peek();
-            if (!this.accept('[')) {
+            if (this.accept('[')) {
+                node = { kind: 'index', base: node, index: this.nested(() => this.binary(0)), position };
+                this.expect(']');
+            } else if (this.isOperator(this.next, '->') || this.isOperator(this.next, '.')) {
+                const arrow = this.accept('->');
+                if (!arrow) this.expect('.');
+                this.memberNames().forEach((name, index) => {
+                    node = { kind: 'member', operand: node, name, arrow: arrow && index === 0, position };
+                });
+            } else {
                 return node;
             }
-            node = { kind: 'index', base: node, index: this.nested(() => this.binary(0)), position };
-            this.expect(']');
         }
+    }
+
+    /** `name` or `name.name`: the lexer takes the dots for parts of a name. */
+    private memberNames(): string[] {
+        const token = this.peek();
+        if (token.kind !== 'name') {
+            throw this.error(`the name of a member is missing before ${this.describe()}`);
+        }
+        this.next++;
+        return token.name.split('.');
     }
 
     private primary(): Node {
@@ -150,6 +178,9 @@ class Parser {
                 return { kind: 'number', value: token.value, position };
             case 'name':
                 this.next++;
+                if (token.quoted === true) {
+                    return { kind: 'name', name: token.name, register: false, symbol: true, position };
+                }
                 return this.nameOrMemory(token.name, token.dollar, position);
             case 'operator':
                 if (this.accept('(')) {
@@ -164,11 +195,37 @@ class Parser {
     }
 
     private nameOrMemory(name: string, dollar: boolean, position: number): Node {
-        const base = dollar ? undefined : INTEGER_TYPES.get(name);
-        if (base === undefined) {
-            return { kind: 'name', name, register: dollar, position };
+        if (dollar) {
+            return { kind: 'name', name, register: true, position };
         }
-        const type = this.stars(base);
+        switch (name) {
+            case 'sizeof':
+                return this.sizeOf(position);
+            case 'offsetof': {
+                this.expect('(');
+                const type = this.expectType();
+                this.expect(',');
+                const members = this.memberNames();
+                this.expect(')');
+                return { kind: 'offsetOf', type, members, position };
+            }
+            case 'container_of': {
+                this.expect('(');
+                const operand = this.nested(() => this.binary(0));
+                this.expect(',');
+                const type = this.expectType();
+                this.expect(',');
+                const members = this.memberNames();
+                this.expect(')');
+                return { kind: 'containerOf', operand, type, members, position };
+            }
+        }
+        const base = INTEGER_TYPES.get(name);
+        if (base === undefined) {
+            return { kind: 'name', name, register: false, position };
+        }
+        const pointers = this.stars();
+        const type: TypeSpelling = { position, base: { kind: 'known', type: base }, pointers, dimensions: [] };
         if (!this.accept('[')) {
             throw this.error(`'${name}' is a type: write ${name}[address] to read memory, or (${name})value to cast`);
         }
@@ -177,33 +234,126 @@ class Parser {
         return { kind: 'memory', type, address, position };
     }
 
+    private sizeOf(position: number): Node {
+        if (this.isOperator(this.next, '(')) {
+            const start = this.next;
+            this.next++;
+            const type = this.type();
+            if (type !== undefined && this.accept(')')) {
+                return { kind: 'sizeOfType', type, position };
+            }
+            this.next = start;
+        }
+        return { kind: 'sizeOf', operand: this.operand(), position };
+    }
+
     /** `(u32*)`, if that is what comes next. */
-    private castType(): ValueType | undefined {
-        const name = this.tokens[this.next + 1];
-        const base =
-            this.isOperator(this.next, '(') && name.kind === 'name' && !name.dollar
-                ? INTEGER_TYPES.get(name.name)
-                : undefined;
-        if (base === undefined) {
-            return undefined;
-        }
+    private castType(): TypeSpelling | undefined {
         const start = this.next;
-        this.next += 2;
-        const type = this.stars(base);
-        if (this.isOperator(this.next, '[')) {
-            this.next = start; // (u32[address])
+        if (!this.accept('(')) {
             return undefined;
         }
-        this.expect(')');
+        const type = this.type();
+        if (type === undefined || !this.isOperator(this.next, ')')) {
+            // (u32[address]), (a + b)…
+            this.next = start;
+            return undefined;
+        }
+        this.next++;
+        if (type.base.kind === 'name' && type.pointers === 0 && type.dimensions.length === 0 && !this.isValueNext()) {
+            this.next = start; // (a) * b
+            return undefined;
+        }
         return type;
     }
 
-    private stars(base: ValueType): ValueType {
-        let type = base;
-        while (this.accept('*')) {
-            type = { kind: 'pointer', to: type };
+    /** Whether what follows can only be a value. */
+    private isValueNext(): boolean {
+        const token = this.peek();
+        return token.kind === 'name' || token.kind === 'number' || this.isOperator(this.next, '(');
+    }
+
+    private expectType(): TypeSpelling {
+        const type = this.type();
+        if (type === undefined) {
+            throw this.error(`a type is missing before ${this.describe()}`);
         }
         return type;
+    }
+
+    /** A type, if one could begin here; nothing is consumed otherwise. */
+    private type(): TypeSpelling | undefined {
+        const start = this.next;
+        const { position } = this.peek();
+        this.qualifiers();
+        const base = this.typeBase();
+        if (base === undefined) {
+            this.next = start;
+            return undefined;
+        }
+        this.qualifiers();
+        const pointers = this.stars();
+        const dimensions: number[] = [];
+        // u32[4] reads memory, and name[4] is an element of a variable.
+        const mayBeArray = base.kind === 'tag' || (base.kind === 'known' && !this.isShorthand(base.type));
+        while (mayBeArray && this.isOperator(this.next, '[')) {
+            const count = this.tokens[this.next + 1];
+            if (count.kind !== 'number' || !this.isOperator(this.next + 2, ']') || count.value > LARGEST_DIMENSION) {
+                break;
+            }
+            dimensions.push(Number(count.value));
+            this.next += 3;
+        }
+        return { position, base, pointers, dimensions };
+    }
+
+    private isShorthand(type: ValueType): boolean {
+        return type.kind === 'integer' && type.name === undefined;
+    }
+
+    private typeBase(): TypeSpelling['base'] | undefined {
+        const token = this.peek();
+        if (token.kind !== 'name' || token.dollar || token.quoted === true) {
+            return undefined;
+        }
+        const { name } = token;
+        const known = INTEGER_TYPES.get(name);
+        if (known !== undefined) {
+            this.next++;
+            return { kind: 'known', type: known };
+        }
+        if (TAGS.has(name)) {
+            const tag = this.tokens[this.next + 1];
+            if (tag.kind !== 'name') return undefined;
+            this.next += 2;
+            return { kind: 'tag', keyword: name as 'struct' | 'union' | 'enum' | 'class', name: tag.name };
+        }
+        if (isTypeWord(name)) {
+            const words: string[] = [];
+            for (let word = this.peek(); word.kind === 'name' && isTypeWord(word.name); word = this.peek()) {
+                words.push(word.name);
+                this.next++;
+            }
+            const type = typeOfWords(words);
+            return type && { kind: 'known', type };
+        }
+        this.next++;
+        return { kind: 'name', name };
+    }
+
+    private qualifiers(): void {
+        for (let token = this.peek(); token.kind === 'name' && QUALIFIERS.has(token.name); token = this.peek()) {
+            this.next++;
+        }
+    }
+
+    private stars(): number {
+        let count = 0;
+        while (this.accept('*')) {
+            this.qualifiers();
+            count++;
+        }
+        return count;
     }
 
     // ---- tokens --------------------------------------------------------------------------------------------------

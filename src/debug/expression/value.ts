@@ -1,39 +1,53 @@
 /**
- * Values of the expression language: 64-bit integers that remember their type and, for addresses, the address space.
+ * Values of the expression language: numbers of 64 bits that remember their type and, for addresses, the address space;
+ * and what C's types have besides: records and arrays, which stay where they are until a part of them is asked for.
  */
+import { bare, type CType, type IntegerType, type PointerType, sizeOf as sizeOfType } from '../../symbols/types';
+
+export { typeName } from '../../symbols/types';
+export type { IntegerType, PointerType } from '../../symbols/types';
 
 /** Linear addresses go through the page tables of the vCPU, physical ones do not. */
 export type AddressSpace = 'linear' | 'physical';
 
-/** An integer in memory or in a register. */
-export interface IntegerType {
-    readonly kind: 'integer';
-    /** Bits: 8, 16, 32 or 64. */
-    readonly width: number;
-    readonly signed: boolean;
-}
-
-export interface PointerType {
-    readonly kind: 'pointer';
-    readonly to: ValueType;
-}
-
-export type ValueType = IntegerType | PointerType;
+export type ValueType = CType;
 
 export interface Value {
-    /** The bits, sign-extended for signed types: a number in the range of the type. */
+    /**
+     * The bits, sign-extended for signed types: a number in the range of the type. Of a floating-point number, its
+     * encoding; of a record, an array or a function in memory, its address.
+     */
     readonly bits: bigint;
     readonly type: ValueType;
     /** Where it points to if it is used as an address. */
     readonly space: AddressSpace;
     /** What to write to in order to assign to it. */
     readonly place?: Place;
+    /** A record or an array that is not in memory: its bytes, as far as they are known. */
+    readonly image?: Image;
+    /** Why there is no value. */
+    readonly unavailable?: string;
+    /** A pointer that the compiler left out: what it would point to. */
+    readonly pointee?: () => Value;
+}
+
+/** Bytes of a value that lies in registers, or in no place at all. */
+export interface Image {
+    readonly bytes: Uint8Array;
+    /** For each byte whether it is known. */
+    readonly known: readonly boolean[];
 }
 
 /** Something that can be assigned to. */
 export type Place =
     | { readonly kind: 'register'; readonly name: string }
-    | { readonly kind: 'memory'; readonly space: AddressSpace; readonly address: bigint };
+    | {
+          readonly kind: 'memory';
+          readonly space: AddressSpace;
+          readonly address: bigint;
+          /** Bits of a bit-field, from the lowest bit of the byte at the address. */
+          readonly field?: { readonly offset: number; readonly size: number };
+      };
 
 function integer(width: number, signed: boolean): IntegerType {
     return { kind: 'integer', width, signed };
@@ -57,19 +71,21 @@ export function unsignedType(width: number): IntegerType {
 
 /** Bytes that a value of the type takes in memory. */
 export function sizeOf(type: ValueType): number {
-    return type.kind === 'pointer' ? 8 : type.width / 8;
-}
-
-export function typeName(type: ValueType): string {
-    return type.kind === 'pointer' ? `${typeName(type.to)}*` : `${type.signed ? 'i' : 'u'}${type.width}`;
+    return sizeOfType(type);
 }
 
 /** Cuts a number down to what the type holds. */
 export function wrap(bits: bigint, type: ValueType): bigint {
-    if (type.kind === 'pointer') {
-        return BigInt.asUintN(64, bits);
+    const plain = bare(type);
+    switch (plain.kind) {
+        case 'integer':
+        case 'enum':
+            return plain.signed ? BigInt.asIntN(plain.width, bits) : BigInt.asUintN(plain.width, bits);
+        case 'pointer':
+            return BigInt.asUintN((plain.size ?? 8) * 8, bits);
+        default:
+            return BigInt.asUintN(64, bits);
     }
-    return type.signed ? BigInt.asIntN(type.width, bits) : BigInt.asUintN(type.width, bits);
 }
 
 export function makeValue(bits: bigint, type: ValueType, space: AddressSpace = 'linear', place?: Place): Value {
@@ -79,4 +95,40 @@ export function makeValue(bits: bigint, type: ValueType, space: AddressSpace = '
 /** The value as a 64-bit pattern: what an address or a register takes. */
 export function pattern(value: Value): bigint {
     return BigInt.asUintN(64, value.bits);
+}
+
+/** What a pointer points to; undefined for what is none. Arrays and functions count as pointers to what they hold. */
+export function pointedTo(type: ValueType): ValueType | undefined {
+    const plain = bare(type);
+    switch (plain.kind) {
+        case 'pointer':
+            return plain.to;
+        case 'array':
+            return plain.element;
+        default:
+            return undefined;
+    }
+}
+
+export function pointerTo(to: ValueType): PointerType {
+    return { kind: 'pointer', to };
+}
+
+/** The number that a floating-point value's encoding stands for. */
+export function floatOf({ bits, type }: Value): number | undefined {
+    const plain = bare(type);
+    if (plain.kind !== 'float') {
+        return undefined;
+    }
+    const view = new DataView(new ArrayBuffer(8));
+    view.setBigUint64(0, BigInt.asUintN(64, bits), true);
+    return plain.size === 4 ? view.getFloat32(0, true) : plain.size === 8 ? view.getFloat64(0, true) : undefined;
+}
+
+/** The encoding of a number in a floating-point type. */
+export function encodeFloat(number: number, size: number): bigint {
+    const view = new DataView(new ArrayBuffer(8));
+    if (size === 4) view.setFloat32(0, number, true);
+    else view.setFloat64(0, number, true);
+    return view.getBigUint64(0, true);
 }

@@ -26,8 +26,8 @@ export interface PhysicalFrame {
     readonly numbering: RegisterNumbering;
     /** How it was found; absent for the innermost. */
     readonly origin?: FrameOrigin;
-    /** The next outer frame, if there is one. */
-    caller?: PhysicalFrame;
+    /** The next outer frame; null if there is none, absent until somebody has looked. */
+    caller?: PhysicalFrame | null;
 }
 
 /** A frame as users think of it. */
@@ -69,7 +69,7 @@ export class SourceStack {
         let trusted = false;
         while (frames.length < DEEPEST) {
             const last = frames[frames.length - 1];
-            const next = this.callerOf(last, memory, trusted);
+            const next = this.step(last, memory, trusted);
             if (next === 'end') {
                 trusted = true;
                 break;
@@ -85,15 +85,37 @@ export class SourceStack {
         return trusted ? frames : undefined;
     }
 
+    /** The frame that a frame was called from. */
+    callerOf(frame: PhysicalFrame, memory: StackMemory): PhysicalFrame | undefined {
+        if (frame.caller === undefined) {
+            const next = this.step(frame, memory, true);
+            frame.caller = next === 'end' || next === undefined ? null : next;
+        }
+        return frame.caller ?? undefined;
+    }
+
+    /** The canonical frame address: the stack pointer before the call. */
+    cfaOf({ state, numbering }: PhysicalFrame, memory: StackMemory): bigint | undefined {
+        for (const source of this.sourcesFor(state, numbering)) {
+            const cfa = whatIsReadable(() => source.cfa(state, memory));
+            if (cfa !== undefined) return cfa;
+        }
+        return undefined;
+    }
+
+    private sourcesFor(state: FrameState, numbering: RegisterNumbering): readonly UnwindSource[] {
+        const program = this.programs.at(lookupAddress(state));
+        return [...(program?.numbering === numbering ? program.unwinders : []), ...this.others];
+    }
+
     /** @param afterTrusted whether frame pointers may carry on where the tables end */
-    private callerOf(
+    private step(
         { state, numbering }: PhysicalFrame,
         memory: StackMemory,
         afterTrusted: boolean,
     ): PhysicalFrame | 'end' | undefined {
         const program = this.programs.at(lookupAddress(state));
-        const sources = [...(program?.numbering === numbering ? program.unwinders : []), ...this.others];
-        for (const source of sources) {
+        for (const source of this.sourcesFor(state, numbering)) {
             const step = whatIsReadable(() => source.step(state, memory));
             if (step === undefined) continue;
             if (step.kind === 'end') return 'end';

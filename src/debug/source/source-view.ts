@@ -1,44 +1,206 @@
-/** What a vCPU does in terms of source code. */
-import type { ProgramSet } from '../../symbols/program';
-import type { FrameState, RegisterNumbering, UnwindSource } from '../../symbols/unwind';
+/** What a vCPU does in terms of source code: frames, variables, and expressions over them. */
+import { HyperscopeError } from '../../common/errors';
+import type { Program, ProgramSet } from '../../symbols/program';
+import type { SymbolTable } from '../../symbols/symbol-table';
+import type { CType } from '../../symbols/types';
+import { type FrameState, lookupAddress, type RegisterNumbering, type UnwindSource } from '../../symbols/unwind';
 import { codeSize } from '../address';
+import type { EvaluationContext } from '../expression/evaluator';
+import { loadValue } from '../expression/memory';
+import { makeValue, type Value } from '../expression/value';
 import { translateAddress } from '../memory-access';
 import { programCounter } from '../stack';
 import type { VcpuView } from '../vcpu-view';
-import { numberingFor, type SourceFrame, SourceStack, type StackMemory } from './source-stack';
+import { type FrameHost, FrameReader, type FrameVariable, variablesOf } from './frame-variables';
+import { whatIsReadable } from './program-lines';
+import { numberingFor, type PhysicalFrame, type SourceFrame, SourceStack, type StackMemory } from './source-stack';
+import { isTyped, ValuePresenter } from './value-text';
+import type { VariableScope, VariableView } from './variable-view';
 
 /** The general registers in DWARF's order, as `Gpr` numbers them. */
 const AMD64_GPRS = [0, 2, 1, 3, 6, 7, 5, 4, 8, 9, 10, 11, 12, 13, 14, 15];
 const I386_GPRS = [0, 1, 2, 3, 4, 5, 6, 7];
 
 export class SourceView {
+    readonly presenter: ValuePresenter;
     private readonly sourceStack: SourceStack;
     private cached: { readonly key: string; readonly frames: readonly SourceFrame[] | undefined } | undefined;
+    private cachedInnermost: { readonly key: string; readonly frame: SourceFrame | undefined } | undefined;
 
     constructor(
         private readonly view: VcpuView,
-        programs: ProgramSet,
+        private readonly programs: ProgramSet,
+        symbols: SymbolTable,
         others: readonly UnwindSource[] = [],
     ) {
         this.sourceStack = new SourceStack(programs, others);
+        this.presenter = new ValuePresenter({ context: view.context, symbol: address => symbols.format(address) });
     }
 
     /** Something was changed by hand. */
     invalidate(): void {
         this.cached = undefined;
+        this.cachedInnermost = undefined;
     }
 
     /** The frames, innermost first; undefined if debugging information tells nothing of where the vCPU is. */
     get frames(): readonly SourceFrame[] | undefined {
-        const { cpu } = this.view;
-        const key = `${cpu.hooks.retired()}/${programCounter(cpu)}/${cpu.gpr64(4)}`;
+        const { key } = this;
         if (this.cached?.key !== key) {
             this.cached = { key, frames: this.readFrames() };
         }
         return this.cached.frames;
     }
 
-    get memory(): StackMemory {
+    /** The innermost frame alone: for conditions, which cannot wait for a whole stack. */
+    get innermost(): SourceFrame | undefined {
+        const { key } = this;
+        if (this.cachedInnermost?.key !== key) {
+            const numbering = numberingFor(codeSize(this.view.cpu));
+            const physical = numbering && { state: this.registers(numbering), numbering };
+            const [frame] = physical === undefined ? [] : this.sourceStack.expand([physical]);
+            this.cachedInnermost = { key, frame };
+        }
+        return this.cachedInnermost.frame;
+    }
+
+    /** What expressions see in a frame. */
+    contextAt(depth: number): EvaluationContext {
+        const { context } = this.view;
+        if (!this.programs.programs.some(({ info }) => info.isPresent)) {
+            return context;
+        }
+        const frame = (): SourceFrame | undefined => (depth === 0 ? this.innermost : this.frames?.at(depth));
+        return {
+            readRegister: name => this.frameRegister(depth, name) ?? context.readRegister(name),
+            writeRegister: (name, value) => context.writeRegister(name, value),
+            readMemory: (space, address, size) => context.readMemory(space, address, size),
+            writeMemory: (space, address, bytes) => context.writeMemory(space, address, bytes),
+            symbol: name => context.symbol(name),
+            segmentLinear: (segment, offset) => context.segmentLinear(segment, offset),
+            local: name => {
+                const found = frame();
+                return found && this.localNamed(found, name);
+            },
+            global: name => this.globalNamed(frame(), name),
+            type: (name, keyword) => this.typeNamed(frame(), name, keyword),
+            describe: value => (isTyped(value.type) ? this.presenter.text(value) : undefined),
+        };
+    }
+
+    /** Whether code at an address sees a variable, or an enumerator, of that name. */
+    isVariable(name: string, address: bigint): boolean {
+        const program = this.programs.at(address);
+        const blocks = program && whatIsReadable(() => program.info.blocksAt(program.linked(address)));
+        if (blocks?.some(block => block.variables.some(die => whatIsReadable(() => die.effectiveName) === name))) {
+            return true;
+        }
+        const unit = blocks?.at(0)?.die.unit;
+        return this.programs.programs.some(other => {
+            const found = whatIsReadable(() => other.findGlobal(name, other === program ? unit : undefined));
+            return found !== undefined && found.type.kind !== 'function';
+        });
+    }
+
+    scopes(depth: number): { scope: VariableScope; count: number }[] {
+        const all = this.variables(depth);
+        return (['arguments', 'locals', 'statics'] as const)
+            .map(scope => ({ scope, count: all.filter(variable => scopeOf(variable) === scope).length }))
+            .filter(({ count }) => count > 0);
+    }
+
+    list(depth: number, scope: VariableScope): VariableView[] {
+        const frame = this.frames?.at(depth);
+        if (frame === undefined) {
+            return [];
+        }
+        return this.variables(depth)
+            .filter(variable => scopeOf(variable) === scope)
+            .map(variable => {
+                const name = variable.isHidden ? undefined : variable.name;
+                try {
+                    return this.presenter.view(variable.name, this.read(frame, variable), name);
+                } catch (error) {
+                    if (!(error instanceof HyperscopeError)) throw error;
+                    return { name: variable.name, value: `<${error.message}>`, type: '', readOnly: true };
+                }
+            });
+    }
+
+    /** The numbering and value of a caller's registers: those that it will have again. */
+    private frameRegister(depth: number, name: string): { value: bigint; width: number } | undefined {
+        const physical = depth === 0 ? undefined : this.frames?.at(depth)?.physical;
+        if (physical?.origin === undefined) {
+            return undefined;
+        }
+        const { numbering, state } = physical;
+        const number = name === 'pc' ? numbering.programCounter : numbering.names.indexOf(name);
+        const value = number < 0 ? undefined : state.registers[number];
+        return value === undefined ? undefined : { value, width: numbering.addressSize * 8 };
+    }
+
+    private variables(depth: number): FrameVariable[] {
+        const frame = this.frames?.at(depth);
+        return frame === undefined ? [] : variablesOf(frame);
+    }
+
+    private localNamed(frame: SourceFrame, name: string): Value | undefined {
+        const variable = variablesOf(frame).find(other => other.name === name && !other.isHidden);
+        return variable && this.read(frame, variable);
+    }
+
+    /** @throws HyperscopeError */
+    private read(frame: SourceFrame, { die }: FrameVariable): Value {
+        const program = frame.program!;
+        const address = lookupAddress(frame.physical.state);
+        const chain = program.info.blocksAt(program.linked(address));
+        return new FrameReader(program, frame.physical, chain, this.host).value(die);
+    }
+
+    private get host(): FrameHost {
+        const { memory } = this;
+        return {
+            memory,
+            context: this.view.context,
+            callerOf: frame => this.sourceStack.callerOf(frame, memory),
+            cfaOf: frame => this.sourceStack.cfaOf(frame, memory),
+            programAt: address => this.programs.at(address),
+        };
+    }
+
+    private globalNamed(frame: SourceFrame | undefined, name: string): Value | undefined {
+        for (const program of this.inOrder(frame)) {
+            const found = whatIsReadable(() => program.findGlobal(name, frame?.blocks.at(0)?.die.unit));
+            if (found === undefined) continue;
+            if (found.kind === 'constant') return makeValue(found.value, found.type);
+            const address = found.address ?? this.view.context.symbol(name);
+            if (address === undefined) continue;
+            const place = { kind: 'memory', space: 'linear', address } as const;
+            const whole: Value = { ...makeValue(address, found.type), place };
+            return loadValue(this.view.context, whole, { type: found.type, offset: 0 });
+        }
+        return undefined;
+    }
+
+    private typeNamed(
+        frame: SourceFrame | undefined,
+        name: string,
+        keyword?: 'struct' | 'union' | 'enum' | 'class',
+    ): CType | undefined {
+        for (const program of this.inOrder(frame)) {
+            const found = whatIsReadable(() => program.findType(name, keyword, frame?.blocks.at(0)?.die.unit));
+            if (found !== undefined) return found;
+        }
+        return undefined;
+    }
+
+    /** The frame's own program first. */
+    private inOrder(frame: SourceFrame | undefined): Program[] {
+        const { programs } = this.programs;
+        return frame?.program === undefined ? programs : [frame.program, ...programs.filter(p => p !== frame.program)];
+    }
+
+    private get memory(): StackMemory {
         const { cpu, memory } = this.view;
         return {
             readMemory: (offset, size) => {
@@ -50,17 +212,28 @@ export class SourceView {
         };
     }
 
+    /** What the frames depend on, but for memory. */
+    private get key(): string {
+        const { cpu } = this.view;
+        return `${cpu.hooks.retired()}/${programCounter(cpu)}/${cpu.gpr64(4)}`;
+    }
+
     private readFrames(): readonly SourceFrame[] | undefined {
         const numbering = numberingFor(codeSize(this.view.cpu));
-        const frames = numbering && this.sourceStack.walk(this.innermost(numbering), numbering, this.memory);
+        const frames: PhysicalFrame[] | undefined =
+            numbering && this.sourceStack.walk(this.registers(numbering), numbering, this.memory);
         return frames && [...this.sourceStack.expand(frames)];
     }
 
-    private innermost({ addressSize }: RegisterNumbering): FrameState {
+    private registers({ addressSize }: RegisterNumbering): FrameState {
         const { cpu } = this.view;
         const pc = programCounter(cpu);
         const numbers = addressSize === 8 ? AMD64_GPRS : I386_GPRS;
         const registers = numbers.map(register => BigInt.asUintN(addressSize * 8, cpu.gpr64(register)));
         return { pc, registers: [...registers, pc], isReturn: false };
     }
+}
+
+function scopeOf({ isParameter, isStatic }: FrameVariable): VariableScope {
+    return isParameter ? 'arguments' : isStatic ? 'statics' : 'locals';
 }

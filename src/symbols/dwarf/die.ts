@@ -229,7 +229,7 @@ function skipAttributes(cursor: Cursor, { names, forms, size, hasChildren }: Abb
 }
 
 /** Passes over entries up to the null entry that ends them; `at` is the first one's offset. */
-function skipChildren(unit: Unit, at: number): number {
+export function skipChildren(unit: Unit, at: number): number {
     const cursor = unit.cursor(at);
     const { abbreviations, format } = unit;
     for (let depth = 1; depth > 0;) {
