@@ -1,6 +1,8 @@
 /** `npm run demo`, as it is, with the adapter that the tests run. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { projectRoot } from '../support/project';
 import { guestFiles, guestsDirectory, needs } from '../support/requirements';
@@ -95,10 +97,40 @@ describe('npm run demo', function () {
         assert.match(demo.section('Registers'), /rip/);
     });
 
+    it('opens VS Code on a configuration of the guest', () => {
+        const folder = mkdtempSync(path.join(tmpdir(), 'hyperscope-demo-'));
+        try {
+            writeFileSync(path.join(folder, 'code'), '#!/bin/sh\nprintf "%s\\n" "$@"\n', { mode: 0o755 });
+            const { status, stdout, stderr } = spawnSync(
+                process.execPath,
+                [DEMO, '--adapter', ADAPTER, '--vscode', '--kernel', 'some.elf', '--append', 'quiet'],
+                { encoding: 'utf8', env: { ...process.env, PATH: `${folder}:${process.env.PATH}` } },
+            );
+
+            assert.equal(status, 0, stderr);
+            const [option, workspace] = stdout.split('\n');
+            assert.equal(option, `--extensionDevelopmentPath=${projectRoot}`);
+            const file = path.join(workspace, '.vscode', 'launch.json');
+            const { configurations } = JSON.parse(readFileSync(file, 'utf8')) as { configurations: unknown[] };
+            assert.deepEqual(configurations, [
+                {
+                    name: 'Hyperscope demo',
+                    type: 'hyperscope',
+                    request: 'launch',
+                    kernel: path.resolve('some.elf'),
+                    append: 'quiet',
+                },
+            ]);
+        } finally {
+            rmSync(folder, { recursive: true });
+        }
+    });
+
     it('says what it cannot do', () => {
         for (const [options, complaint] of [
             [['--kernel', 'missing.elf'], /kernel: .*missing\.elf: no such file/],
             [['--append', 'x'], /--append belongs to a guest: give --kernel or --firmware too/],
+            [['--seconds', '0', '--kernel', 'x'], /--seconds takes a number above 0/],
             [['--colour'], /Unknown option '--colour'[^]*usage: npm run demo/],
         ] as const) {
             const demo = runDemo(...options);
