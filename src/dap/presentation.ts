@@ -92,6 +92,7 @@ const DESCRIPTIONS: Readonly<Record<Stop['reason'], string>> = {
     step: 'Stepped',
     goto: 'Moved',
     breakpoint: 'Paused at breakpoint',
+    watchpoint: 'Paused on data breakpoint',
     exception: 'Paused on exception',
     event: 'Paused on machine event',
 };
@@ -101,6 +102,12 @@ const BREAKPOINT_REASONS: Readonly<Record<BreakpointKind, string>> = {
     source: 'breakpoint',
     function: 'function breakpoint',
     instruction: 'instruction breakpoint',
+};
+
+/** What the protocol calls other stops. */
+const REASONS: Readonly<Partial<Record<Stop['reason'], string>>> = {
+    event: 'exception',
+    watchpoint: 'data breakpoint',
 };
 
 /**
@@ -114,8 +121,7 @@ export function presentStop(
 ): DebugProtocol.StoppedEvent['body'] {
     const { reason, breakpoints, event, note } = stop;
     return {
-        reason:
-            reason === 'breakpoint' ? BREAKPOINT_REASONS[kind ?? 'source'] : reason === 'event' ? 'exception' : reason,
+        reason: reason === 'breakpoint' ? BREAKPOINT_REASONS[kind ?? 'source'] : (REASONS[reason] ?? reason),
         description: event === undefined ? DESCRIPTIONS[reason] : `Paused on ${event.title}`,
         text: note ?? event?.text,
         threadId,

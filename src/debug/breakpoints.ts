@@ -59,12 +59,15 @@ export class BreakpointSet {
     /** Replaces the breakpoints; what is wrong with one is told, by id, and that one left out. */
     replace(requests: readonly BreakpointRequest[]): Map<number, string> {
         const problems = new Map<number, string>();
+        // One breakpoint may be at several addresses: it has one count.
         const counters = new Map(this.breakpoints.map(({ request, decision }) => [request.id, decision.counter]));
         this.breakpoints = [];
         for (const request of requests) {
             try {
                 // The count of a breakpoint that stays goes on.
-                this.breakpoints.push({ request, decision: new StopDecision(request, counters.get(request.id)) });
+                const decision = new StopDecision(request, counters.get(request.id));
+                counters.set(request.id, decision.counter);
+                this.breakpoints.push({ request, decision });
             } catch (error) {
                 if (!(error instanceof ExpressionError)) throw error;
                 problems.set(request.id, error.message);

@@ -1,10 +1,12 @@
 /** Running, pausing and stepping a machine that lives in this process. */
 import type { CodeBreakpoint } from '../machine/breakpoint';
-import { type Engine, EVENT_STOP } from '../machine/engine';
+import type { AccessObserver, Watchpoint } from '../machine/watchpoints';
+import { type Engine, EVENT_STOP, WATCH_STOP } from '../machine/engine';
 import type { Machine } from '../machine/machine';
 import { type MachineEvent, recordOf } from '../machine/observation/event';
 import { MachineEventKind } from '../machine/observation/kinds';
 import { BreakpointSet } from './breakpoints';
+import { describeHit, WatchpointSet } from './watchpoints';
 import { TargetError } from './errors';
 import type { EventDescription } from './events/event-description';
 import { describeEvent } from './events/event-description';
@@ -21,6 +23,9 @@ export interface DebugEngine extends Engine {
     setBreakpoints(breakpoints: readonly CodeBreakpoint[]): void;
     /** The instruction at RIP of a vCPU is next, whatever breakpoint stands there. */
     passBreakpoint(vcpu: number): void;
+    /** Engines without watchpoints have neither of the two. */
+    setWatchpoints?(watchpoints: readonly Watchpoint[]): void;
+    accessObserver?: AccessObserver;
 }
 
 /** Single instructions between two looks at requests, on the way out of a function. */
@@ -32,6 +37,7 @@ export class Execution {
     listener: TargetListener | undefined;
     state: TargetState = 'stopped';
     readonly breakpoints: BreakpointSet;
+    readonly watchpoints: WatchpointSet;
     readonly eventStops: EventStops;
     /** Whether a name is that of a variable of the program at an address. */
     isVariable: (name: string, address: bigint) => boolean = () => false;
@@ -61,6 +67,13 @@ export class Execution {
             isWhereResumed: vcpu => this.views[vcpu].isWhereResumed,
             changed: () => this.engine.setBreakpoints(this.breakpoints.forEngine()),
         });
+        this.watchpoints = new WatchpointSet({
+            context: vcpu => this.views[vcpu].context,
+            programCounter: vcpu => programCounter(this.views[vcpu].cpu),
+            log: text => this.listener?.logged(text),
+            changed: watchpoints => engine.setWatchpoints?.(watchpoints),
+        });
+        engine.accessObserver = this.watchpoints;
         this.eventStops = new EventStops(
             vcpu => this.views[vcpu].expressions,
             text => this.listener?.logged(text),
@@ -136,6 +149,7 @@ export class Execution {
         await this.halt();
         this.state = 'ended';
         this.machine.observation.onEvent = undefined;
+        this.engine.accessObserver = undefined;
     }
 
     // ---- a run and its end ---------------------------------------------------------------------------------------
@@ -146,6 +160,7 @@ export class Execution {
         this.runner.clearPause();
         this.events = [];
         this.breakpoints.takeHits();
+        this.watchpoints.takeHits();
         this.views.forEach((view, vcpu) => {
             view.markResumed();
             if (view.isActive) {
@@ -203,6 +218,16 @@ export class Execution {
         if (id === EVENT_STOP && event !== undefined) {
             const note = this.events.map(({ text }) => text).join('; ');
             return { reason: event.isException ? 'exception' : 'event', vcpu, event, note };
+        }
+        if (id === WATCH_STOP) {
+            const hits = this.watchpoints.takeHits();
+            return {
+                reason: 'watchpoint',
+                vcpu,
+                breakpoints: hits.map(hit => hit.id),
+                watch: hits,
+                note: hits.map(describeHit).join('; '),
+            };
         }
         const { ids } = this.breakpoints.takeHits();
         return ids.length > 0 ? { reason: 'breakpoint', vcpu, breakpoints: ids } : { reason: 'step', vcpu };

@@ -44,6 +44,7 @@ import type {
     TargetState,
 } from './target';
 import { VcpuView } from './vcpu-view';
+import type { WatchpointRequest } from './watchpoints';
 
 const MOST_COMPLETIONS = 200;
 
@@ -152,6 +153,14 @@ export class MachineTarget implements DebugTarget {
 
     async setBreakpoints(requests: readonly BreakpointRequest[]): Promise<BreakpointStatus[]> {
         const problems = this.execution.breakpoints.replace(requests);
+        return requests.map(({ id }) => ({ id, problem: problems.get(id) }));
+    }
+
+    async setWatchpoints(requests: readonly WatchpointRequest[]): Promise<BreakpointStatus[]> {
+        if (this.engine.setWatchpoints === undefined) {
+            return requests.map(({ id }) => ({ id, problem: 'this engine cannot watch memory: use the translator' }));
+        }
+        const problems = this.execution.watchpoints.replace(requests);
         return requests.map(({ id }) => ({ id, problem: problems.get(id) }));
     }
 

@@ -1,6 +1,6 @@
 /** Steps of one instruction, over what an instruction calls, and out of a function. */
 import type { Cpu } from '../machine/cpu/cpu';
-import type { RunStop } from '../machine/engine';
+import { type RunStop, WATCH_STOP } from '../machine/engine';
 import type { RunLoop } from '../machine/run-loop';
 import { type Instruction, RepeatPrefix } from '../isa/x86';
 import { ActivityState, StateOffset } from '../machine/state';
@@ -95,7 +95,7 @@ function isNear(cpu: Cpu, floor: bigint): boolean {
 export function executeSingle(loop: Pick<RunLoop, 'single'>, vcpu: number, cpu: Cpu): RunStop {
     cpu.setLo(StateOffset.interruptShadow, cpu.lo(StateOffset.interruptShadow) | SHADOW_STI);
     const stop = loop.single(vcpu);
-    if (stop.reason === 'breakpoint') {
+    if (stop.reason === 'breakpoint' && stop.id !== WATCH_STOP) {
         // Nothing was executed: no shadow may stay behind that the guest has not cast.
         cpu.setLo(StateOffset.interruptShadow, cpu.lo(StateOffset.interruptShadow) & ~SHADOW_STI);
     }

@@ -15,6 +15,7 @@ import type { SourceLine, SourceLines } from './source-lines';
 import type { Frame } from './stack';
 import type { Value } from './expression/value';
 import type { FrameVariables, VariableView } from './source/variable-view';
+import type { WatchHit, WatchpointRequest } from './watchpoints';
 
 export type StepKind = 'into' | 'over' | 'out';
 
@@ -22,10 +23,12 @@ export type TargetState = 'stopped' | 'running' | 'ended';
 
 /** Why the guest has stopped. */
 export interface Stop {
-    readonly reason: 'entry' | 'pause' | 'step' | 'goto' | 'breakpoint' | 'exception' | 'event';
+    readonly reason: 'entry' | 'pause' | 'step' | 'goto' | 'breakpoint' | 'watchpoint' | 'exception' | 'event';
     readonly vcpu: number;
-    /** Ids of the breakpoints that were hit. */
+    /** Ids of the breakpoints, or watchpoints, that were hit. */
     readonly breakpoints?: readonly number[];
+    /** For `watchpoint`: the accesses, made by the instruction before. */
+    readonly watch?: readonly WatchHit[];
     /** What happened, for `exception` and `event`; a triple fault has a note only. */
     readonly event?: EventDescription;
     /** A word on it for the user. */
@@ -101,6 +104,8 @@ export interface DebugTarget {
 
     /** Replaces all breakpoints. */
     setBreakpoints(breakpoints: readonly BreakpointRequest[]): Promise<BreakpointStatus[]>;
+    /** Replaces all watchpoints. Absent: the target cannot watch memory. */
+    setWatchpoints?(watchpoints: readonly WatchpointRequest[]): Promise<BreakpointStatus[]>;
     /** Exceptions and other events: stopping at them, and the record of them. Absent where the target tells of none. */
     readonly events?: TargetEvents;
 

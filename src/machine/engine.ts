@@ -15,19 +15,29 @@ export type RunStop =
     | { readonly reason: 'shutdown' }
     /** The vCPU waits for INIT or SIPI. */
     | { readonly reason: 'waiting' }
-    /** A debugger's stop; `id` names the breakpoint, or is {@link EVENT_STOP}. Nothing of the instruction at RIP has been done. */
+    /**
+     * A debugger's stop; `id` names the breakpoint, or is {@link EVENT_STOP} or {@link WATCH_STOP}. Nothing of the
+     * instruction at RIP has been done.
+     */
     | { readonly reason: 'breakpoint'; readonly id: number };
 
 /** Id of a stop that an observer of events asked for: `StopBeforeEvent` was thrown. */
 export const EVENT_STOP = -1;
+
+/** Id of the stop after an instruction that has accessed what a watchpoint watches. */
+export const WATCH_STOP = -2;
 
 /** Counters that `--stats` prints; engines add their own. */
 export interface EngineStatistics {
     readonly [counter: string]: number;
 }
 
-/** The part of a vCPU's hooks (see `CpuHooks`) that is the engine's: they concern translated code and its run loop. */
-export type EngineCpuHooks = Omit<CpuHooks, 'apic' | 'ports' | 'tsc' | 'random' | 'watch' | 'accessed' | 'observer'>;
+/**
+ * The part of a vCPU's hooks (see `CpuHooks`) that is the engine's: they concern translated code and its run loop.
+ * `watch` and `accessed` are for engines with watchpoints.
+ */
+export type EngineCpuHooks = Omit<CpuHooks, 'apic' | 'ports' | 'tsc' | 'random' | 'watch' | 'accessed' | 'observer'> &
+    Partial<Pick<CpuHooks, 'watch' | 'accessed'>>;
 
 /** Makes the engine of a machine, once its memory exists; processors are added before the first run. */
 export type EngineFactory = (memory: GuestMemory) => Engine;
@@ -62,6 +72,8 @@ export interface Engine {
     mapChanged(): void;
     /** The state of a vCPU was replaced from outside: reset, restored or edited. */
     stateChanged(vcpu: number): void;
+    /** A bus-mastering device is about to access physical memory: for engines with watchpoints. */
+    deviceAccess?(address: number, size: number, write: boolean): void;
     statistics(): EngineStatistics;
     /**
      * Engines that account for several instructions at once: writes RIP of the one that makes the access in progress;

@@ -8,7 +8,6 @@ import { describeToFirmware, offerKernel } from './board/firmware-data';
 import { LocalApicPages } from './board/local-apics';
 import { PortBus } from './bus';
 import { VirtualClock } from './clock';
-import type { CpuHooks } from './cpu/cpu';
 import { memoryMap } from './e820';
 import type { Engine, EngineFactory } from './engine';
 import { ConfigurationError } from './errors';
@@ -68,7 +67,6 @@ export interface MachineOptions extends MachineOutputs {
     readonly hypervisor?: boolean;
     /** Host nanoseconds, monotonic: tells how long the guest's exits take. Nothing of it reaches the guest. */
     readonly exitClock?: () => number;
-    readonly watches?: Pick<CpuHooks, 'watch' | 'accessed'>;
 }
 
 /**
@@ -119,6 +117,7 @@ export class Machine {
         this.queue = new InputQueue(() => ({ instructions: engine.retired(), time: this.clock.now() }));
         this.memory.onExternalWrite(page => engine.invalidatePage(page));
         this.memory.onMapChange(() => engine.mapChanged());
+        this.memory.dmaObserver = (address, size, write) => engine.deviceAccess?.(address, size, write);
         this.memory.onDeviceAccess = () => this.loop.deviceAccess(MMIO_ACCESS_NS);
         if (options.firmware !== undefined) {
             mapFirmware(options.firmware, this.memory);
@@ -310,7 +309,6 @@ export class Machine {
             apicMoved: () => this.apicPages?.update(),
             executing: () => this.loop.executing === index,
             requestExit: () => this.engine.requestExit(),
-            watches: this.options.watches,
             hypervisor: this.options.hypervisor,
         });
     }

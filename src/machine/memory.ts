@@ -45,9 +45,18 @@ export class GuestMemory implements PhysicalMemory {
 
     /** For bus-mastering devices. */
     readonly dma: Dma = {
-        read: (address, target) => this.readBytes(address, target),
-        write: (address, source) => this.writeBytes(address, source),
+        read: (address, target) => {
+            this.dmaObserver?.(address, target.length, false);
+            this.readBytes(address, target);
+        },
+        write: (address, source) => {
+            this.dmaObserver?.(address, source.length, true);
+            this.writeBytes(address, source);
+        },
     };
+
+    /** Hears of each access by bus-mastering devices before it is made. */
+    dmaObserver: ((address: number, size: number, write: boolean) => void) | undefined;
 
     /** Sees MMIO accesses; costs one comparison each while it is undefined. */
     observer: AccessObserver | undefined;

@@ -40,8 +40,6 @@ export interface ProcessorOptions {
     readonly executing: () => boolean;
     /** Ends the slice in progress after the current instruction. */
     readonly requestExit: () => void;
-    /** Pages and addresses that a debugger watches (see `MmuHooks.watch`, `AccessHooks.accessed`). */
-    readonly watches?: Pick<CpuHooks, 'watch' | 'accessed'>;
     readonly hypervisor?: boolean;
     readonly observer?: Observation;
 }
@@ -218,7 +216,7 @@ export class Processor implements ApicCpu {
     // ---- what the CPU asks ---------------------------------------------------------------------------------------
 
     private hooks(): CpuHooks {
-        const { engine, clock, ports, random, watches, observer } = this.options;
+        const { engine, clock, ports, random, observer } = this.options;
         return {
             ...engine,
             apic: this.apicPort(),
@@ -226,8 +224,8 @@ export class Processor implements ApicCpu {
             observer,
             random,
             tsc: () => clock.now() * Number(TSC_TICKS_PER_NANOSECOND),
-            watch: watches?.watch ?? (() => 0),
-            accessed: watches?.accessed ?? (() => undefined),
+            watch: engine.watch ?? (() => 0),
+            accessed: engine.accessed ?? (() => undefined),
         };
     }
 

@@ -307,6 +307,8 @@ export const enum TlbRecord {
     logged = 0,
     /** u32, see {@link RefillObstacle}: not 0 while only TypeScript may fill the soft TLB. */
     obstacles = 4,
+    /** u64: a bit for each watched linear page, at its number modulo 64; those only TypeScript may enter. */
+    watchFilter = 8,
     /** Up to `slots` numbers of filled slots, u16 each. */
     log = 16,
     /** A byte each slot: 1 if it is in the log. */
@@ -320,12 +322,8 @@ export const enum TlbRecord {
 
 /** Why page walks in translated code would miss something. */
 export const enum RefillObstacle {
-    /** Accesses to some pages are watched (`MmuHooks.watch`). */
-    Watch = 1 << 0,
-    /** DR7 enables data breakpoints. */
-    DebugRegisters = 1 << 2,
     /** Physical addresses do not mean what they usually do: A20 is closed. */
-    Map = 1 << 1,
+    Map = 1 << 0,
 }
 
 /** What the fourth word of a soft TLB entry says about where it came from; the fast path does not look at it. */

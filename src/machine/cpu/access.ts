@@ -9,8 +9,12 @@ const PAGE_MASK = 0xfff;
 
 /** What a slow-path access may have to be told to. */
 export interface AccessHooks extends MmuHooks {
-    /** Bytes at a linear address are accessed outside the fast path: for the debugger's watchpoints. */
-    accessed(lo: number, hi: number, size: number, write: boolean): void;
+    /**
+     * Bytes at a linear address are about to be accessed outside the fast path: for the debugger's watchpoints.
+     * @param physical address of the first byte
+     * @param rest physical address of the first byte beyond the page boundary, if the access crosses one
+     */
+    accessed(lo: number, hi: number, size: number, write: boolean, physical: number, rest: number): void;
     /** The run loop has to look at the vCPU before the next instruction: here for a data breakpoint of the guest. */
     attention(): void;
 }
@@ -110,10 +114,10 @@ export class LinearMemory {
      */
     readInto(target: number, lo: number, hi: number, size: number, mode: MmuMode): void {
         this.checkCanonical(lo, hi);
-        this.notice(lo, hi, size, false);
         const first = Math.min(size, 0x1000 - (lo & PAGE_MASK));
         const physical = this.mmu.translate(lo, hi, Access.Read, mode);
         const rest = first < size ? this.translateNext(lo, hi, first, Access.Read, mode) : 0;
+        this.notice(lo, hi, size, false, physical, rest);
         this.copyIn(target, physical, first);
         if (first < size) this.copyIn(target + first, rest, size - first);
     }
@@ -124,7 +128,7 @@ export class LinearMemory {
         const first = Math.min(size, 0x1000 - (lo & PAGE_MASK));
         const physical = this.mmu.translate(lo, hi, Access.Write, mode);
         const rest = first < size ? this.translateNext(lo, hi, first, Access.Write, mode) : 0;
-        this.notice(lo, hi, size, true);
+        this.notice(lo, hi, size, true, physical, rest);
         this.copyOut(source, physical, first);
         if (first < size) this.copyOut(source + first, rest, size - first);
     }
@@ -177,11 +181,11 @@ export class LinearMemory {
         const first = 0x1000 - (lo & PAGE_MASK);
         const physical = this.mmu.translate(lo, hi, Access.Read, mode);
         if (first >= size) {
-            this.notice(lo, hi, size, false);
+            this.notice(lo, hi, size, false, physical, 0);
             return this.port.read(physical, size);
         }
         const rest = this.translateNext(lo, hi, first, Access.Read, mode);
-        this.notice(lo, hi, size, false);
+        this.notice(lo, hi, size, false, physical, rest);
         let value = 0;
         for (let index = 0; index < size; index++) {
             const at = index < first ? physical + index : rest + index - first;
@@ -195,18 +199,18 @@ export class LinearMemory {
         const first = 0x1000 - (lo & PAGE_MASK);
         const physical = this.mmu.translate(lo, hi, Access.Write, mode);
         if (first >= size) {
-            this.notice(lo, hi, size, true);
+            this.notice(lo, hi, size, true, physical, 0);
             this.store(physical, size, value);
             return;
         }
         const rest = this.translateNext(lo, hi, first, Access.Write, mode);
-        this.notice(lo, hi, size, true);
+        this.notice(lo, hi, size, true, physical, rest);
         for (let index = 0; index < size; index++) {
             this.store(index < first ? physical + index : rest + index - first, 1, value >>> (8 * index));
         }
     }
 
-    private notice(lo: number, hi: number, size: number, write: boolean): void {
+    private notice(lo: number, hi: number, size: number, write: boolean, physical: number, rest: number): void {
         if (this.mmu.dataBreakpoints) {
             const status = matchDataBreakpoints(this.state, lo, hi, size, write);
             if (status !== 0) {
@@ -214,7 +218,7 @@ export class LinearMemory {
                 this.hooks.attention();
             }
         }
-        this.hooks.accessed(lo, hi, size, write);
+        this.hooks.accessed(lo, hi, size, write, physical, rest);
     }
 
     private store(physical: number, size: number, value: number): void {

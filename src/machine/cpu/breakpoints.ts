@@ -77,6 +77,17 @@ export function matchDataBreakpoints(state: CpuState, lo: number, hi: number, si
     return status;
 }
 
+/** Sets bits, 32 to an element, for the pages of enabled data breakpoints, by their numbers modulo 64. */
+export function dataBreakpointPages(state: CpuState, bits: number[]): void {
+    const dr7 = state.lo(DR7);
+    for (let index = 0; index < 4; index++) {
+        if (((dr7 >> (index * 2)) & 3) !== 0) {
+            const page = (state.lo(DR0 + index * 8) >>> 12) & 63;
+            bits[page >> 5] |= 1 << (page & 31);
+        }
+    }
+}
+
 /**
  * Breakpoints on the instruction at RIP. They are faults that come before the instruction; RFLAGS.RF suppresses them
  * (SDM Vol. 3, 18.3.1.1).

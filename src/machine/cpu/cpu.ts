@@ -217,7 +217,7 @@ export class Cpu extends CpuState {
     debugRegistersChanged(): void {
         const dr7 = this.lo(StateOffset.dr + 7 * 8);
         const data = watchesData(dr7);
-        if (data || this.mmu.dataBreakpoints) this.mmu.flushAll();
+        if (data || this.mmu.dataBreakpoints) this.mmu.tlb.flushAll();
         this.mmu.dataBreakpoints = data;
         this.hooks.attention();
     }

@@ -1,5 +1,5 @@
-import { EntryOrigin, MmuMode, RefillObstacle, StateOffset } from '../state';
-import { matchDataBreakpoints } from './breakpoints';
+import { EntryOrigin, MmuMode, StateOffset } from '../state';
+import { dataBreakpointPages, matchDataBreakpoints } from './breakpoints';
 import { Cr0, Cr4, Efer, type CpuState } from './cpu-state';
 import { raisePageFault } from './fault';
 import { PHYSICAL_ADDRESS_HIGH_MASK, type PhysicalPort } from './physical';
@@ -74,6 +74,8 @@ export interface MmuHooks {
 export class Mmu {
     readonly tlb: SoftTlb;
     private hasDataBreakpoints = false;
+    /** Bits for the pages that `MmuHooks.watch` watches: see `TlbRecord.watchFilter`. */
+    private readonly watched = [0, 0];
     /** Whether the last {@link translate} found a global page (always true without paging). */
     lastGlobal = false;
     /** Whether it found a page larger than 4 KiB. */
@@ -110,7 +112,26 @@ export class Mmu {
 
     set dataBreakpoints(enabled: boolean) {
         this.hasDataBreakpoints = enabled;
-        this.tlb.setObstacle(RefillObstacle.DebugRegisters, enabled);
+        this.updateFilter();
+    }
+
+    /**
+     * What `MmuHooks.watch` says has changed.
+     * @param lo bits of the watched linear pages, by their numbers modulo 64; `hi` the upper 32
+     */
+    watchChanged(lo: number, hi: number): void {
+        this.watched[0] = lo;
+        this.watched[1] = hi;
+        this.updateFilter();
+        this.tlb.flushAll();
+    }
+
+    private updateFilter(): void {
+        const bits = [...this.watched];
+        if (this.hasDataBreakpoints) {
+            dataBreakpointPages(this.state, bits);
+        }
+        this.tlb.setWatchFilter(bits[0], bits[1]);
     }
 
     /**
@@ -313,7 +334,8 @@ export class Mmu {
         const ram = physical.ramAddress(page);
         if (ram < 0) return;
         const watch = this.hooks.watch(lo, hi, page) | (this.dataBreakpoints ? this.breakpointWatch(lo, hi) : 0);
-        if (watch & (write ? PageWatch.Writes : PageWatch.Reads)) return;
+        // The table for writes also serves the reads of read-modify-write instructions.
+        if (write ? watch !== 0 : watch & PageWatch.Reads) return;
         if (write && (physical.isReadOnly(page) || this.hooks.isCodePage(page))) return;
         this.tlb.enter(mode, write, lo, hi, ram, origin);
     }

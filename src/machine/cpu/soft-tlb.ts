@@ -21,7 +21,7 @@ export class SoftTlb {
     constructor(buffer: ArrayBufferLike, base: number) {
         const record = base + CpuArea.tlbRecord;
         this.words = new Uint32Array(buffer, base + CpuArea.tlb, TlbRecord.slots * SLOT_WORDS);
-        this.counters = new Uint32Array(buffer, record, 2);
+        this.counters = new Uint32Array(buffer, record, 4);
         this.log = new Uint16Array(buffer, record + TlbRecord.log, TlbRecord.slots);
         this.isLogged = new Uint8Array(buffer, record + TlbRecord.isLogged, TlbRecord.slots);
         this.largeRegions = new Uint8Array(buffer, record + TlbRecord.largeRegions, REGIONS);
@@ -41,6 +41,13 @@ export class SoftTlb {
     setObstacle(obstacle: RefillObstacle, present: boolean): void {
         const at = TlbRecord.obstacles >> 2;
         this.counters[at] = present ? this.counters[at] | obstacle : this.counters[at] & ~obstacle;
+    }
+
+    /** Which linear pages only the MMU may enter: see `TlbRecord.watchFilter`. */
+    setWatchFilter(lo: number, hi: number): void {
+        const at = TlbRecord.watchFilter >> 2;
+        this.counters[at] = lo;
+        this.counters[at + 1] = hi;
     }
 
     /**

@@ -12,15 +12,6 @@ import { ExitReason } from './exit';
 import { emitBudgetCheck, HandlerEmitter, type TranslatedModule } from './handler-emitter';
 import { HeaderOffset } from './record';
 
-/** A breakpoint's place in the shared memory. */
-export const enum CheckCell {
-    /** How often its condition has held (u32). */
-    count = 0,
-    /** {@link Verdict} of the last check (u32). */
-    verdict = 4,
-    size = 8,
-}
-
 export const enum Verdict {
     No,
     Yes,
@@ -33,8 +24,10 @@ export interface CheckedBreakpoint {
     readonly linear: { readonly lo: number; readonly hi: number } | undefined;
     /** Absent: has to be asked each time. */
     readonly program: BreakpointProgram | undefined;
-    /** Address of its {@link CheckCell}; 0 for none. */
-    readonly cell: number;
+    /** Address of the {@link Verdict} of the last check (u32); 0 without a program. */
+    readonly verdict: number;
+    /** Address of the count of how often the condition has held (u32), which several breakpoints may share. */
+    readonly counter: number;
 }
 
 const EMPTY = 0x40;
@@ -170,9 +163,9 @@ class CheckEmitter extends HandlerEmitter {
 
     // --- one breakpoint ----------------------------------------------------------------------------------------------
 
-    private emitBreakpoint({ linear, program, cell }: CheckedBreakpoint): void {
+    private emitBreakpoint({ linear, program, verdict, counter }: CheckedBreakpoint): void {
         if (program !== undefined) {
-            this.storeCell(cell + CheckCell.verdict, () => this.i32Const(Verdict.No));
+            this.storeWord(verdict, () => this.i32Const(Verdict.No));
         }
         const next = this.openBlock();
         if (linear !== undefined) {
@@ -188,28 +181,28 @@ class CheckEmitter extends HandlerEmitter {
                 this.opcode(I64.Eqz);
                 this.branchIf(next);
             }
-            this.emitHitTest(cell, program.hitTest, next);
-            this.storeCell(cell + CheckCell.verdict, () => this.i32Const(Verdict.Yes));
+            this.emitHitTest(counter, program.hitTest, next);
+            this.storeWord(verdict, () => this.i32Const(Verdict.Yes));
             this.i32Const(1);
             this.localSet(this.any);
             this.out.byte(Wasm.Br);
             this.out.u32(this.depth - next);
             this.close();
-            this.storeCell(cell + CheckCell.verdict, () => this.i32Const(Verdict.Unknown));
+            this.storeWord(verdict, () => this.i32Const(Verdict.Unknown));
         }
         this.i32Const(1);
         this.localSet(this.any);
         this.close();
     }
 
-    private emitHitTest(cell: number, test: HitTest | undefined, next: number): void {
+    private emitHitTest(counter: number, test: HitTest | undefined, next: number): void {
         const count = this.takeLocal(Type.I32);
-        this.i32Const(cell | 0);
-        this.memory(Wasm.I32Load, CheckCell.count);
+        this.i32Const(counter | 0);
+        this.memory(Wasm.I32Load, 0);
         this.i32Const(1);
         this.opcode(I32.Add);
         this.localSet(count);
-        this.storeCell(cell + CheckCell.count, () => this.localGet(count));
+        this.storeWord(counter, () => this.localGet(count));
         if (test?.operator === '%') {
             // A count is never a multiple of 0.
             if (test.number === 0) {
@@ -230,7 +223,7 @@ class CheckEmitter extends HandlerEmitter {
         this.freeLocal(count);
     }
 
-    private storeCell(address: number, value: () => void): void {
+    private storeWord(address: number, value: () => void): void {
         this.i32Const(address | 0);
         value();
         this.memory(Wasm.I32Store, 0);

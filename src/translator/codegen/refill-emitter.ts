@@ -5,7 +5,7 @@
  *
  * Whatever is not ordinary is left to the MMU in TypeScript, which does all of it again: faults, accessed and dirty
  * flags to be set, other paging modes, accesses over a page's end, device registers, the legacy area below 1 MiB, stores
- * to pages with code, and everything while there is a `RefillObstacle`.
+ * to pages with code, pages that are or may be watched, and everything while there is a `RefillObstacle`.
  */
 import { Cr0, Cr4, Efer } from '../../machine/cpu/cpu-state';
 import { ENTRY_NO_EXECUTE_HI, Entry, RESERVED_1G, RESERVED_2M, RESERVED_ADDRESS_HI } from '../../machine/cpu/paging';
@@ -24,8 +24,16 @@ export interface RamGeometry {
     readonly low: number;
     /** Bytes of RAM from 4 GiB on; they follow in the shared memory. */
     readonly high: number;
-    /** Address in the shared memory of a byte for each 4 KiB of RAM: not 0 if code of that page has been decoded. */
+    /** Address in the shared memory of a byte for each 4 KiB of RAM, see {@link PageFlag}. */
     readonly codePages: number;
+}
+
+/** What there is to know of a page of RAM. */
+export const enum PageFlag {
+    /** Code of it has been decoded: stores have to be noticed. */
+    Code = 1 << 0,
+    /** Accesses are watched. */
+    Watched = 1 << 1,
 }
 
 const LEGACY_BASE = 0xa0000;
@@ -96,7 +104,7 @@ class PageWalk {
     private readonly host: number;
     private readonly mode: number;
     private readonly origin: number;
-    private readonly isCode: number;
+    private readonly flags: number;
     private readonly slot: number;
 
     constructor(
@@ -116,7 +124,7 @@ class PageWalk {
         this.host = e.takeLocal(Type.I32);
         this.mode = e.takeLocal(Type.I32);
         this.origin = e.takeLocal(Type.I32);
-        this.isCode = e.takeLocal(Type.I32);
+        this.flags = e.takeLocal(Type.I32);
         this.slot = e.takeLocal(Type.I32);
     }
 
@@ -138,10 +146,12 @@ class PageWalk {
         e.i32Const(12);
         e.opcode(Op.I32ShrU);
         e.memory(Wasm.I32Load8U, this.ram.codePages);
-        e.localSet(this.isCode);
+        e.localSet(this.flags);
         this.giveUpIf(() => {
-            e.localGet(this.isCode);
-            this.isWrite();
+            e.localGet(this.flags);
+            this.isWrite(); // PageFlag.Code concerns writes only
+            e.i32Const(PageFlag.Watched);
+            e.opcode(Op.I32Or);
             e.opcode(Op.I32And);
         });
         this.enterTable();
@@ -157,6 +167,17 @@ class PageWalk {
         this.giveUpIf(() => {
             e.localGet(LOCAL_CPU);
             e.memory(Wasm.I32Load, CpuArea.tlbRecord + TlbRecord.obstacles);
+        });
+        this.giveUpIf(() => {
+            e.localGet(LOCAL_CPU);
+            e.memory(Wasm.I64Load, CpuArea.tlbRecord + TlbRecord.watchFilter);
+            e.localGet(this.address);
+            e.i64Const(12, 0);
+            e.opcode(Op.I64ShrU);
+            e.opcode(Op.I64ShrU); // WebAssembly takes shift counts modulo 64, too
+            e.opcode(Op.I32WrapI64);
+            e.i32Const(1);
+            e.opcode(Op.I32And);
         });
         // EFER.LMA is clear outside 4- and 5-level paging.
         this.giveUpIf(() => {

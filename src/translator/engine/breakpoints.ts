@@ -3,19 +3,22 @@
  * that its own page is mapped to whenever code is fetched there: through changes of mode, page tables and code. Where one
  * is bound, blocks end and begin, and the block that begins there starts with a check; other code pays nothing.
  */
-import type { CodeBreakpoint } from '../../machine/breakpoint';
-import { CheckCell, type CheckedBreakpoint, Verdict } from '../codegen/breakpoint-check';
+import type { CodeBreakpoint, HitCounter } from '../../machine/breakpoint';
+import { type CheckedBreakpoint, Verdict } from '../codegen/breakpoint-check';
 import { FixedHandler } from '../codegen/handler-emitter';
 
 const PAGE = 0x1000;
+const WORD = 4;
 
 /** A breakpoint that is set. */
 interface Entry {
     breakpoint: CodeBreakpoint;
     /** All that decides how its check is compiled. */
     readonly key: string;
-    /** Address of its cell; 0: it has none, and asks each time. */
-    readonly cell: number;
+    /** Address of its check's verdict; 0: it has no check, and asks each time. */
+    readonly verdict: number;
+    /** Address of its count. */
+    readonly counter: number;
 }
 
 /** An address at which there are breakpoints. */
@@ -54,17 +57,20 @@ export class Breakpoints {
     /** Table indexes of checks, by the keys of the breakpoints they are about. */
     private readonly checks = new Map<string, { readonly index: number; readonly entries: readonly Entry[] }>();
     private readonly words: Uint32Array;
-    private readonly freeCells: number[] = [];
+    /** Addresses of free words. */
+    private readonly freeWords: number[] = [];
+    /** Counts in the shared memory: a breakpoint at several addresses has one. */
+    private readonly counts = new Map<HitCounter, { readonly word: number; users: number }>();
 
-    /** @param cells room for {@link CheckCell}s in the shared memory */
+    /** @param cells room for verdicts and counts in the shared memory */
     constructor(
         buffer: ArrayBufferLike,
         cells: { readonly base: number; readonly size: number },
         private readonly compiler: CheckCompiler,
     ) {
         this.words = new Uint32Array(buffer);
-        for (let at = cells.base + cells.size - CheckCell.size; at >= cells.base; at -= CheckCell.size) {
-            this.freeCells.push(at);
+        for (let at = cells.base + cells.size - WORD; at >= cells.base; at -= WORD) {
+            this.freeWords.push(at);
         }
     }
 
@@ -89,7 +95,7 @@ export class Breakpoints {
             }
         }
         const changed = [...old.values()];
-        changed.forEach(entry => this.releaseCell(entry));
+        changed.forEach(entry => this.leave(entry));
         const fresh = added.map(breakpoint => this.enter(breakpoint));
         changed.push(...fresh);
         this.entries = [...kept.values(), ...fresh];
@@ -128,7 +134,7 @@ export class Breakpoints {
 
     /** Table index of the check of blocks that begin at a cut. */
     checkOf({ entries }: Cut): number {
-        if (entries.every(({ cell }) => cell === 0)) {
+        if (entries.every(({ verdict }) => verdict === 0)) {
             return FixedHandler.Breakpoint;
         }
         const key = entries.map(entry => entry.key).join('\n');
@@ -150,23 +156,37 @@ export class Breakpoints {
     }
 
     /** What the compiled check has found last. */
-    verdict({ cell }: Entry): Verdict {
-        return cell === 0 ? Verdict.Unknown : this.words[(cell + CheckCell.verdict) >>> 2];
+    verdict({ verdict }: Entry): Verdict {
+        return verdict === 0 ? Verdict.Unknown : this.words[verdict / WORD];
     }
 
     private enter(breakpoint: CodeBreakpoint): Entry {
+        const key = keyOf(breakpoint);
         const { program } = breakpoint;
-        const cell = program === undefined ? 0 : (this.freeCells.pop() ?? 0);
-        if (cell !== 0) {
-            program!.counter.moveTo(this.words, (cell + CheckCell.count) >>> 2);
+        // Two words at most; more breakpoints than there is room for ask each time.
+        if (program === undefined || this.freeWords.length < 2) {
+            return { breakpoint, key, verdict: 0, counter: 0 };
         }
-        return { breakpoint, key: keyOf(breakpoint), cell };
+        let count = this.counts.get(program.counter);
+        if (count === undefined) {
+            count = { word: this.freeWords.pop()!, users: 0 };
+            this.counts.set(program.counter, count);
+            program.counter.moveTo(this.words, count.word / WORD);
+        }
+        count.users++;
+        return { breakpoint, key, verdict: this.freeWords.pop()!, counter: count.word };
     }
 
-    private releaseCell({ breakpoint, cell }: Entry): void {
-        if (cell !== 0) {
-            breakpoint.program!.counter.moveBack();
-            this.freeCells.push(cell);
+    private leave({ breakpoint: { program }, verdict }: Entry): void {
+        const count = program && this.counts.get(program.counter);
+        if (verdict === 0 || count === undefined) {
+            return;
+        }
+        this.freeWords.push(verdict);
+        if (--count.users === 0) {
+            program!.counter.moveBack();
+            this.counts.delete(program!.counter);
+            this.freeWords.push(count.word);
         }
     }
 
@@ -226,8 +246,14 @@ export class Breakpoints {
     }
 }
 
-function checked({ breakpoint: { space, lo, hi, program }, cell }: Entry): CheckedBreakpoint {
-    return { linear: space === 'physical' ? undefined : { lo, hi }, program: cell === 0 ? undefined : program, cell };
+function checked({ breakpoint, verdict, counter }: Entry): CheckedBreakpoint {
+    const { space, lo, hi, program } = breakpoint;
+    return {
+        linear: space === 'physical' ? undefined : { lo, hi },
+        program: verdict === 0 ? undefined : program,
+        verdict,
+        counter,
+    };
 }
 
 /** Number of the page of a linear address. */

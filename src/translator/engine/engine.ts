@@ -3,19 +3,38 @@
  * between them what only TypeScript can: faults, interrupts, system operations, decoding, stepping.
  */
 import type { CodeBreakpoint } from '../../machine/breakpoint';
-import { type Engine, type EngineStatistics, EVENT_STOP, type RunStop } from '../../machine/engine';
+import {
+    type Engine,
+    type EngineCpuHooks,
+    type EngineStatistics,
+    EVENT_STOP,
+    type RunStop,
+    WATCH_STOP,
+} from '../../machine/engine';
 import { StopBeforeEvent } from '../../machine/observation/cpu-observer';
-import { Gpr, type Instruction } from '../../isa/x86/instruction';
+import { Gpr, type Instruction, RepeatPrefix } from '../../isa/x86/instruction';
 import type { Cpu } from '../../machine/cpu/cpu';
 import type { Processor } from '../../machine/processor';
+import { type AccessObserver, type Watchpoint, Watchpoints } from '../../machine/watchpoints';
 import { GuestFault, raise, Vector } from '../../machine/cpu/fault';
 import type { SystemOperation } from '../../machine/cpu/operation';
 import { afterInstruction, beforeInstruction, mustStep } from '../../machine/cpu/boundary';
 import { deliverException } from '../../machine/cpu/interrupts';
-import { type MmuHooks } from '../../machine/cpu/paging';
-import { ActivityState, CpuArea, type MmuMode, ModeKey, RefillObstacle, StateOffset, Tlb } from '../../machine/state';
+import {
+    ActivityState,
+    CpuArea,
+    Flag,
+    type MmuMode,
+    ModeKey,
+    RefillObstacle,
+    StateOffset,
+    Tlb,
+} from '../../machine/state';
+import { HIGH_RAM_BASE } from '../../machine/layout';
+import { CHUNK } from '../lift/integer/string';
 import { breakpointCheck, Verdict } from '../codegen/breakpoint-check';
 import { ExitReason } from '../codegen/exit';
+import { PageFlag } from '../codegen/refill-emitter';
 import { FixedHandler, LOAD_MISS, RAISE, STORE_MISS } from '../codegen/handler-emitter';
 import { HeaderOffset, RecordOffset } from '../codegen/record';
 import { ALIGNMENT_FAULT, SEGMENT_CHECK } from '../lift/handler-context';
@@ -101,6 +120,14 @@ export class TranslatorEngine implements Engine {
     /** The vCPU must be looked at before its next instruction. */
     private attentionNeeded = false;
     private readonly breakpoints: Breakpoints;
+    private readonly watchpoints = new Watchpoints();
+    /** Hears of accesses to what {@link setWatchpoints} names; where it says so the run ends with {@link WATCH_STOP}. */
+    accessObserver: AccessObserver | undefined;
+    /** The instruction in progress, or the last one, has made a watched access. */
+    private watchHit = false;
+    /** That instruction is a repeated one that has been told to end early. */
+    private repeatStopped = false;
+    private repeatRip = { lo: 0, hi: 0 };
     /** By vCPU: the instruction that breakpoints do not hold up once more. */
     private readonly departures: (Departure | undefined)[] = [];
     /** Address of a record whose handler is overwritten so that translated code leaves there, or 0. */
@@ -159,8 +186,14 @@ export class TranslatorEngine implements Engine {
     }
 
     /** The hooks that vCPUs are to be constructed with (see `CpuHooks`): those that concern translated code. */
-    mmuHooks(vcpu: number): Omit<MmuHooks, 'watch'> & { attention(): void; modeChanged(): void; retired(): number } {
+    mmuHooks(vcpu: number): EngineCpuHooks {
         return {
+            watch: (lo, hi, page) => (this.watchpoints.isEmpty ? 0 : this.watchpoints.watch(lo, hi, page)),
+            accessed: (lo, hi, size, write, physical, rest) => {
+                if (!this.watchpoints.isEmpty) {
+                    this.accessed(vcpu, lo, hi, size, write, physical, rest);
+                }
+            },
             isCodePage: page => this.cache.isCodePage(page),
             codeWritten: (address, size) => {
                 this.cache.invalidate(address, size);
@@ -246,7 +279,7 @@ export class TranslatorEngine implements Engine {
     }
 
     private codePageChanged(page: number, holdsCode: boolean): void {
-        this.codePages?.set(page, holdsCode);
+        this.codePages?.set(page, PageFlag.Code, holdsCode);
         if (holdsCode) {
             for (const cpu of this.cpus) {
                 cpu.mmu.protectCodePage(page);
@@ -260,6 +293,113 @@ export class TranslatorEngine implements Engine {
         codePages.forEach(page => this.invalidatePage(page));
         if (linearPages.size > 0) {
             this.jumpCaches.forEach(cache => cache.dropPages(linearPages));
+        }
+    }
+
+    /**
+     * Replaces the watchpoints. Pages that none touches go on as before. Not while a vCPU runs. Devices' accesses have to
+     * be told by {@link deviceAccess}.
+     */
+    setWatchpoints(watchpoints: readonly Watchpoint[]): void {
+        this.watchPages(false);
+        this.watchpoints.replace(watchpoints);
+        this.watchPages(true);
+        const { lo, hi } = this.watchpoints.linearFilter;
+        this.cpus.forEach(cpu => cpu.mmu.watchChanged(lo, hi));
+    }
+
+    /** Marks the physical pages of watchpoints for page walks in WebAssembly. */
+    private watchPages(watched: boolean): void {
+        const { ram } = this.options;
+        if (ram !== undefined) {
+            const pages = (ram.high > 0 ? HIGH_RAM_BASE + ram.high : ram.low) / 0x1000;
+            for (const page of this.watchpoints.physicalPages(pages)) {
+                this.codePages?.set(page * 0x1000, PageFlag.Watched, watched);
+            }
+        }
+    }
+
+    /** A device is about to access physical memory by itself. */
+    deviceAccess(address: number, size: number, write: boolean): void {
+        if (this.watchpoints.isEmpty || size === 0) {
+            return;
+        }
+        const vcpu = Math.max(this.current, 0);
+        for (const watchpoint of this.watchpoints.matchingDma(address, size, write)) {
+            this.accessObserver?.accessed(vcpu, watchpoint, { linear: undefined, physical: address, size, write });
+            this.watchHit = true;
+        }
+        if (this.watchHit) {
+            this.attention(vcpu);
+        }
+    }
+
+    private accessed(
+        vcpu: number,
+        lo: number,
+        hi: number,
+        size: number,
+        write: boolean,
+        physical: number,
+        rest: number,
+    ): void {
+        const watchpoints = this.watchpoints.matching(lo, hi, size, write, physical, rest);
+        if (watchpoints.length === 0 || this.accessObserver === undefined) {
+            return;
+        }
+        const cpu = this.cpus[vcpu];
+        if (this.inCode) {
+            this.noteRip(cpu);
+        }
+        for (const watchpoint of watchpoints) {
+            this.accessObserver.accessed(vcpu, watchpoint, { linear: { lo, hi }, physical, size, write });
+        }
+        this.watchHit = true;
+        this.attention(vcpu);
+        if (this.inCode && this.running(cpu).repeat !== RepeatPrefix.None) {
+            this.repeatStopped = true;
+            this.repeatRip = { lo: cpu.ripLo, hi: cpu.ripHi };
+            cpu.setLo(StateOffset.repeatStop, 1);
+        }
+    }
+
+    /** Makes RIP that of the instruction in progress, for whoever looks. */
+    private noteRip(cpu: Cpu): void {
+        const record = cpu.lo(StateOffset.currentRecord);
+        const lo = cpu.lo(StateOffset.blockRip) + this.view.getUint16(record + RecordOffset.ipOffset, true);
+        const long = (cpu.mode & ModeKey.CodeSizeMask) === 2;
+        cpu.setRip(lo, lo > 0xffffffff && long ? cpu.hi(StateOffset.blockRip) + 1 : cpu.hi(StateOffset.blockRip));
+    }
+
+    /** The instruction that made a watched access is complete. */
+    private endWatch(): void {
+        this.watchHit = false;
+        if (this.accessObserver?.completed(this.current) === true) {
+            this.stop = { reason: 'breakpoint', id: WATCH_STOP };
+        }
+    }
+
+    /** The instruction that made a watched access has not been done after all. */
+    private abandonWatch(): void {
+        if (this.watchHit) {
+            this.watchHit = this.accessObserver?.abandoned() === true;
+        }
+    }
+
+    /**
+     * A repeated string instruction has ended early. If it would have gone on at once, it is as if it had not begun: it
+     * counts when it does the rest.
+     */
+    private endRepeat(cpu: Cpu): void {
+        this.repeatStopped = false;
+        cpu.setLo(StateOffset.repeatStop, 0);
+        const { lo, hi } = this.repeatRip;
+        const comesUpForAir =
+            (cpu.lo(StateOffset.gpr + 8 * Gpr.Rcx) & (CHUNK - 1)) === 0 ||
+            (cpu.systemFlags & Flag.TF) !== 0 ||
+            cpu.lo(StateOffset.pendingDebug) !== 0;
+        if (cpu.ripLo === lo && cpu.ripHi === hi && !comesUpForAir) {
+            this.setRemaining(cpu, this.remaining(cpu) + 1);
         }
     }
 
@@ -414,6 +554,9 @@ export class TranslatorEngine implements Engine {
     private slice(cpu: Cpu): RunStop {
         const boundary = this.boundaries[this.current];
         for (;;) {
+            if (this.watchHit) {
+                this.endWatch();
+            }
             if (this.stop !== undefined) {
                 return this.stop;
             }
@@ -442,8 +585,8 @@ export class TranslatorEngine implements Engine {
                     this.stepUnlessBreakpoint(cpu);
                 }
             }
-            if (this.stop !== undefined) {
-                return this.stop;
+            if (this.watchHit || this.stop !== undefined) {
+                continue;
             }
             if (this.remaining(cpu) <= 0) {
                 return { reason: 'budget' };
@@ -643,6 +786,8 @@ export class TranslatorEngine implements Engine {
             if (this.leaveAt !== 0) {
                 this.restoreLeft();
             }
+            this.repeatStopped = false;
+            cpu.setLo(StateOffset.repeatStop, 0);
             this.backOut(cpu);
             this.deliver(cpu, error);
             return 0;
@@ -660,12 +805,18 @@ export class TranslatorEngine implements Engine {
                 this.unhold(cpu);
                 this.leaveAtBlock(cpu);
                 this.miss(cpu);
+                if (this.repeatStopped) {
+                    this.endRepeat(cpu);
+                }
                 return 0;
             case ExitReason.Budget:
                 this.inCode = false;
                 this.exits.budget++;
                 this.unhold(cpu);
                 this.leaveAtBlock(cpu);
+                if (this.repeatStopped) {
+                    this.endRepeat(cpu);
+                }
                 if (!this.attentionNeeded && (record === 0 || this.isChecked(cpu)) && this.remaining(cpu) > 0) {
                     return this.runOut(cpu);
                 }
@@ -694,14 +845,11 @@ export class TranslatorEngine implements Engine {
 
     /** RIP at the instruction of currentRecord, which has not been executed: gives its block's rest back. */
     private backOut(cpu: Cpu): void {
-        const record = cpu.lo(StateOffset.currentRecord);
         const unexecuted = this.unexecuted(cpu);
         this.inCode = false;
         this.unhold(cpu);
         this.setRemaining(cpu, this.remaining(cpu) + unexecuted);
-        const lo = cpu.lo(StateOffset.blockRip) + this.view.getUint16(record + RecordOffset.ipOffset, true);
-        const long = (cpu.mode & ModeKey.CodeSizeMask) === 2;
-        cpu.setRip(lo, lo > 0xffffffff && long ? cpu.hi(StateOffset.blockRip) + 1 : cpu.hi(StateOffset.blockRip));
+        this.noteRip(cpu);
     }
 
     /** The instruction of currentRecord. */
@@ -778,6 +926,7 @@ export class TranslatorEngine implements Engine {
         this.exits.fault++;
         this.attentionNeeded = true;
         cpu.set(StateOffset.checkedAt, NEVER_CHECKED, NEVER_CHECKED);
+        this.abandonWatch();
         const { observer } = cpu.hooks;
         observer?.beginOperation(cpu);
         try {
@@ -794,6 +943,7 @@ export class TranslatorEngine implements Engine {
             throw error;
         }
         this.attentionNeeded = true;
+        this.abandonWatch();
         this.stop = { reason: 'breakpoint', id: EVENT_STOP };
     }
 

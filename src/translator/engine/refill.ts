@@ -1,5 +1,5 @@
 /** Soft TLB refills without TypeScript (see `codegen/refill-emitter.ts`): what they need to know, and their code. */
-import { REFILL_HELPERS, type RamGeometry, emitRefill } from '../codegen/refill-emitter';
+import { type PageFlag, REFILL_HELPERS, type RamGeometry, emitRefill } from '../codegen/refill-emitter';
 import { type HelperFunctions, newModule } from './handlers';
 
 /** Where guest RAM is in the shared memory. */
@@ -11,7 +11,7 @@ export interface RamMap extends Omit<RamGeometry, 'codePages'> {
 const PAGE = 0x1000;
 const HIGH_RAM_BASE = 0x1_0000_0000;
 
-/** A byte for each page of RAM, in the shared memory: whether code of it has been decoded. */
+/** A byte for each page of RAM, in the shared memory: see {@link PageFlag}. */
 export class CodePages implements RamGeometry {
     readonly base: number;
     readonly low: number;
@@ -34,11 +34,12 @@ export class CodePages implements RamGeometry {
     }
 
     /** `page`: physical address. Pages that are not RAM are never entered without TypeScript. */
-    set(page: number, holdsCode: boolean): void {
+    set(page: number, flag: PageFlag, present: boolean): void {
         const offset = page < HIGH_RAM_BASE ? page : page - HIGH_RAM_BASE + this.low;
         const isRam = page < HIGH_RAM_BASE ? page < this.low : offset < this.low + this.high;
         if (isRam) {
-            this.bytes[offset / PAGE] = holdsCode ? 1 : 0;
+            const at = offset / PAGE;
+            this.bytes[at] = present ? this.bytes[at] | flag : this.bytes[at] & ~flag;
         }
     }
 }

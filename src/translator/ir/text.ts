@@ -45,6 +45,7 @@ const FIELD_NAMES = new Map<number, string>([
     [StateOffset.flagResult, 'flagResult'],
     [StateOffset.flagAux, 'flagAux'],
     [StateOffset.rflags, 'rflags'],
+    [StateOffset.repeatStop, 'repeatStop'],
     [StateOffset.mxcsr, 'mxcsr'],
     [StateOffset.scratch, 'scratch'],
     [StateOffset.accessAddress, 'accessAddress'],

@@ -241,6 +241,8 @@ export abstract class LiftContext {
     abstract segmentSelectorOfOperand(): Value;
     /** Instructions of the running block from this one on, which `StateOffset.remaining` counts as done; i64. */
     abstract unexecuted(): Value;
+    /** `more` (i32), or 0 if a repeated string instruction has to end after the present element. */
+    abstract unlessStopped(more: Value): Value;
     /** Leaves translated code before this instruction has done anything; the dispatcher finds out what is wrong. */
     abstract leave(): void;
     /**

@@ -114,6 +114,11 @@ export class HandlerContext extends LiftContext {
         return this.ir.record(RecordOffset.left, StateAccess.U8AsI64);
     }
 
+    unlessStopped(more: Value): Value {
+        const stop = this.ir.get(StateOffset.repeatStop, StateAccess.I32);
+        return this.ir.select(stop, this.ir.i32(0), more);
+    }
+
     leave(): void {
         this.system();
     }

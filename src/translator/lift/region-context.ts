@@ -140,6 +140,11 @@ export class RegionContext extends LiftContext {
         return this.ir.i64(this.blockLength - this.ordinal);
     }
 
+    /** Watched accesses leave the region before they are made. */
+    unlessStopped(more: Value): Value {
+        return more;
+    }
+
     leave(): void {
         this.ir.ir.append(Op.System, Type.Void, this.offset, this.ordinal, this.sideExit());
     }

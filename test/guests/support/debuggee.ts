@@ -61,6 +61,14 @@ export class Debuggee {
         return address;
     }
 
+    /** The label at or before an address, with the distance. */
+    label(address: bigint): string {
+        const [name, at] = [...this.symbols]
+            .filter(([, start]) => start <= address)
+            .reduce((best, symbol) => (symbol[1] >= best[1] ? symbol : best));
+        return at === address ? name : `${name}+0x${(address - at).toString(16)}`;
+    }
+
     /** Goes on until the next stop, or the end. */
     async resume(): Promise<Heard> {
         return this.until(() => this.target.resume());

@@ -5,6 +5,7 @@ import { GuestFault } from '../../../src/machine/cpu/fault';
 import { Access } from '../../../src/machine/cpu/paging';
 import { GuestMemory } from '../../../src/machine/memory';
 import { CpuArea, MmuMode, ModeKey, RefillObstacle, StateOffset, Tlb, TlbRecord } from '../../../src/machine/state';
+import { PageFlag } from '../../../src/translator/codegen/refill-emitter';
 import { CodePages, refillHelpers } from '../../../src/translator/engine/refill';
 import { Random } from '../../support/random';
 
@@ -20,6 +21,7 @@ const CODE_PAGE_EVERY = 8;
 class Paged {
     readonly memory = new GuestMemory({ ramSize: RAM, cpus: 1, arenaSize: 0x10000 });
     readonly cpu: Cpu;
+    readonly pages: CodePages;
     readonly refill: (base: number, kind: number) => number;
     private readonly ram = this.memory.layout.ram.base;
     private readonly isCode = (page: number): boolean => (page / 0x1000) % CODE_PAGE_EVERY === 3;
@@ -43,8 +45,9 @@ class Paged {
         });
         const map = { base: this.ram, low: RAM, high: 0, isPlain: () => true };
         const pages = new CodePages(this.memory.memory.buffer, this.memory.layout.arena, map);
+        this.pages = pages;
         for (let page = 0; page < RAM; page += 0x1000) {
-            pages.set(page, this.isCode(page));
+            pages.set(page, PageFlag.Code, this.isCode(page));
         }
         const slow = { loadMiss: nothing, storeMiss: nothing, regionMiss: nothing };
         this.refill = refillHelpers(this.memory.memory, pages, slow).regionMiss as typeof this.refill;
@@ -145,11 +148,43 @@ describe('soft TLB refill in WebAssembly', () => {
         memory.write64(TABLES + 0x3000, 0x200067n);
         machine.select(MmuMode.Supervisor, 0x123, 0);
         assert.equal(machine.refill(cpu.base, 0) >>> 0, machine.ramAddress(0x200123));
-        for (const obstacle of [RefillObstacle.Watch, RefillObstacle.DebugRegisters, RefillObstacle.Map]) {
-            cpu.mmu.tlb.setObstacle(obstacle, true);
-            assert.equal(machine.refill(cpu.base, 0), 0);
-            cpu.mmu.tlb.setObstacle(obstacle, false);
-        }
+        cpu.mmu.tlb.setObstacle(RefillObstacle.Map, true);
+        assert.equal(machine.refill(cpu.base, 0), 0);
+        cpu.mmu.tlb.setObstacle(RefillObstacle.Map, false);
         assert.notEqual(machine.refill(cpu.base, 0), 0);
+    });
+
+    it('leaves pages that may be watched, by the guest or by a debugger, and no others', () => {
+        const machine = new Paged();
+        const { cpu, memory } = machine;
+        cpu.setLo(StateOffset.cr0, Cr0.PG | Cr0.PE);
+        cpu.setLo(StateOffset.cr4, Cr4.PAE);
+        cpu.setLo(StateOffset.efer, Efer.LME | Efer.LMA);
+        cpu.set(StateOffset.cr3, TABLES, 0);
+        cpu.setLo(StateOffset.mode, 2 | ModeKey.Long);
+        for (const table of [0, 1, 2]) {
+            memory.write64(TABLES + table * 0x1000, BigInt(TABLES + (table + 1) * 0x1000) | 0x67n);
+        }
+        for (const page of [0, 1, 2, 40]) {
+            memory.write64(TABLES + 0x3000 + page * 8, BigInt(0x200000 + page * 0x1000) | 0x67n);
+        }
+        const refilled = (): number[] =>
+            [0, 1, 2, 40].filter(page => {
+                machine.select(MmuMode.Supervisor, page * 0x1000 + 0x123, 0);
+                return machine.refill(cpu.base, 0) !== 0;
+            });
+        assert.deepEqual(refilled(), [0, 1, 2, 40]);
+        cpu.mmu.watchChanged(1 << 1, 1 << 8);
+        assert.deepEqual(refilled(), [0, 2]);
+        // DR1: a breakpoint on writes of 4 bytes in page 2.
+        cpu.setLo(StateOffset.dr + 8, 0x2008);
+        cpu.setLo(StateOffset.dr + 7 * 8, 0x00d00404);
+        cpu.debugRegistersChanged();
+        assert.deepEqual(refilled(), [0]);
+        cpu.setLo(StateOffset.dr + 7 * 8, 0x400);
+        cpu.debugRegistersChanged();
+        cpu.mmu.watchChanged(0, 0);
+        machine.pages.set(0x202000, PageFlag.Watched, true);
+        assert.deepEqual(refilled(), [0, 1, 40]);
     });
 });

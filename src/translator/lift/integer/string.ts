@@ -20,7 +20,7 @@ import { copyBulk, fillBulk, isOneByteRepeated } from './string-bulk';
 import { advance, destinationAddress, directionFlag, elementStep, isFlat, sourceAddress } from './string-operands';
 
 /** At most so many elements are handled before a repeated instruction lets interrupts in; a power of two. */
-const CHUNK = 4096;
+export const CHUNK = 4096;
 
 /** Handles several elements at once if it can. Given how many at most, and the i32 variable to be set to how many it did. */
 type Bulk = (limit: Value, done: Value) => void;
@@ -60,7 +60,7 @@ function repeat(c: LiftContext, element: () => Value | undefined, bulk?: Bulk): 
             const more = ir.op('i32.and', ir.op('i64.ne', rest, ir.i64(0)), ir.getVariable(goOn));
             ir.setVariable(again, more);
             const inChunk = ir.op('i32.ne', ir.op('i32.and', ir.wrap(rest), ir.i32(CHUNK - 1)), ir.i32(0));
-            return ir.select(trapping, ir.i32(0), ir.op('i32.and', more, inChunk));
+            return c.unlessStopped(ir.select(trapping, ir.i32(0), ir.op('i32.and', more, inChunk)));
         });
     });
     return ir.getVariable(again);
