@@ -26,7 +26,7 @@ export async function tourSample(session) {
     await session.breakAt(
         { name: 'protected_main' },
         { name: 'kernel_main' },
-        { name: 'hanoi', condition: 'edi == 4' },
+        { name: 'hanoi', condition: 'disks == 4' },
     );
     await continueTo(session, 'protected_main');
     await session.showRegisters('cs', 'cr0', 'esp');

@@ -61,6 +61,7 @@ describe('npm run demo', function () {
             stack,
             /workload\.c:\d+ +static void hanoi\(unsigned disks, unsigned from, unsigned to\)\n +▶ workload\.c/,
         );
+        assert.match(stack, /\n +disks +4\n +from +\d\n/);
         assert.match(demo.section('A breakpoint on a line'), /▶ .*workload\.c:\d+ +last_move = \(struct move\)/);
         assert.match(demo.section('Steps'), /(▶ 0x\w+ .*hanoi[^]*){3}stopped: Stepped\n.*hanoi/);
         assert.match(demo.section('Registers'), /rdi +0x4\b/);
