@@ -16,6 +16,8 @@ export interface RunOptions {
     /** Host seconds, or undefined for no limit. */
     readonly timeout: number | undefined;
     readonly stats: string | undefined;
+    /** File for the record of the guest's exits. */
+    readonly exits: string | undefined;
     /** Files of saved state. */
     readonly save: string | undefined;
     readonly restore: string | undefined;
@@ -47,6 +49,7 @@ export function parseRunOptions(args: readonly string[]): RunOptions {
         serial: values.serial ?? 'stdio',
         timeout: values.timeout === undefined ? undefined : parseSeconds('--timeout', values.timeout),
         stats: values.stats,
+        exits: values.exits,
         save: values.save,
         restore: values.restore,
         noReboot: values['no-reboot'] ?? false,
@@ -71,6 +74,7 @@ function parseValues(args: readonly string[]) {
                 serial: { type: 'string' },
                 timeout: { type: 'string' },
                 stats: { type: 'string' },
+                exits: { type: 'string' },
                 save: { type: 'string' },
                 restore: { type: 'string' },
                 'no-reboot': { type: 'boolean' },

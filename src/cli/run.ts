@@ -7,6 +7,7 @@ import type { MachineStop } from '../machine/stop';
 import { CODE_ARENA_SIZE, type TranslatorEngine, translatorEngine } from '../translator';
 import { type RunOptions, parseRunOptions } from './options';
 import { Console } from './console';
+import { exitCounts, recordExits } from './exits';
 import { decompressors, readImage, readModules } from './files';
 import { restoreFrom, StateFile } from './state-file';
 import { describeTripleFault } from './triple-fault';
@@ -46,6 +47,7 @@ export async function run(args: readonly string[]): Promise<number> {
         }
         throw error;
     }
+    const endExits = options.exits === undefined ? undefined : recordExits(options.exits, machine);
     const terminal = options.serial === 'stdio' ? new Console(bytes => machine.sendSerial(0, bytes)) : undefined;
     const start = performance.now();
     let status: number;
@@ -53,6 +55,7 @@ export async function run(args: readonly string[]): Promise<number> {
         status = await runToEnd(machine, options, serial, terminal, state);
     } finally {
         terminal?.close();
+        endExits?.();
         await serial.close();
     }
     serial.check();
@@ -86,6 +89,7 @@ function buildMachine(options: RunOptions, serial: SerialOutput): Machine {
         epochSeconds: options.realTime ? Math.floor(Date.now() / 1000) : undefined,
         serial: [byte => serial.write(byte)],
         debugConsole: byte => serial.write(byte),
+        exitClock: options.exits === undefined ? undefined : () => performance.now() * 1e6,
     });
     if (options.restore !== undefined) {
         restoreFrom(options.restore, machine);
@@ -189,6 +193,7 @@ function writeStatistics(path: string, machine: Machine, seconds: number): void 
         guestSeconds: machine.clock.now() / 1e9,
         mips: machine.engine.retired() / seconds / 1e6,
         ...engine.statistics(),
+        exits: exitCounts(machine),
         residentBytes: usage.rss,
         guestBytesInUse: bytesInUse(machine.memory.bytes.subarray(ram.base, ram.base + ram.size)),
         heapBytes: usage.heapUsed,

@@ -36,6 +36,7 @@ hyperscope run --sample | --kernel FILE | --firmware FILE [options]
   --timeout SECONDS  stop after so many seconds of host time
   --no-reboot        a guest that resets the machine ends the run
   --stats FILE       write statistics as JSON
+  --exits FILE       write what a hypervisor would see of the guest, one exit a line; as JSON if FILE ends in .jsonl
   --save FILE        save the machine's state: at Ctrl-A S or SIGUSR2, after which the guest goes on, and when the
                      run is ended by Ctrl-A X, a signal or the timeout
   --restore FILE     continue from a saved state, with the options of the run that saved it

@@ -20,7 +20,12 @@ import { presentRecord } from './vm-exit-presentation';
 const CHUNK = 0x10000;
 const HEADER = '# Hyperscope VM exits: sequence  time (s)  vCPU  kind  what  [device]  place\n';
 
+/** Of a file whose limit nobody has set. */
+export const DEFAULT_LIMIT = 256 * 0x100000;
+
 export interface RecorderOptions {
+    /** What the path is called in messages. */
+    readonly name: string;
     readonly path: string;
     readonly format: 'text' | 'json';
     /** Bytes. */
@@ -39,13 +44,23 @@ export class ExitRecorder {
     private problem: string | undefined;
     private readonly kinds: ReadonlySet<string> | undefined;
 
+    /**
+     * As the file's name says: JSON for `.jsonl`, text otherwise.
+     * @throws RequestError if the file cannot be written
+     */
+    static forPath(name: string, path: string): ExitRecorder {
+        const format = path.endsWith('.jsonl') ? 'json' : 'text';
+        return new ExitRecorder({ name, path, format, limit: DEFAULT_LIMIT, kinds: undefined });
+    }
+
     /** @throws RequestError if the file cannot be written */
     constructor(private readonly options: RecorderOptions) {
         this.kinds = options.kinds && new Set(options.kinds);
         try {
             this.file = openSync(options.path, 'w');
         } catch (error) {
-            throw new RequestError(`path: ${options.path} cannot be written: ${(error as Error).message}`);
+            const { code } = error as NodeJS.ErrnoException;
+            throw new RequestError(`${options.name} ${options.path}: cannot be written (${code})`);
         }
         if (options.format === 'text') {
             this.append(HEADER);
@@ -127,7 +142,7 @@ function textLine(record: ExitRecord): string {
         (time / 1e9).toFixed(9),
         vcpu.toString(),
         label,
-        text,
+        text === '' ? '-' : text,
         ...(device === undefined ? [] : [`[${device}]`]),
         symbol ?? `0x${rip.toString(16)}`,
     ];

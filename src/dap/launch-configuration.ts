@@ -41,6 +41,7 @@ export interface LaunchConfiguration extends SessionConfiguration {
     readonly interpret: boolean;
     readonly stopOnReset: boolean;
     readonly gdbServer: Endpoint | undefined;
+    readonly recordExits: string | undefined;
     /** As they were given, for a restart with the same. */
     readonly attributes: Attributes;
 }
@@ -79,6 +80,7 @@ export function readLaunchConfiguration(attributes: Attributes): LaunchConfigura
         interpret: reader.flag('interpret'),
         stopOnReset: reader.flag('stopOnReset'),
         gdbServer: reader.endpoint('gdbServer'),
+        recordExits: reader.text('recordExits'),
         attributes,
     };
     if (configuration.kernel === undefined && configuration.firmware === undefined) {

@@ -196,10 +196,23 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
             const request = launched === configuration ? 'launch' : 'attach';
             this.console(`${request} attribute '${name}' is not known and has no effect\n`, 'important');
         }
+        this.recordExits(guest, launched);
         this.announce(running);
         await this.breakpoints.apply(guest.target);
         if (this.configured) {
             await this.begin(again);
+        }
+    }
+
+    private recordExits({ target }: Guest, launched: LaunchConfiguration | undefined): void {
+        if (launched?.recordExits === undefined) {
+            return;
+        }
+        try {
+            this.vmExits.recordFromStart(target, launched.recordExits);
+        } catch (error) {
+            if (!(error instanceof RequestError)) throw error;
+            this.console(`${error.message}\n`, 'important');
         }
     }
 

@@ -18,7 +18,7 @@ import type {
 import type { RequestArguments } from './arguments';
 import type { EventStopStore } from './event-stop-store';
 import { filterOfKind } from './exception-filters';
-import { ExitRecorder } from './exit-recorder';
+import { DEFAULT_LIMIT, ExitRecorder } from './exit-recorder';
 import type { RequestHandlers } from './protocol-session';
 import { RequestError } from './request-error';
 import type { SessionContext } from './session-context';
@@ -31,7 +31,6 @@ const MOST_RECORDS = 5000;
 const DEFAULT_BUCKETS = 200;
 const MOST_BUCKETS = 2000;
 const DEFAULT_CAPACITY = 65_536;
-const DEFAULT_LIMIT = 256 * 0x100000;
 const LARGEST_LIMIT = 2 ** 40;
 
 const UNAVAILABLE = 'this target tells of no exits: the guest runs elsewhere';
@@ -142,15 +141,28 @@ export class VmExitRequests {
             throw new RequestError('path has to name a file');
         }
         const recorder = new ExitRecorder({
+            name: 'path',
             path,
             format: choice(args, 'format', ['text', 'json']),
             limit: args.optionalInteger('limit', DEFAULT_LIMIT, 0x1000, LARGEST_LIMIT),
             kinds: args.has('kinds') ? kinds(args, 'kinds') : undefined,
         });
+        this.begin(events, recorder);
+        return recorder.state;
+    }
+
+    /** Writes the exits of a new guest to a file, from its first instruction on. */
+    recordFromStart(target: DebugTarget, path: string): void {
+        if (target.events === undefined) {
+            throw new RequestError(UNAVAILABLE);
+        }
+        this.begin(target.events, ExitRecorder.forPath('recordExits', path));
+    }
+
+    private begin(events: TargetEvents, recorder: ExitRecorder): void {
         this.recorder?.close();
         this.recorder = recorder;
         events.listen(record => recorder.add(record));
-        return recorder.state;
     }
 
     private async breakOnExit(args: RequestArguments): Promise<BreakOnExitResponse> {

@@ -42,7 +42,7 @@ export function createVmExitsPanel(extension: vscode.Uri, sessions: GuestSession
         const file = await vscode.window.showSaveDialog({
             title: 'Record VM exits',
             saveLabel: 'Record',
-            filters: { Text: ['txt', 'log'], 'JSON, one exit a line': ['jsonl'] },
+            filters: { 'VM exits': ['vmexits', 'txt', 'log'], 'JSON, one exit a line': ['jsonl'] },
         });
         if (file === undefined) return;
         const format = file.path.endsWith('.jsonl') ? 'json' : 'text';

@@ -6,7 +6,8 @@
  * "<attribute>: takes …" of an error message and stays in the adapter.
  */
 export interface AttributeSchema {
-    readonly type: 'string' | 'boolean' | 'integer' | 'number' | 'object' | readonly ('string' | 'integer' | 'number' | 'array')[];
+    readonly type:
+        'string' | 'boolean' | 'integer' | 'number' | 'object' | readonly ('string' | 'integer' | 'number' | 'array')[];
     readonly takes: string;
     readonly markdownDescription: string;
     readonly default?: unknown;
@@ -178,6 +179,15 @@ export const LAUNCH_ATTRIBUTES = {
         markdownDescription:
             'Let gdb attach to the guest: a port, or `HOST:PORT`, to listen at. A port alone means 127.0.0.1.',
         examples: [1234, '127.0.0.1:1234'],
+    },
+    recordExits: {
+        type: 'string',
+        takes: FILE,
+        isPath: true,
+        markdownDescription:
+            'File to which every VM exit of the guest is written from its first instruction on: port and MMIO accesses, ' +
+            'MSRs, interrupts, exceptions… One a line; as JSON if the name ends in `.jsonl`.',
+        examples: ['${workspaceFolder}/boot.vmexits'],
     },
     ...COMMON,
 } as const satisfies AttributeSchemas;

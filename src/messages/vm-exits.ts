@@ -220,7 +220,7 @@ export type VmExitsRecordRequest =
           readonly action: 'start';
           /** Where to write; an existing file is replaced. */
           readonly path: string;
-          /** Lines to be read by people (the default), or JSON objects, one a line. */
+          /** Lines to be read by people (the default; `dap/exit-recorder.ts` tells them), or {@link VmExitRecord}s as JSON, one a line. */
           readonly format?: 'text' | 'json';
           /** The file grows no further than this many bytes; 256 MiB unless told otherwise. */
           readonly limit?: number;

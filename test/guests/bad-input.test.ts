@@ -140,7 +140,7 @@ describe('unusable input', function () {
     });
 
     describe('output that cannot be written', () => {
-        for (const option of ['--serial', '--stats', '--save']) {
+        for (const option of ['--serial', '--stats', '--exits', '--save']) {
             it(option, async function () {
                 needs(this, linuxFiles);
                 const nowhere = path.join(folder, 'none', 'file');
