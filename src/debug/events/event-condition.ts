@@ -17,6 +17,8 @@ const LIST = new RegExp(
     String.raw`^\s*${NUMBER}\s*(?:-\s*${NUMBER}\s*)?(?:,\s*${NUMBER}\s*(?:-\s*${NUMBER}\s*)?)*$`,
     'i',
 );
+/** Nothing that could be an expression. */
+const LIKE_A_LIST = /^[\da-fx\s-]*,[\da-fx,\s-]*$/i;
 const MOST_RANGES = 256;
 
 /**
@@ -42,6 +44,9 @@ export function parseEventCondition(
             );
         }
         return new ListCondition(text, kind, listed);
+    }
+    if (LIKE_A_LIST.test(text)) {
+        throw new ExpressionError('a list is numbers and ranges with commas between: 0x3f8, 0x60-0x64', text, 0);
     }
     const expression = parseCondition(text);
     for (const { name, position } of expression.names) {
