@@ -283,7 +283,7 @@ export const enum MmuMode {
 
 /** Jump cache: direct-mapped by linear RIP. */
 export const enum JumpCache {
-    entries = 65536,
+    entries = 16384,
     entrySize = 16,
     /** u64 linear RIP; all ones: empty. */
     rip = 0,
@@ -291,6 +291,48 @@ export const enum JumpCache {
     record = 8,
     /** u32 mode key of the block. */
     mode = 12,
+}
+
+/** What the jump cache's writers, TypeScript and translated code, keep about it. */
+export const enum JumpRecord {
+    /** Entries of pages that are not global, and of those that are, apart: MOV CR3 drops the former only. */
+    kinds = 2,
+    /** Bits of the hash of a page's or region's address. */
+    reachBits = 12,
+    /** u32 a kind: slots in its log. */
+    logged = 0,
+    /** Up to `entries` numbers of filled slots a kind, u16 each. */
+    log = 16,
+    logSize = 2 * JumpCache.entries,
+    /** A byte a slot: bit 0 (1) if it is in the log of kind 0 (1). */
+    inLog = log + kinds * logSize,
+    /** A byte a slot: the kind of its entry. */
+    kind = inLog + JumpCache.entries,
+    /** Hash set a kind, a byte each: linear pages with entries. */
+    pages = kind + JumpCache.entries,
+    /** Hash set a kind, a byte each: 1 GiB regions with entries of pages larger than 4 KiB. */
+    regions = pages + kinds * (1 << reachBits),
+    size = regions + kinds * (1 << reachBits),
+}
+
+/** Translations of the pages that are fetched from: direct-mapped by linear page, as the soft TLB is for data. */
+export const enum FetchTlb {
+    entries = 1024,
+    entrySize = 16,
+    /** u64 linear page address; low bits non-zero: empty. */
+    tag = 0,
+    /** u32: physical address / 4096. */
+    page = 8,
+    /** u32, see {@link FetchOrigin}. */
+    origin = 12,
+}
+
+export const enum FetchOrigin {
+    Global = 1 << 0,
+    /** Piece of a 2 MiB page or larger. */
+    Large = 1 << 1,
+    /** Fetched with CPL 3. */
+    User = 1 << 2,
 }
 
 /**
@@ -342,8 +384,10 @@ export const enum CpuArea {
     tlb = StateOffset.size,
     jumpCache = tlb + Tlb.modes * Tlb.modeSize,
     tlbRecord = jumpCache + JumpCache.entries * JumpCache.entrySize,
+    jumpRecord = tlbRecord + TlbRecord.size,
+    fetchTlb = jumpRecord + JumpRecord.size,
     /** Whole pages. */
-    size = (tlbRecord + TlbRecord.size + 0xfff) & ~0xfff,
+    size = (fetchTlb + FetchTlb.entries * FetchTlb.entrySize + 0xfff) & ~0xfff,
 }
 
 export function gprOffset(register: number): number {

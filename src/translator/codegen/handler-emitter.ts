@@ -9,6 +9,7 @@ import { type Helper } from '../ir/function';
 import { type MemoryAccess, StateAccess, Type, WASM_TYPE } from '../ir/opcodes';
 import { Emitter, LOCAL_CPU, LOCAL_RECORD } from './emitter';
 import { ExitReason } from './exit';
+import { emitLookup } from './lookup-emitter';
 import { HeaderOffset, RecordOffset } from './record';
 
 const I32 = 0x7f;
@@ -49,7 +50,10 @@ const SCRATCH_STORE: readonly StateAccess[] = [
     StateAccess.V128,
 ];
 
-/** Emits a look-up of RIP (in local `rip`) in the jump cache and a tail call of the block's code; returns Miss if none. */
+/**
+ * Emits a look-up of RIP (in local `rip`, and stored in blockRip) in the jump cache and a tail call of the block's code,
+ * or of the handler that looks further.
+ */
 export function emitDispatch(emitter: Emitter, functionType: number, rip: number, codeIsFlat: boolean): void {
     const { out } = emitter;
     const entry = emitter.takeLocal(Type.I32);
@@ -95,8 +99,17 @@ export function emitDispatch(emitter: Emitter, functionType: number, rip: number
     out.u32(functionType);
     out.byte(0);
     emitter.close();
-    emitter.i32Const(ExitReason.Miss);
-    out.byte(Wasm.Return);
+    if (codeIsFlat) {
+        emitter.localGet(LOCAL_CPU);
+        emitter.i32Const(0);
+        emitter.i32Const(FixedHandler.Lookup);
+        out.byte(Wasm.ReturnCallIndirect);
+        out.u32(functionType);
+        out.byte(0);
+    } else {
+        emitter.i32Const(ExitReason.Miss);
+        out.byte(Wasm.Return);
+    }
     emitter.freeLocal(entry);
     if (!codeIsFlat) {
         emitter.freeLocal(linear);
@@ -253,13 +266,27 @@ export const enum FixedHandler {
      */
     EnterFlat,
     EnterSegmented,
+    /** Looks the block at blockRip up by physical address, if the code segment is flat; the record does not matter. */
+    Lookup,
     /** First record of a block at a breakpoint that only the dispatcher can decide on. */
     Breakpoint,
     First,
 }
 
-/** Emits the body of a fixed handler. `hotThreshold`: heat at which a block asks to be translated. */
-export function fixedHandler(target: TranslatedModule, which: FixedHandler, hotThreshold: number): Uint8Array {
+/** What fixed handlers depend on. */
+export interface FixedParameters {
+    /** Heat at which a block asks to be translated. */
+    readonly hotThreshold: number;
+    /** Address of the block table in the shared memory, if there is one. */
+    readonly blockTable: number | undefined;
+}
+
+/** Emits the body of a fixed handler. */
+export function fixedHandler(
+    target: TranslatedModule,
+    which: FixedHandler,
+    { hotThreshold, blockTable }: FixedParameters,
+): Uint8Array {
     const emitter = new HandlerEmitter(target, which === FixedHandler.End64);
     switch (which) {
         case FixedHandler.Header:
@@ -286,6 +313,13 @@ export function fixedHandler(target: TranslatedModule, which: FixedHandler, hotT
             break;
         case FixedHandler.StaleHeader:
             emitter.emitExit(ExitReason.Miss);
+            break;
+        case FixedHandler.Lookup:
+            if (blockTable === undefined) {
+                emitter.emitExit(ExitReason.Miss);
+            } else {
+                emitLookup(emitter, blockTable, target.functionType);
+            }
             break;
         case FixedHandler.Breakpoint:
             emitBudgetCheck(emitter, emitter.takeLocal(Type.I64));

@@ -42,6 +42,8 @@ import { type SemanticTable } from '../lift/semantics';
 import { checkAddress } from './address-check';
 import { type Block, CodeCache } from './blocks';
 import { Breakpoints } from './breakpoints';
+import { BlockPlace } from '../codegen/lookup-emitter';
+import { BlockTable } from './block-table';
 import { CodeTlb } from './code-tlb';
 import { Fetcher } from './fetch';
 import { RegionTranslator } from '../region/translate';
@@ -96,6 +98,7 @@ export class TranslatorEngine implements Engine {
     readonly handlers: Handlers;
     private readonly codeTable = new CodeTable();
     private readonly codePages: CodePages | undefined;
+    private readonly blockTable: BlockTable | undefined;
     private readonly fetcher: Fetcher;
     private readonly regions: RegionTranslator;
     private readonly enterFlat: EnterCode;
@@ -147,6 +150,12 @@ export class TranslatorEngine implements Engine {
         this.words = new Uint32Array(memory.buffer);
         const slow: HelperFunctions = { ...options.helpers, ...this.slowPaths() };
         this.codePages = options.ram && new CodePages(memory.buffer, options.arena, options.ram);
+        let { base, size } = this.codePages?.rest ?? options.arena;
+        if (this.codePages !== undefined) {
+            this.blockTable = new BlockTable(memory.buffer, base);
+            base += BlockPlace.tableSize;
+            size -= BlockPlace.tableSize;
+        }
         const helpers =
             this.codePages === undefined ? slow : { ...slow, ...refillHelpers(memory, this.codePages, slow) };
         this.handlers = new Handlers(
@@ -154,10 +163,9 @@ export class TranslatorEngine implements Engine {
             this.codeTable,
             options.semantics,
             helpers,
-            options.hotThreshold ?? HOT_THRESHOLD,
+            { hotThreshold: options.hotThreshold ?? HOT_THRESHOLD, blockTable: this.blockTable?.base },
             options.now,
         );
-        const { base, size } = this.codePages?.rest ?? options.arena;
         this.breakpoints = new Breakpoints(
             memory.buffer,
             { base, size: CHECK_CELLS },
@@ -214,7 +222,7 @@ export class TranslatorEngine implements Engine {
         this.cpus.push(cpu);
         this.byBase.set(cpu.base, cpu);
         this.boundaries.push(new InstructionBoundary(processor, this.options.systemOperations));
-        this.codeTlbs.push(new CodeTlb());
+        this.codeTlbs.push(new CodeTlb(cpu.buffer, cpu.base));
         this.jumpCaches.push(new JumpCacheTable(cpu.buffer, cpu.base));
         this.noteMap(cpu);
     }
@@ -293,6 +301,7 @@ export class TranslatorEngine implements Engine {
         codePages.forEach(page => this.invalidatePage(page));
         if (linearPages.size > 0) {
             this.jumpCaches.forEach(cache => cache.dropPages(linearPages));
+            this.codeTlbs.forEach(tlb => tlb.flush(false)); // fetching binds pages to breakpoints
         }
     }
 
@@ -766,6 +775,7 @@ export class TranslatorEngine implements Engine {
     private dropEverything(): void {
         this.jumpCaches.forEach(cache => cache.flush(false));
         this.cache.clear();
+        this.blockTable?.clear();
         this.regions.clear();
         this.cpus.forEach(cpu => cpu.mmu.flushAll());
     }
@@ -881,6 +891,9 @@ export class TranslatorEngine implements Engine {
             const block = this.lookUp(cpu, false);
             const { linearLo, linearHi, isGlobal, isLarge } = this.fetcher;
             this.jumpCaches[this.current].enter(linearLo, linearHi, block.mode, block.record, isGlobal, isLarge);
+            if (block.secondPage < 0 && !block.single) {
+                this.blockTable?.enter(block.physical, block.mode, block.record);
+            }
         } catch (error) {
             this.deliver(cpu, error);
         }

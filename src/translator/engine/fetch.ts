@@ -74,7 +74,7 @@ export class Fetcher {
         }
         this.linearLo = lo;
         this.linearHi = hi;
-        const user = cpu.cpl === 3 ? 1 : 0;
+        const user = cpu.cpl === 3;
         const tlb = this.tlbOf(cpu);
         const slot = tlb.find(lo, hi, user);
         let physical: number;

@@ -4,6 +4,7 @@
 import { Attribute, type Instruction } from '../../isa/x86/instruction';
 import { ModeKey } from '../../machine/state';
 import {
+    type FixedParameters,
     HandlerEmitter,
     FixedHandler,
     TranslatedModule,
@@ -81,12 +82,12 @@ export class Handlers {
         readonly codeTable: CodeTable,
         private readonly semantics: SemanticTable,
         private readonly helpers: HelperFunctions,
-        hotThreshold: number,
+        fixed: FixedParameters,
         private readonly now: () => number,
     ) {
         const target = this.target();
         for (let which = FixedHandler.Header; which < FixedHandler.First; which++) {
-            this.pending.push({ index: this.codeTable.take(), body: fixedHandler(target, which, hotThreshold) });
+            this.pending.push({ index: this.codeTable.take(), body: fixedHandler(target, which, fixed) });
         }
         this.flush();
     }

@@ -1,54 +1,72 @@
 /**
- * The jump cache of one vCPU (see `JumpCache` in state.ts): linear RIP → first record of a block. Translated code only
- * reads it. Filled entries are logged, so that a flush costs what was filled.
+ * The jump cache of one vCPU (see `JumpCache` in state.ts): linear RIP → first record of a block. Filled entries are
+ * logged (`JumpRecord`), so that a flush costs what was filled. Translated code looks entries up, and enters those of
+ * blocks that it finds in the block table (`codegen/lookup-emitter.ts`).
  */
-import { CpuArea, JumpCache } from '../../machine/state';
-import { PageReach } from './page-reach';
+import { CpuArea, JumpCache, JumpRecord } from '../../machine/state';
 import { pageNumber } from './breakpoints';
+import { PageReach } from './page-reach';
 
 const WORDS = JumpCache.entrySize >> 2;
 const EMPTY = 0xffffffff;
+const REACH = 1 << JumpRecord.reachBits;
 
 /** Slots that were filled since the last flush; a slot may be in the log of each kind. */
 class SlotLog {
-    private readonly slots = new Uint16Array(JumpCache.entries);
-    private readonly isIn = new Uint8Array(JumpCache.entries);
-    private length = 0;
     /** What the slots may hold something of. */
-    readonly reach = new PageReach();
+    readonly reach: PageReach;
+    private readonly length: Uint32Array;
+    private readonly slots: Uint16Array;
+    private readonly inLog: Uint8Array;
+    private readonly bit: number;
+
+    constructor(buffer: ArrayBufferLike, record: number, kind: number) {
+        this.length = new Uint32Array(buffer, record + JumpRecord.logged + 4 * kind, 1);
+        this.slots = new Uint16Array(buffer, record + JumpRecord.log + kind * JumpRecord.logSize, JumpCache.entries);
+        this.inLog = new Uint8Array(buffer, record + JumpRecord.inLog, JumpCache.entries);
+        this.bit = 1 << kind;
+        this.reach = new PageReach(
+            new Uint8Array(buffer, record + JumpRecord.pages + kind * REACH, REACH),
+            new Uint8Array(buffer, record + JumpRecord.regions + kind * REACH, REACH),
+        );
+    }
 
     add(slot: number): void {
-        if (this.isIn[slot] === 0) {
-            this.isIn[slot] = 1;
-            this.slots[this.length++] = slot;
+        if ((this.inLog[slot] & this.bit) === 0) {
+            this.inLog[slot] |= this.bit;
+            this.slots[this.length[0]++] = slot;
         }
     }
 
     /** Takes out the slots for which `drop` says so. */
     remove(drop: (slot: number) => boolean): void {
+        const [length] = this.length;
         let kept = 0;
-        for (let i = 0; i < this.length; i++) {
+        for (let i = 0; i < length; i++) {
             const slot = this.slots[i];
             if (drop(slot)) {
-                this.isIn[slot] = 0;
+                this.inLog[slot] &= ~this.bit;
             } else {
                 this.slots[kept++] = slot;
             }
         }
-        this.length = kept;
+        this.length[0] = kept;
     }
 }
 
 export class JumpCacheTable {
     private readonly words: Uint32Array;
-    private readonly isGlobal = new Uint8Array(JumpCache.entries);
-    /** Kept apart, since MOV CR3 comes often and the kernel's code is most of what is here. */
-    private readonly global = new SlotLog();
-    private readonly local = new SlotLog();
+    private readonly kind: Uint8Array;
+    private readonly local: SlotLog;
+    private readonly global: SlotLog;
 
     constructor(buffer: ArrayBufferLike, base: number) {
+        const record = base + CpuArea.jumpRecord;
         this.words = new Uint32Array(buffer, base + CpuArea.jumpCache, JumpCache.entries * WORDS);
         this.words.fill(EMPTY);
+        this.kind = new Uint8Array(buffer, record + JumpRecord.kind, JumpCache.entries);
+        this.local = new SlotLog(buffer, record, 0);
+        this.global = new SlotLog(buffer, record, 1);
     }
 
     /** Enters a block. `global`: its page's translation survives MOV CR3; `large`: it came from a 2 MiB page or larger. */
@@ -59,7 +77,7 @@ export class JumpCacheTable {
         this.words[at + 1] = hi;
         this.words[at + 2] = record;
         this.words[at + 3] = mode;
-        this.isGlobal[slot] = global ? 1 : 0;
+        this.kind[slot] = global ? 1 : 0;
         const log = global ? this.global : this.local;
         log.add(slot);
         log.reach.add(lo, hi, large);
@@ -102,10 +120,10 @@ export class JumpCacheTable {
         }
     }
 
-    private flushLog(log: SlotLog, global: number): void {
+    private flushLog(log: SlotLog, kind: number): void {
         log.reach.clear();
         log.remove(slot => {
-            if (this.isGlobal[slot] === global) {
+            if (this.kind[slot] === kind) {
                 this.clear(slot);
             }
             return true;

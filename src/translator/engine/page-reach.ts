@@ -2,13 +2,20 @@
  * Which linear pages a cache of translations may hold something of: what lets INVLPG of one page, which guests do often
  * and mostly for data, leave a cache of code alone. Hash sets: they may say yes too often, never no.
  */
+import { JumpRecord } from '../../machine/state';
 
-const SETS = 4096;
+const SETS = 1 << JumpRecord.reachBits;
 
 export class PageReach {
-    private readonly pages = new Uint8Array(SETS);
-    /** 1 GiB regions with pieces of large pages: INVLPG of any address in such a page concerns all of it. */
-    private readonly regions = new Uint8Array(SETS);
+    /**
+     * @param pages hash set of pages, a byte each
+     * @param regions hash set of the 1 GiB regions with pieces of large pages: INVLPG of any address in such a page
+     *     concerns all of it
+     */
+    constructor(
+        private readonly pages: Uint8Array = new Uint8Array(SETS),
+        private readonly regions: Uint8Array = new Uint8Array(SETS),
+    ) {}
 
     add(lo: number, hi: number, large: boolean): void {
         this.pages[pageSet(lo, hi)] = 1;
@@ -33,6 +40,8 @@ export class PageReach {
         return hi === entryHi && (lo ^ entryLo) >>> shift === 0;
     }
 }
+
+// Translated code (codegen/lookup-emitter.ts) computes the same.
 
 function pageSet(lo: number, hi: number): number {
     return ((lo >>> 12) ^ (hi << 4)) & (SETS - 1);

@@ -71,7 +71,8 @@ export class X87Machine {
                 throw new Fault(13);
             },
         };
-        this.handlers = new Handlers(this.memory, this.codeTable, x87Semantics, helpers, 100, () => 0);
+        const fixed = { hotThreshold: 100, blockTable: undefined };
+        this.handlers = new Handlers(this.memory, this.codeTable, x87Semantics, helpers, fixed, () => 0);
         // All entries of the soft TLB miss.
         this.setState32(StateOffset.tlb, 5 * PAGE);
         bytes.fill(0xff, 5 * PAGE, 7 * PAGE);
