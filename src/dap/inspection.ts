@@ -6,6 +6,7 @@ import { memoryViewRequests } from './memory-view-requests';
 import { pageTableRequests } from './page-table-requests';
 import type { RequestHandlers } from './protocol-session';
 import { RegisterRequests } from './register-requests';
+import { translationRequests } from './translation-requests';
 import type { SessionContext } from './session-context';
 
 export class InspectionRequests {
@@ -21,6 +22,7 @@ export class InspectionRequests {
             ...pageTableRequests(context),
             ...descriptorTableRequests(context),
             ...hardwareRequests(context),
+            ...translationRequests(context),
         };
     }
 

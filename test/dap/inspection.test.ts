@@ -7,6 +7,7 @@ import type { InspectionRequests } from '../../src/messages/requests';
 import type { RegisterItem } from '../../src/messages/registers';
 import { sampleElf, sampleRom } from '../support/sample';
 import { TestClient } from './client';
+import { guestImage } from './guest';
 
 type Name = keyof InspectionRequests;
 
@@ -173,6 +174,57 @@ describe('inspection over DAP', () => {
             assert.match(walk.fault?.reason ?? '', /user code may not read supervisor pages/);
             assert.equal((await registers()).get('cs.dpl')?.text, '3');
         });
+    });
+
+    it('translated code: a loop that became a region, instruction by instruction as IR and WebAssembly', async () => {
+        client = new TestClient();
+        const kernel = path.join(folder, 'spin.elf');
+        writeFileSync(kernel, guestImage('spin'));
+        try {
+            await client.launch({ kernel, memory: '16M' });
+            await client.run('configurationDone', {});
+            const cold = await ask('hyperscope/translation', {});
+            assert.match(cold.problem ?? '', /has not run in this mode yet/);
+            await client.request('continue', { threadId: 1 });
+            // Regions that wait are compiled after some instructions: a few slices of the guest.
+            let hot = await ask('hyperscope/translation', { address: 'spin' });
+            for (let tries = 0; tries < 100 && hot.tier !== 'region'; tries++) {
+                await new Promise(resolve => setTimeout(resolve, 20));
+                hot = await ask('hyperscope/translation', { address: 'spin' });
+            }
+            await client.run('pause');
+            assert.equal(hot.tier, 'region');
+            assert.equal(hot.mode, '32-bit ring 0 flat x87');
+            const [entry] = hot.blocks;
+            assert.deepEqual(
+                [entry.symbol, entry.isEntry, entry.isLoopHeader, entry.current],
+                ['spin', true, true, true],
+            );
+            assert.deepEqual(
+                entry.instructions.map(({ text, bytes }) => `${bytes}: ${text}`),
+                ['ff c3: inc ebx', 'e9 f9 ff ff ff: jmp 0x10003e <spin>'],
+            );
+            assert.deepEqual(entry.exits, [{ kind: 'taken', target: entry.address, symbol: 'spin', inside: true }]);
+            assert.ok(
+                entry.instructions[0].ir!.some(line => line.includes('rbx')),
+                JSON.stringify(entry),
+            );
+            const lines = hot.wasm!.split('\n');
+            assert.ok(lines.includes('  loop') && !lines.some(line => line.includes(';; the')), hot.wasm);
+            const [first, last] = entry.instructions[0].wasmLines!;
+            assert.ok(
+                lines.slice(first, last + 1).some(line => line.includes('i32.add')),
+                hot.wasm,
+            );
+            const once = await ask('hyperscope/translation', { address: 'increment', brief: true });
+            assert.equal(once.tier, 'interpreter');
+            assert.equal(once.wasm, undefined);
+            assert.ok(once.blocks[0].exits[0].kind === 'indirect' && once.heat! < once.hotThreshold!);
+            const nowhere = await ask('hyperscope/translation', { address: '0x00f00000' });
+            assert.match(nowhere.problem ?? '', /not decoded/);
+        } finally {
+            await client.stop();
+        }
     });
 
     it('works from the reset vector on', async () => {

@@ -110,6 +110,7 @@ export abstract class Emitter {
                 this.exitRanges[ir.a[start - 1]] = [start, i];
                 continue;
             }
+            this.beginOperation(i);
             this.emitOperation(i);
             this.release(i);
         }
@@ -118,6 +119,9 @@ export abstract class Emitter {
             values.forEach(value => this.releaseLocal(value));
         }
     }
+
+    /** A hook for those who want to know where an operation's code begins. */
+    protected beginOperation(_index: number): void {}
 
     /** Emits another sequence in the middle of this one, whose state is kept. */
     protected nested(emit: () => void): void {

@@ -25,6 +25,11 @@ export class TranslatedModule {
         this.module.importTable('env', 'table', tableSize);
     }
 
+    /** Names of the imported helpers, by function index. */
+    get helperNames(): ReadonlyMap<number, string> {
+        return new Map([...this.helpers].map(([name, index]) => [index, name]));
+    }
+
     /** Index of the imported helper; must be called before the first function is added (see {@link declare}). */
     helper(helper: Helper): number {
         let index = this.helpers.get(helper.name);

@@ -40,7 +40,10 @@ export class RegionEmitter extends Emitter {
     private readonly exitTo = this.takeLocal(Type.I32);
     private readonly tlb = this.takeLocal(Type.I32);
     private readonly labels: Label[] = [];
-    private node!: Node;
+    /** The node whose code is being emitted. */
+    protected node!: Node;
+    /** Bytes of the code between prologue and end, once it has been emitted. */
+    protected bodyLength = 0;
     private readonly is64: boolean;
 
     constructor(
@@ -72,6 +75,7 @@ export class RegionEmitter extends Emitter {
         this.close();
         this.emitEpilogue();
         const body = this.out.finish();
+        this.bodyLength = body.length;
         this.out.clear();
         this.emitPrologue(entry);
         const prologue = new ByteWriter();

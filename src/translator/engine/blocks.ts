@@ -197,6 +197,17 @@ export class CodeCache {
         return this.pages.get(physical - offset)?.blocks.get(blockKey(offset, mode, single));
     }
 
+    /** The valid blocks with bytes in a physical page. */
+    blocksIn(page: number): Iterable<Block> {
+        return this.pages.get(page)?.all ?? [];
+    }
+
+    /** Times that a block has been entered in the interpreter tier, up to the threshold. */
+    heatOf(block: Block): number {
+        const heat = this.words[(block.record + HeaderOffset.heat) >> 2];
+        return heat >= NEVER_HOT ? heat - NEVER_HOT : heat;
+    }
+
     /** The block that a record (not a header) belongs to, and its index among the block's instructions. */
     blockOf(record: number): { readonly block: Block; readonly index: number } {
         const index = this.view.getUint8(record + RecordOffset.ordinal);

@@ -45,6 +45,7 @@ import { Breakpoints } from './breakpoints';
 import { BlockPlace } from '../codegen/lookup-emitter';
 import { BlockTable } from './block-table';
 import { CodeTlb } from './code-tlb';
+import { CodeInspector } from './code-view';
 import { Fetcher } from './fetch';
 import { RegionTranslator } from '../region/translate';
 import { REGION_MISS } from '../codegen/region-emitter';
@@ -438,6 +439,12 @@ export class TranslatorEngine implements Engine {
         target.ripLo = lo >>> 0;
         target.ripHi = cpu.hi(StateOffset.blockRip) + (lo > 0xffffffff ? 1 : 0);
         return true;
+    }
+
+    /** What has become of guest code; looking changes nothing. */
+    get code(): CodeInspector {
+        const { semantics, memory, hotThreshold } = this.options;
+        return new CodeInspector(this.cache, semantics, memory, hotThreshold ?? HOT_THRESHOLD);
     }
 
     statistics(): EngineStatistics {

@@ -129,16 +129,21 @@ export class RegionTranslator {
     }
 }
 
-/** The IR of a block of a region, which starts at `offset` in its page. */
+/**
+ * The IR of a block of a region, which starts at `offset` in its page.
+ * @param starts receives the number of the first operation of each instruction
+ */
 export function liftBlock(
     { mode, instructions }: Pick<Block, 'mode' | 'instructions'>,
     offset: number,
     semantics: SemanticTable,
+    starts?: number[],
 ): IrFunction {
     const context = new RegionContext(mode, instructions.length);
     let position = offset;
     let ended = false;
     instructions.forEach((instruction, ordinal) => {
+        starts?.push(context.ir.ir.length);
         context.beginAt(instruction, position, ordinal);
         const semantic = semanticOf(instruction, mode, semantics);
         if (semantic === undefined) {
@@ -150,6 +155,7 @@ export function liftBlock(
         }
         position += instruction.length;
     });
+    starts?.push(context.ir.ir.length);
     if (!ended) {
         context.jumpToNext();
     }
