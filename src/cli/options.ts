@@ -1,5 +1,6 @@
 /** Parsing of `hyperscope run`'s arguments. */
 import { parseArgs } from 'node:util';
+import type { EngineChoice } from '../engines/choose';
 import { sampleRom } from './package-files';
 import { UsageError } from './usage';
 
@@ -24,6 +25,7 @@ export interface RunOptions {
     readonly noReboot: boolean;
     readonly realTime: boolean;
     readonly interpret: boolean;
+    readonly engine: EngineChoice;
 }
 
 const MAX_CPUS = 64;
@@ -55,6 +57,7 @@ export function parseRunOptions(args: readonly string[]): RunOptions {
         noReboot: values['no-reboot'] ?? false,
         realTime: values['real-time'] ?? false,
         interpret: values.interpret ?? false,
+        engine: parseEngine(values.engine ?? 'translator'),
     };
 }
 
@@ -80,12 +83,20 @@ function parseValues(args: readonly string[]) {
                 'no-reboot': { type: 'boolean' },
                 'real-time': { type: 'boolean' },
                 interpret: { type: 'boolean' },
+                engine: { type: 'string' },
             },
         }).values;
     } catch (error) {
         // Node's own messages name the option; their second sentence is about '--' and helps nobody here.
         throw new UsageError(error instanceof Error ? error.message.split('. ')[0] : String(error));
     }
+}
+
+export function parseEngine(text: string): EngineChoice {
+    if (text !== 'translator' && text !== 'kvm' && text !== 'auto') {
+        throw new UsageError(`--engine takes translator, kvm or auto, not '${text}'`);
+    }
+    return text;
 }
 
 /** Bytes from `256M`, `1G`, `65536K`; a bare number is MiB, as QEMU takes it. */

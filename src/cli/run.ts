@@ -4,7 +4,7 @@ import { HyperscopeError } from '../common/errors';
 import { Machine } from '../machine/machine';
 import { bytesInUse } from '../machine/snapshot/snapshot';
 import type { MachineStop } from '../machine/stop';
-import { CODE_ARENA_SIZE, type TranslatorEngine, translatorEngine } from '../translator';
+import { chooseEngine } from '../engines/choose';
 import { type RunOptions, parseRunOptions } from './options';
 import { Console } from './console';
 import { exitCounts, recordExits } from './exits';
@@ -19,6 +19,7 @@ const enum Status {
     PoweredOff = 0,
     Unusable = 2,
     TripleFault = 3,
+    EngineFailed = 4,
     Timeout = 124,
     Interrupted = 130,
     /** As shells tell a process that SIGPIPE has ended. */
@@ -58,6 +59,7 @@ export async function run(args: readonly string[]): Promise<number> {
         endExits?.();
         await serial.close();
     }
+    machine.engine.dispose?.();
     serial.check();
     if (options.stats !== undefined) {
         writeStatistics(options.stats, machine, (performance.now() - start) / 1000);
@@ -67,13 +69,22 @@ export async function run(args: readonly string[]): Promise<number> {
 
 function buildMachine(options: RunOptions, serial: SerialOutput): Machine {
     const startOfHostTime = process.hrtime.bigint();
+    const engine = chooseEngine({
+        choice: options.engine,
+        cpus: options.cpus,
+        translator: { translate: !options.interpret },
+    });
+    if (engine.note !== undefined) {
+        process.stderr.write(`hyperscope: ${engine.note}\n`);
+    }
     // A restored guest's time goes on where it was saved.
     let timeBefore = 0;
     const machine = new Machine({
         memory: options.memory,
         cpus: options.cpus,
-        engine: translatorEngine({ now: () => performance.now(), translate: !options.interpret }),
-        engineArena: CODE_ARENA_SIZE,
+        engine: engine.factory,
+        engineArena: engine.arenaSize,
+        features: engine.features,
         firmware: options.firmware === undefined ? undefined : readImage('--firmware', options.firmware),
         kernel:
             options.kernel === undefined
@@ -163,6 +174,9 @@ async function endStatus(
         case 'tripleFault':
             process.stderr.write(describeTripleFault(machine, stop.vcpu, stop.report));
             return Status.TripleFault;
+        case 'engineFailed':
+            process.stderr.write(`hyperscope: vCPU ${stop.vcpu} cannot go on: ${stop.problem}\n`);
+            return Status.EngineFailed;
         case 'idle':
             await waitForInput(stop.deadline, machine, terminal);
             return undefined;
@@ -184,7 +198,6 @@ function waitForInput(deadline: number | undefined, machine: Machine, terminal: 
 }
 
 function writeStatistics(path: string, machine: Machine, seconds: number): void {
-    const engine = machine.engine as TranslatorEngine;
     const usage = process.memoryUsage();
     const { ram } = machine.memory.layout;
     const statistics = {
@@ -192,7 +205,7 @@ function writeStatistics(path: string, machine: Machine, seconds: number): void 
         wallSeconds: seconds,
         guestSeconds: machine.clock.now() / 1e9,
         mips: machine.engine.retired() / seconds / 1e6,
-        ...engine.statistics(),
+        ...machine.engine.statistics(),
         exits: exitCounts(machine),
         residentBytes: usage.rss,
         guestBytesInUse: bytesInUse(machine.memory.bytes.subarray(ram.base, ram.base + ram.size)),

@@ -42,6 +42,8 @@ hyperscope run --sample | --kernel FILE | --firmware FILE [options]
   --restore FILE     continue from a saved state, with the options of the run that saved it
   --real-time        guest time follows the host's clock instead of counting instructions
   --interpret        do not translate: interpreter tier only
+  --engine NAME      what executes the guest: translator (default), kvm (/dev/kvm), or auto (kvm if this host has
+                     a fast one)
 
 On a terminal, Ctrl-A X ends the run, Ctrl-A S saves (see --save), and Ctrl-A Ctrl-A sends one Ctrl-A.
 
@@ -49,6 +51,7 @@ Exit status
   0    the guest powered off (or reset, with --no-reboot)
   2    unusable arguments or files
   3    triple fault; a report says what was executing and why
+  4    the engine cannot go on; a line says why
   124  timeout
   130  ended by Ctrl-A X or a signal
   141  standard output was closed

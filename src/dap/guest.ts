@@ -11,7 +11,7 @@ import type { BootModule } from '../machine/loaders/boot-context';
 import type { ImageFile } from '../machine/loaders/image';
 import { parseModuleList } from '../machine/loaders/multiboot';
 import { Machine } from '../machine/machine';
-import { CODE_ARENA_SIZE, translatorEngine } from '../translator';
+import { chooseEngine } from '../engines/choose';
 import type { LaunchConfiguration } from './launch-configuration';
 import { RequestError } from './request-error';
 import { SerialOutput } from './serial-output';
@@ -29,6 +29,10 @@ export interface Guest {
     readonly naming?: GuestNaming;
     /** Where this guest can do less, or more, than was promised before there was one. */
     readonly capabilities?: DebugProtocol.Capabilities;
+    /** One line on how it was made, for the console. */
+    readonly note?: string;
+    /** Moves to the translator where it first stops at a breakpoint. */
+    readonly thenTranslate?: boolean;
 }
 
 const NODE: TargetHost = {
@@ -42,9 +46,6 @@ const NODE: TargetHost = {
  */
 export function createGuest(configuration: LaunchConfiguration, output: GuestOutput, host = NODE): Guest {
     const { kernel, firmware, symbols: symbolFiles, realTime } = configuration;
-    if (configuration.engine === 'kvm') {
-        throw new RequestError("engine: 'kvm' is not available: this version has the translator only");
-    }
     if (configuration.gdbServer !== undefined) {
         throw new RequestError('gdbServer: this version has no server for gdb');
     }
@@ -55,12 +56,18 @@ export function createGuest(configuration: LaunchConfiguration, output: GuestOut
     if (firmware !== undefined) symbols.add('firmware', firmware);
     for (const name of symbolFiles) symbols.add('symbols', name);
 
+    const engine = chooseEngine({
+        choice: configuration.engine,
+        cpus: configuration.cpus,
+        translator: { translate: !configuration.interpret },
+    });
     const startOfHostTime = process.hrtime.bigint();
     const machine = new Machine({
         memory: configuration.memory,
         cpus: configuration.cpus,
-        engine: translatorEngine({ now: () => performance.now(), translate: !configuration.interpret }),
-        engineArena: CODE_ARENA_SIZE,
+        engine: engine.factory,
+        engineArena: engine.arenaSize,
+        features: engine.features,
         firmware: firmwareFile,
         kernel: kernelFile && {
             kernel: kernelFile,
@@ -79,7 +86,12 @@ export function createGuest(configuration: LaunchConfiguration, output: GuestOut
         configuration.sourceMap,
         modules.map(module => module.path),
     );
-    return { target: new MachineTarget(machine, table, host, { programs, mapping }), modules };
+    return {
+        target: new MachineTarget(machine, table, host, { programs, mapping }),
+        modules,
+        note: engine.note,
+        thenTranslate: configuration.thenTranslate,
+    };
 }
 
 function serialOutput(to: LaunchConfiguration['serial'], output: (byte: number) => void): (byte: number) => void {

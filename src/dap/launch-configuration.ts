@@ -35,6 +35,7 @@ export interface LaunchConfiguration extends SessionConfiguration {
     readonly memory: number;
     readonly cpus: number;
     readonly engine: 'translator' | 'kvm' | 'auto';
+    readonly thenTranslate: boolean;
     /** What becomes of the first serial port's output. */
     readonly serial: 'console' | 'none' | { readonly file: string };
     readonly realTime: boolean;
@@ -74,7 +75,8 @@ export function readLaunchConfiguration(attributes: Attributes): LaunchConfigura
         firmware: reader.text('firmware'),
         memory: reader.size('memory'),
         cpus: reader.number('cpus') ?? 1,
-        engine: (reader.text('engine') ?? 'auto') as LaunchConfiguration['engine'],
+        engine: (reader.text('engine') ?? 'translator') as LaunchConfiguration['engine'],
+        thenTranslate: reader.flag('thenTranslate'),
         serial: serial === 'console' || serial === 'none' ? serial : { file: serial.slice(SERIAL_FILE.length) },
         realTime: reader.flag('realTime'),
         interpret: reader.flag('interpret'),

@@ -6,6 +6,7 @@ import type { SerialEvent } from '../messages/serial';
 import type { RequestArguments } from './arguments';
 import { BreakpointRequests } from './breakpoint-requests';
 import { capabilities } from './capabilities';
+import { EngineRequests } from './engine-requests';
 import { EventStopStore } from './event-stop-store';
 import { ExecutionRequests } from './execution-requests';
 import { ExpressionRequests } from './expression-requests';
@@ -69,6 +70,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
     private readonly vmExits = new VmExitRequests(this, this.eventStops);
     private readonly stateRequests = new StateRequests(this, this.sources);
     private readonly inspection = new InspectionRequests(this);
+    private readonly engineRequests = new EngineRequests(this);
 
     protected readonly handlers: RequestHandlers = {
         initialize: args => this.initialize(args),
@@ -88,6 +90,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         modules: args => this.modules(args),
         'hyperscope/sendSerial': args => this.sendSerial(args),
         ...this.inspection.handlers,
+        ...this.engineRequests.handlers,
     };
 
     constructor(private readonly options: SessionOptions) {
@@ -192,6 +195,9 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         this.stateRequests.invalidate();
         this.inspection.forget();
         guest.target.listener = this;
+        if (guest.note !== undefined) {
+            this.console(`${guest.note}\n`);
+        }
         for (const name of configuration.unknown) {
             const request = launched === configuration ? 'launch' : 'attach';
             this.console(`${request} attribute '${name}' is not known and has no effect\n`, 'important');
@@ -406,6 +412,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
 
     private async report(stop: Stop): Promise<void> {
         const { target } = this;
+        await this.engineRequests.stopped(target, stop);
         const ids = stop.breakpoints ?? [];
         const body = presentStop(stop, stop.vcpu + 1, this.breakpoints.kindOfStop(ids));
         // Of frames without a source, VS Code focuses only those of this reason; the description tells the truth.

@@ -96,7 +96,7 @@ export class StateRequests {
         }
         const { event, note } = lastStop;
         return {
-            exceptionId: event?.title ?? 'triple fault',
+            exceptionId: event?.title ?? lastStop.title ?? 'triple fault',
             description: note ?? event?.text,
             breakMode: 'always',
             details: event && { typeName: event.kind, message: `${event.text}\nThe vCPU is ${event.when}.` },

@@ -125,6 +125,13 @@ export class Execution {
         }
     }
 
+    /** Another engine executes the machine: it counts time in its own way. */
+    engineSwitched(): void {
+        for (const view of this.views) {
+            view.disassembler.noteInstruction(programCounter(view.cpu));
+        }
+    }
+
     /** Ends a run in progress without telling the listener. */
     async halt(): Promise<void> {
         const { listener } = this;
@@ -202,6 +209,9 @@ export class Execution {
                 }
                 return;
             }
+            case 'engineFailed':
+                this.stopAt({ reason: 'exception', vcpu: outcome.vcpu, note: outcome.problem, title: 'engine' });
+                return;
             case 'debugExit':
                 this.end({ ...outcome, note: `the guest exited with status ${outcome.status}` });
                 return;

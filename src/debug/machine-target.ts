@@ -1,5 +1,5 @@
 /** The debugger's view of a machine that runs in this process. */
-import type { Engine } from '../machine/engine';
+import { type Engine, type EngineName, type EngineStatistics, isSwitchable } from '../machine/engine';
 import type { Machine } from '../machine/machine';
 import { ActivityState } from '../machine/state';
 import { Segment } from '../isa/x86/instruction';
@@ -37,6 +37,7 @@ import type {
     BreakpointStatus,
     Completion,
     DebugTarget,
+    EngineOption,
     EvaluationResult,
     NamedFrame,
     StepKind,
@@ -147,8 +148,9 @@ export class MachineTarget implements DebugTarget {
         });
     }
 
-    dispose(): Promise<void> {
-        return this.execution.dispose();
+    async dispose(): Promise<void> {
+        await this.execution.dispose();
+        this.machine.engine.dispose?.();
     }
 
     async setBreakpoints(requests: readonly BreakpointRequest[]): Promise<BreakpointStatus[]> {
@@ -162,6 +164,33 @@ export class MachineTarget implements DebugTarget {
         }
         const problems = this.execution.watchpoints.replace(requests);
         return requests.map(({ id }) => ({ id, problem: problems.get(id) }));
+    }
+
+    async engines(): Promise<EngineOption[]> {
+        const { engine } = this.machine;
+        if (!isSwitchable(engine)) {
+            return [{ name: 'translator', active: true }];
+        }
+        return (['translator', 'kvm'] as const).map(name => ({
+            name,
+            active: name === engine.active,
+            problem: name === engine.active ? undefined : engine.switchProblem(name),
+        }));
+    }
+
+    async engineStatistics(): Promise<EngineStatistics> {
+        return this.machine.engine.statistics();
+    }
+
+    async switchEngine(name: EngineName): Promise<string | undefined> {
+        this.execution.requireStopped();
+        const { engine } = this.machine;
+        if (!isSwitchable(engine)) {
+            throw new TargetError('this machine has one engine only');
+        }
+        const note = engine.switchTo(name);
+        this.execution.engineSwitched();
+        return note;
     }
 
     async sendSerial(port: number, bytes: Uint8Array): Promise<void> {

@@ -2,6 +2,7 @@
  * What a debugger front end sees of a machine. Everything is asynchronous and all data can be copied, so that the
  * machine may live in another thread, or behind a wire.
  */
+import type { EngineName, EngineStatistics } from '../machine/engine';
 import type { Address } from './address';
 import type { BreakpointRequest } from './breakpoints';
 import type { CodeRegion } from './code-region';
@@ -33,6 +34,8 @@ export interface Stop {
     readonly event?: EventDescription;
     /** A word on it for the user. */
     readonly note?: string;
+    /** What has stopped the guest, where it is neither a fault nor a triple fault. */
+    readonly title?: string;
 }
 
 /** The guest will not go on by itself. */
@@ -132,6 +135,24 @@ export interface DebugTarget {
      */
     evaluate(vcpu: number, expression: string, assignments: boolean, depth?: number): Promise<EvaluationResult>;
     complete(prefix: string): Promise<Completion[]>;
+    /** The engines that can execute the guest. Absent: it is executed elsewhere. */
+    engines?(): Promise<EngineOption[]>;
+    /** Counters of the active engine. */
+    engineStatistics?(): Promise<EngineStatistics>;
+    /**
+     * Moves the stopped machine to another engine.
+     * @returns what the guest may notice
+     */
+    switchEngine?(name: EngineName): Promise<string | undefined>;
     /** Characters typed into a serial port. */
     sendSerial(port: number, bytes: Uint8Array): Promise<void>;
+}
+
+export type { EngineName };
+
+export interface EngineOption {
+    readonly name: EngineName;
+    readonly active: boolean;
+    /** Why the machine cannot be moved there as it stands. */
+    readonly problem?: string;
 }

@@ -19,7 +19,9 @@ export type RunStop =
      * A debugger's stop; `id` names the breakpoint, or is {@link EVENT_STOP} or {@link WATCH_STOP}. Nothing of the
      * instruction at RIP has been done.
      */
-    | { readonly reason: 'breakpoint'; readonly id: number };
+    | { readonly reason: 'breakpoint'; readonly id: number }
+    /** The engine cannot go on from here; the guest's state is what it was. One line on what happened. */
+    | { readonly reason: 'failed'; readonly problem: string };
 
 /** Id of a stop that an observer of events asked for: `StopBeforeEvent` was thrown. */
 export const EVENT_STOP = -1;
@@ -80,4 +82,35 @@ export interface Engine {
      * false if none does, and the vCPU's RIP is right.
      */
     locate?(vcpu: number, target: { ripLo: number; ripHi: number }): boolean;
+    /**
+     * Instructions are not counted but timed: {@link retired} is guest time, and what happens in it (port accesses, for
+     * one) takes the time that it takes.
+     */
+    readonly timed?: boolean;
+    /**
+     * Brings all state of a vCPU (of all, without one) into the shared memory; an engine that keeps some of it elsewhere
+     * between two runs implements this. {@link run} takes over whatever is there afterwards.
+     */
+    synchronize?(vcpu?: number): void;
+    /** Gives back what the engine holds of the host. The memory stays readable. */
+    dispose?(): void;
+}
+
+export type EngineName = 'translator' | 'kvm';
+
+/** Several engines behind one: which of them executes the machine can change between two runs. */
+export interface SwitchableEngine extends Engine {
+    readonly active: EngineName;
+    /**
+     * Moves the machine, as it stands, to another engine.
+     * @returns what the guest may notice: features that it has seen and that the new engine lacks
+     * @throws HyperscopeError if that engine cannot be had, or cannot hold the machine's present state
+     */
+    switchTo(name: EngineName): string | undefined;
+    /** Why the machine cannot be moved to an engine, or undefined if it can. */
+    switchProblem(name: EngineName): string | undefined;
+}
+
+export function isSwitchable(engine: Engine): engine is SwitchableEngine {
+    return 'switchTo' in engine;
 }

@@ -8,6 +8,7 @@ import { describeToFirmware, offerKernel } from './board/firmware-data';
 import { LocalApicPages } from './board/local-apics';
 import { PortBus } from './bus';
 import { VirtualClock } from './clock';
+import type { FeatureWords } from './cpu/cpuid';
 import { memoryMap } from './e820';
 import type { Engine, EngineFactory } from './engine';
 import { ConfigurationError } from './errors';
@@ -67,6 +68,8 @@ export interface MachineOptions extends MachineOutputs {
     readonly hypervisor?: boolean;
     /** Host nanoseconds, monotonic: tells how long the guest's exits take. Nothing of it reaches the guest. */
     readonly exitClock?: () => number;
+    /** Mask on the processor's features, for machines that move between engines. */
+    readonly features?: FeatureWords;
 }
 
 /**
@@ -309,7 +312,9 @@ export class Machine {
             apicMoved: () => this.apicPages?.update(),
             executing: () => this.loop.executing === index,
             requestExit: () => this.engine.requestExit(),
+            synchronize: () => this.engine.synchronize?.(index),
             hypervisor: this.options.hypervisor,
+            features: this.options.features,
         });
     }
 

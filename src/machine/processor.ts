@@ -4,6 +4,7 @@ import { type ApicCpu, LocalApic } from '../devices/local-apic';
 import { StateReader } from '../devices/state-reader';
 import { TSC_FREQUENCY } from './clock';
 import { type ApicPort, Cpu, type CpuHooks, type PortSpace } from './cpu/cpu';
+import type { FeatureWords } from './cpu/cpuid';
 import { wake } from './cpu/interrupts';
 import type { Observation } from './observation/observation';
 import { PHYSICAL_ADDRESS_BITS } from './cpu/physical';
@@ -40,8 +41,11 @@ export interface ProcessorOptions {
     readonly executing: () => boolean;
     /** Ends the slice in progress after the current instruction. */
     readonly requestExit: () => void;
+    /** Brings the vCPU's state into the shared memory, from wherever the engine keeps it. */
+    readonly synchronize: () => void;
     readonly hypervisor?: boolean;
     readonly observer?: Observation;
+    readonly features?: FeatureWords;
 }
 
 /**
@@ -81,7 +85,13 @@ export class Processor implements ApicCpu {
             apicId: index,
             processors: options.count,
             hypervisor: options.hypervisor,
+            features: options.features,
         });
+    }
+
+    /** Sees what this processor does. */
+    get observation(): Observation | undefined {
+        return this.options.observer;
     }
 
     // ---- for the engine ------------------------------------------------------------------------------------------
@@ -101,12 +111,14 @@ export class Processor implements ApicCpu {
     /** Carries out INIT and start-up IPIs that came while the processor was executing. */
     applySignals(): void {
         if (this.initPending) {
+            this.options.synchronize();
             this.initPending = false;
             this.nmiPending = false;
             this.cpu.init();
             this.wake = true;
         }
         if (this.startUpVector >= 0) {
+            this.options.synchronize();
             const vector = this.startUpVector;
             this.startUpVector = -1;
             this.cpu.sipi(vector);

@@ -102,7 +102,7 @@ export class RunLoop {
      */
     deviceAccess(nanoseconds: number): void {
         const { clock, engine, hostTime, processors } = this.parts;
-        if (hostTime === undefined && this.executing >= 0) {
+        if (hostTime === undefined && engine.timed !== true && this.executing >= 0) {
             const now = clock.now() + nanoseconds;
             clock.skipTo(now);
             processors[this.current].advanceTsc(nanoseconds);
@@ -131,6 +131,12 @@ export class RunLoop {
     }
 
     run(limits: RunLimits): MachineStop {
+        const stop = this.runSlices(limits);
+        this.parts.engine.synchronize?.();
+        return stop;
+    }
+
+    private runSlices(limits: RunLimits): MachineStop {
         const { engine, clock } = this.parts;
         const lastInstruction = engine.retired() + (limits.instructions ?? Infinity);
         const lastTime = limits.time ?? Infinity;
@@ -143,6 +149,7 @@ export class RunLoop {
             }
             if (this.resetRequested) {
                 this.resetRequested = false;
+                engine.synchronize?.();
                 this.parts.reset();
             }
             if (this.end !== undefined) {
@@ -240,6 +247,9 @@ export class RunLoop {
             case 'breakpoint':
                 processor.wake = true;
                 return { reason: 'breakpoint', vcpu: this.current, id: stop.id };
+            case 'failed':
+                processor.wake = true;
+                return { reason: 'engineFailed', vcpu: this.current, problem: stop.problem };
             case 'halted':
             case 'waiting':
                 return undefined;

@@ -12,6 +12,8 @@ export type MachineStop =
      */
     | { readonly reason: 'idle'; readonly deadline: number | undefined }
     | { readonly reason: 'breakpoint'; readonly vcpu: number; readonly id: number }
+    /** The engine cannot execute the guest any further; another one may. */
+    | { readonly reason: 'engineFailed'; readonly vcpu: number; readonly problem: string }
     | MachineEnd;
 
 /** Stops after which the guest does not go on by itself. */

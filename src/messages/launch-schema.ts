@@ -135,10 +135,18 @@ export const LAUNCH_ATTRIBUTES = {
         enumDescriptions: [
             'Guest code is translated to WebAssembly: works everywhere, deterministic, every feature',
             'Guest code runs on the processor, through /dev/kvm',
-            'The best engine that this machine offers all features on',
+            'KVM where this host has it with VT-x or AMD-V beneath, else the translator',
         ],
-        default: 'auto',
-        markdownDescription: 'What executes the guest.',
+        default: 'translator',
+        markdownDescription:
+            'What executes the guest. A guest that starts on KVM sees only processor features that both engines have, ' +
+            'so that it can be moved between them at any stop.',
+    },
+    thenTranslate: {
+        type: 'boolean',
+        takes: FLAG,
+        default: false,
+        markdownDescription: 'Move from KVM to the translator where the guest first stops at a breakpoint.',
     },
     serial: {
         type: 'string',

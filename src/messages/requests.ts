@@ -2,6 +2,7 @@
 import type { VcpuArguments } from './common';
 import type { DescriptorTablesArguments, DescriptorTablesBody } from './descriptor-tables';
 import type { DevicesArguments, DevicesBody } from './devices';
+import type { EngineBody, SwitchEngineArguments, SwitchEngineBody } from './engine';
 import type { InterruptsArguments, InterruptsBody } from './interrupts';
 import type {
     LoadMemoryArguments,
@@ -28,6 +29,8 @@ import type { RegistersArguments, RegistersBody, SetRegisterArguments, SetRegist
 import type { TranslationArguments, TranslationBody } from './translation';
 
 export interface InspectionRequests {
+    'hyperscope/engine': [Record<string, never>, EngineBody];
+    'hyperscope/switchEngine': [SwitchEngineArguments, SwitchEngineBody];
     'hyperscope/registers': [RegistersArguments, RegistersBody];
     'hyperscope/setRegister': [SetRegisterArguments, SetRegisterBody];
     'hyperscope/memory': [MemoryArguments, MemoryBody];

@@ -1,5 +1,6 @@
 /** Puts the translator engine together: what a machine is given as its engine factory. */
-import type { EngineFactory } from '../machine/engine';
+import type { Block } from '../machine/layout';
+import type { GuestMemory } from '../machine/memory';
 import { systemOperations } from '../machine/cpu/system';
 import { TranslatorEngine } from './engine/engine';
 import { integerSemantics } from './lift/integer';
@@ -21,14 +22,16 @@ export interface TranslatorOptions {
     readonly translate?: boolean;
     /** Times a block is entered before it is translated. */
     readonly hotThreshold?: number;
+    /** The part of the engine's arena to use; all of it unless told otherwise. */
+    readonly arena?: Block;
 }
 
-export function translatorEngine(options: TranslatorOptions): EngineFactory {
+export function translatorEngine(options: TranslatorOptions): (memory: GuestMemory) => TranslatorEngine {
     return memory =>
         new TranslatorEngine({
             ...options,
             memory: memory.memory,
-            arena: memory.layout.arena,
+            arena: options.arena ?? memory.layout.arena,
             ram: {
                 base: memory.layout.ram.base,
                 low: memory.layout.lowRam,

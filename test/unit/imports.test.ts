@@ -31,11 +31,12 @@ const RULES: Readonly<Record<string, FolderRule>> = {
     translator: { imports: ['common', 'isa', 'wasm', 'softfloat', 'machine'], runsIn: 'browser' },
     kvm: { imports: ['common', 'machine'], runsIn: 'node', packages: ['koffi'] },
 
-    debug: { imports: ['common', 'isa', 'machine', 'translator', 'kvm', 'symbols'], runsIn: 'browser' },
+    engines: { imports: ['common', 'machine', 'translator', 'kvm'], runsIn: 'node' },
+    debug: { imports: ['common', 'isa', 'machine', 'translator', 'symbols'], runsIn: 'browser' },
     inspect: { imports: ['debug', 'messages'], andBelow: true, runsIn: 'browser' },
     gdb: { imports: ['debug'], andBelow: true, runsIn: 'node' },
     dap: {
-        imports: ['debug', 'inspect', 'gdb', 'messages'],
+        imports: ['debug', 'inspect', 'gdb', 'messages', 'engines'],
         andBelow: true,
         runsIn: 'node',
         packages: ['@vscode/debugadapter', '@vscode/debugprotocol'],

@@ -15,6 +15,7 @@ import {
 import { type AccessHooks, LinearMemory } from './access';
 import { watchesCode, watchesData } from './breakpoints';
 import { saveCpu, restoreCpu } from './cpu-record';
+import type { FeatureWords } from './cpuid';
 import { Cr0, Cr4, CpuState, Efer } from './cpu-state';
 import { readRflags, storeRflags } from './flags';
 import type { ShutdownReport } from './interrupts';
@@ -80,6 +81,8 @@ export interface CpuOptions {
     readonly processors: number;
     /** Whether CPUID shows the hypervisor bit. */
     readonly hypervisor?: boolean;
+    /** Mask on the features that CPUID shows; everything unless told otherwise. */
+    readonly features?: FeatureWords;
 }
 
 /**

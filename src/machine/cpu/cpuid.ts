@@ -113,6 +113,45 @@ const WORD_7_2_EDX = bits(FEATURES_7_2_EDX);
 const WORD_EXTENDED_ECX = bits(FEATURES_EXTENDED_ECX);
 const WORD_EXTENDED_EDX = bits(FEATURES_EXTENDED_EDX);
 
+/** The feature words of CPUID.1, CPUID.7.0 and CPUID.80000001h: what is offered, or a mask on it. */
+export interface FeatureWords {
+    readonly ecx1: number;
+    readonly edx1: number;
+    readonly ebx7: number;
+    readonly ecx7: number;
+    readonly edx7: number;
+    readonly extendedEcx: number;
+    readonly extendedEdx: number;
+}
+
+/** Everything that this processor can do. */
+export const ALL_FEATURES: FeatureWords = {
+    ecx1: WORD_1_ECX,
+    edx1: WORD_1_EDX,
+    ebx7: WORD_7_EBX,
+    ecx7: WORD_7_ECX,
+    edx7: WORD_7_EDX,
+    extendedEcx: WORD_EXTENDED_ECX,
+    extendedEdx: WORD_EXTENDED_EDX | SYSCALL,
+};
+
+/** Names of the features in `words`, of those that this processor knows. */
+export function featureNames(words: FeatureWords): string[] {
+    const named = (features: Readonly<Record<string, number>>, word: number): string[] =>
+        Object.entries(features)
+            .filter(([, bit]) => (word >>> bit) & 1)
+            .map(([name]) => name);
+    return [
+        ...named(FEATURES_1_EDX, words.edx1),
+        ...named(FEATURES_1_ECX, words.ecx1),
+        ...named(FEATURES_7_EBX, words.ebx7),
+        ...named(FEATURES_7_ECX, words.ecx7),
+        ...named(FEATURES_7_EDX, words.edx7),
+        ...named(FEATURES_EXTENDED_ECX, words.extendedEcx),
+        ...named({ ...FEATURES_EXTENDED_EDX, syscall: 11 }, words.extendedEdx),
+    ];
+}
+
 const MAX_BASIC = 0x16;
 const MAX_EXTENDED = 0x80000008;
 const HYPERVISOR_BASE = 0x40000000;
@@ -146,16 +185,21 @@ function packageShift(cpu: Cpu): number {
     return Math.ceil(Math.log2(Math.max(1, cpu.options.processors)));
 }
 
+function offered(cpu: Cpu): FeatureWords {
+    return cpu.options.features ?? ALL_FEATURES;
+}
+
 function features(cpu: Cpu): Registers {
+    const { ecx1, edx1 } = offered(cpu);
     const apicId = cpu.lo(StateOffset.apicId);
     // The field is 8 bits wide and counts ids, not processors.
     const addressable = Math.min(255, 1 << packageShift(cpu));
     const ebx = (apicId << 24) | (addressable << 16) | ((LINE / 8) << 8);
-    let ecx = WORD_1_ECX;
+    let ecx = WORD_1_ECX & ecx1;
     if ((cpu.lo(StateOffset.miscEnable) & MONITOR_ENABLE) === 0) ecx &= ~(1 << FEATURES_1_ECX.monitor);
     if (cpu.cr4 & Cr4.OSXSAVE) ecx |= OSXSAVE;
     if (cpu.options.hypervisor) ecx |= HYPERVISOR;
-    let edx = WORD_1_EDX;
+    let edx = WORD_1_EDX & edx1;
     if (cpu.lo(StateOffset.apicBase) & 0x800) edx |= APIC;
     if (cpu.options.processors > 1) edx |= HTT;
     return [PROCESSOR_SIGNATURE, ebx, ecx, edx];
@@ -181,11 +225,17 @@ function topology(cpu: Cpu, level: number): Registers {
 }
 
 function extendedState(cpu: Cpu, leaf: number): Registers {
+    if (((offered(cpu).ecx1 >> FEATURES_1_ECX.xsave) & 1) === 0) return NOTHING;
     if (leaf === 0) {
         return [XSAVE_SUPPORTED, xsaveAreaSize(cpu.lo(StateOffset.xcr0)), xsaveAreaSize(XSAVE_SUPPORTED), 0];
     }
     // XSAVEOPT, XSAVEC, XGETBV with ECX = 1; no XSAVES. With XSAVEC, EBX is the size of the compacted area.
     return leaf === 1 ? [7, xsaveAreaSize(cpu.lo(StateOffset.xcr0)), 0, 0] : NOTHING;
+}
+
+function structuredFeatures(cpu: Cpu): Registers {
+    const { ebx7, ecx7, edx7 } = offered(cpu);
+    return [2, WORD_7_EBX & ebx7, WORD_7_ECX & ecx7, WORD_7_EDX & edx7];
 }
 
 function basic(cpu: Cpu, leaf: number, subleaf: number): Registers {
@@ -208,7 +258,7 @@ function basic(cpu: Cpu, leaf: number, subleaf: number): Registers {
             // ARAT: the APIC timer always runs.
             return [1 << 2, 0, 0, 0];
         case 7:
-            if (subleaf === 0) return [2, WORD_7_EBX, WORD_7_ECX, WORD_7_EDX];
+            if (subleaf === 0) return structuredFeatures(cpu);
             return subleaf === 2 ? [0, 0, 0, WORD_7_2_EDX] : NOTHING;
         case 0xb:
             return topology(cpu, subleaf);
@@ -228,10 +278,11 @@ function extended(cpu: Cpu, leaf: number): Registers {
         case 0x80000000:
             return [MAX_EXTENDED, 0, 0, 0];
         case 0x80000001: {
-            let edx = WORD_EXTENDED_EDX;
+            const { extendedEcx, extendedEdx } = offered(cpu);
+            let edx = WORD_EXTENDED_EDX & extendedEdx;
             if (cpu.code64) edx |= SYSCALL;
             if (cpu.hi(StateOffset.miscEnable) & XD_DISABLE_HI) edx &= ~NX;
-            return [0, 0, WORD_EXTENDED_ECX, edx];
+            return [0, 0, WORD_EXTENDED_ECX & extendedEcx, edx];
         }
         case 0x80000002:
         case 0x80000003:

@@ -1,0 +1,300 @@
+/**
+ * Both engines behind one: the machine is told of one engine, and which one executes it can change at any stop.
+ *
+ * Both work on the state in the shared memory. The translator keeps translations of code that it has seen, and has to
+ * forget them when KVM has run: KVM does not tell which code the guest writes.
+ */
+import { HyperscopeError } from '../common/errors';
+import type { CodeBreakpoint } from '../machine/breakpoint';
+import { Cr4 } from '../machine/cpu/cpu-state';
+import { ALL_FEATURES, featureNames, type FeatureWords } from '../machine/cpu/cpuid';
+import type { EngineCpuHooks, EngineName, EngineStatistics, RunStop, SwitchableEngine } from '../machine/engine';
+import { HIGH_RAM_BASE } from '../machine/layout';
+import type { GuestMemory } from '../machine/memory';
+import type { Processor } from '../machine/processor';
+import { StateOffset } from '../machine/state';
+import type { AccessObserver, Watchpoint } from '../machine/watchpoints';
+import type { KvmEngine } from '../kvm/engine';
+import { missingFeatures } from '../kvm/cpuid';
+import type { TranslatorEngine } from '../translator';
+
+/** The machine cannot be moved to another engine. */
+export class EngineSwitchError extends HyperscopeError {}
+
+type Breakpoints = readonly CodeBreakpoint[];
+
+/** CR4 bits that KVM refuses unless CPUID shows the feature. */
+const CR4_FEATURES: readonly (readonly [bit: number, name: string, word: keyof FeatureWords, feature: number])[] = [
+    [Cr4.UMIP, 'UMIP', 'ecx7', 2],
+    [Cr4.LA57, 'LA57', 'ecx7', 16],
+    [Cr4.FSGSBASE, 'FSGSBASE', 'ebx7', 0],
+    [Cr4.PCIDE, 'PCIDE', 'ecx1', 17],
+    [Cr4.OSXSAVE, 'OSXSAVE', 'ecx1', 26],
+    [Cr4.SMEP, 'SMEP', 'ebx7', 7],
+    [Cr4.SMAP, 'SMAP', 'ebx7', 20],
+];
+
+export interface KvmSource {
+    /** Made when it is first needed. @throws HyperscopeError */
+    create(executeElsewhere: (vcpu: number) => RunStop | undefined): KvmEngine;
+    /** @throws HyperscopeError */
+    features(): FeatureWords;
+}
+
+export class MachineEngine implements SwitchableEngine {
+    private kvm: KvmEngine | undefined;
+    private readonly processors: Processor[] = [];
+    private breakpoints: Breakpoints = [];
+    private runningOn: EngineName = 'translator';
+    /** Code may have changed since the translator ran. */
+    private translationsDoubtful = false;
+    /** vCPU and RIP of the last exception that stopped the guest on KVM. */
+    private eventReportedAt: string | undefined;
+
+    constructor(
+        private readonly memory: GuestMemory,
+        readonly translator: TranslatorEngine,
+        private readonly source: KvmSource,
+        start: EngineName,
+    ) {
+        if (start === 'kvm') {
+            this.kvm = this.createKvm();
+            this.runningOn = 'kvm';
+        }
+    }
+
+    get active(): EngineName {
+        return this.runningOn;
+    }
+
+    get timed(): boolean {
+        return this.runningOn === 'kvm';
+    }
+
+    /** The engine on KVM, once it has been used. */
+    get kvmEngine(): KvmEngine | undefined {
+        return this.kvm;
+    }
+
+    private get engine(): TranslatorEngine | KvmEngine {
+        return this.runningOn === 'kvm' ? this.kvm! : this.translator;
+    }
+
+    // ---- switching -----------------------------------------------------------------------------------------------
+
+    switchProblem(name: EngineName): string | undefined {
+        if (name === 'translator') {
+            return undefined;
+        }
+        try {
+            return this.stateProblem(this.source.features());
+        } catch (error) {
+            if (error instanceof HyperscopeError) {
+                return error.message;
+            }
+            throw error;
+        }
+    }
+
+    switchTo(name: EngineName): string | undefined {
+        if (name === this.runningOn) {
+            return undefined;
+        }
+        const problem = this.switchProblem(name);
+        if (problem !== undefined) {
+            throw new EngineSwitchError(`the machine cannot go on on ${name}: ${problem}`);
+        }
+        if (name === 'kvm') {
+            this.kvm ??= this.createKvm();
+            this.translator.setBreakpoints([]);
+            this.runningOn = 'kvm';
+            this.kvm.setBreakpoints(this.breakpoints);
+            for (const { index } of this.processors) this.kvm.stateChanged(index);
+            this.kvm.mapChanged();
+            return this.lostFeatures();
+        }
+        this.kvm!.synchronize();
+        this.kvm!.setBreakpoints([]);
+        this.runningOn = 'translator';
+        this.translationsDoubtful = true;
+        this.refreshTranslator();
+        this.translator.setBreakpoints(this.breakpoints);
+        return undefined;
+    }
+
+    private createKvm(): KvmEngine {
+        const kvm = this.source.create(vcpu => this.executeOnTranslator(vcpu));
+        for (const processor of this.processors) kvm.addProcessor(processor);
+        return kvm;
+    }
+
+    /** What of the machine's present state KVM would not take. */
+    private stateProblem(offered: FeatureWords): string | undefined {
+        for (const { cpu, index } of this.processors) {
+            const used = CR4_FEATURES.filter(
+                ([bit, , word, feature]) => cpu.cr4 & bit && ((offered[word] >>> feature) & 1) === 0,
+            ).map(([, name]) => name);
+            if (used.length > 0) {
+                return (
+                    `vCPU ${index} has CR4.${used.join(', CR4.')} set, which this host's KVM does not offer; ` +
+                    "start the guest with engine 'kvm' to hide from it what KVM lacks"
+                );
+            }
+        }
+        return undefined;
+    }
+
+    private lostFeatures(): string | undefined {
+        const seen = this.processors[0].cpu.options.features ?? ALL_FEATURES;
+        const names = featureNames(missingFeatures(seen, this.source.features()));
+        return names.length === 0
+            ? undefined
+            : `the guest has been told of features that this host's KVM lacks: ${names.join(', ')}`;
+    }
+
+    /** One instruction that KVM cannot execute. */
+    private executeOnTranslator(vcpu: number): RunStop | undefined {
+        const { cpu } = this.processors[vcpu];
+        const retired = cpu.get64(StateOffset.instructions);
+        const before = [cpu.ripLo, cpu.ripHi, cpu.activity];
+        this.translationsDoubtful = true;
+        this.refreshTranslator();
+        const stop = this.pastReportedEvent(vcpu, () => this.translator.run(vcpu, 1));
+        const moved = [cpu.ripLo, cpu.ripHi, cpu.activity].some((value, index) => value !== before[index]);
+        const executed = cpu.get64(StateOffset.instructions) !== retired;
+        // Time is KVM's to count.
+        cpu.set64(StateOffset.instructions, retired);
+        return executed || moved || stop.reason === 'breakpoint' ? stop : undefined;
+    }
+
+    /** An exception that has stopped the guest is delivered when the guest goes on from there. */
+    private pastReportedEvent(vcpu: number, run: () => RunStop): RunStop {
+        const { cpu, observation } = this.processors[vcpu];
+        const place = `${vcpu} ${cpu.ripHi} ${cpu.ripLo}`;
+        const onEvent = observation?.onEvent;
+        if (observation !== undefined && this.eventReportedAt === place) observation.onEvent = undefined;
+        const stop = run();
+        if (observation !== undefined) observation.onEvent = onEvent;
+        this.eventReportedAt = stop.reason === 'breakpoint' ? place : undefined;
+        return stop;
+    }
+
+    /** Has the translator forget what KVM may have changed: translations of code, and of addresses. */
+    private refreshTranslator(): void {
+        if (!this.translationsDoubtful) {
+            return;
+        }
+        this.translationsDoubtful = false;
+        const { lowRam, highRam } = this.memory.layout;
+        for (let page = 0; page < lowRam; page += 0x1000) this.translator.invalidatePage(page);
+        for (let page = 0; page < highRam; page += 0x1000) this.translator.invalidatePage(HIGH_RAM_BASE + page);
+        this.translator.mapChanged();
+        for (const { cpu, index } of this.processors) {
+            cpu.stateReplaced();
+            this.translator.stateChanged(index);
+        }
+    }
+
+    // ---- Engine --------------------------------------------------------------------------------------------------
+
+    mmuHooks(vcpu: number): EngineCpuHooks {
+        const translator = this.translator.mmuHooks(vcpu);
+        const kvm = (): EngineCpuHooks | undefined => this.kvm?.mmuHooks(vcpu);
+        return {
+            ...translator,
+            modeChanged: () => {
+                translator.modeChanged();
+                kvm()?.modeChanged();
+            },
+            retired: () => (this.runningOn === 'kvm' ? kvm()!.retired() : translator.retired()),
+        };
+    }
+
+    addProcessor(processor: Processor): void {
+        this.processors.push(processor);
+        this.translator.addProcessor(processor);
+        this.kvm?.addProcessor(processor);
+    }
+
+    run(vcpu: number, budget: number): RunStop {
+        if (this.runningOn === 'kvm') {
+            return this.kvm!.run(vcpu, budget);
+        }
+        return this.translator.run(vcpu, budget);
+    }
+
+    retired(): number {
+        return this.engine.retired();
+    }
+
+    requestExit(): void {
+        this.engine.requestExit();
+    }
+
+    invalidatePage(page: number): void {
+        this.translator.invalidatePage(page);
+    }
+
+    mapChanged(): void {
+        this.translator.mapChanged();
+        this.kvm?.mapChanged();
+    }
+
+    stateChanged(vcpu: number): void {
+        this.eventReportedAt = undefined;
+        this.translator.stateChanged(vcpu);
+        this.kvm?.stateChanged(vcpu);
+    }
+
+    synchronize(vcpu?: number): void {
+        this.kvm?.synchronize(vcpu);
+    }
+
+    statistics(): EngineStatistics {
+        const statistics = this.translator.statistics();
+        return this.kvm === undefined ? statistics : { ...statistics, ...prefixed('kvm', this.kvm.statistics()) };
+    }
+
+    dispose(): void {
+        this.kvm?.dispose();
+    }
+
+    // ---- for the debugger ----------------------------------------------------------------------------------------
+
+    setBreakpoints(breakpoints: Breakpoints): void {
+        this.breakpoints = breakpoints;
+        this.engine.setBreakpoints(breakpoints);
+    }
+
+    passBreakpoint(vcpu: number): void {
+        this.engine.passBreakpoint(vcpu);
+    }
+
+    /** Absent on KVM, which cannot watch memory. */
+    get setWatchpoints(): ((watchpoints: readonly Watchpoint[]) => void) | undefined {
+        return this.runningOn === 'kvm' ? undefined : watchpoints => this.translator.setWatchpoints(watchpoints);
+    }
+
+    get accessObserver(): AccessObserver | undefined {
+        return this.translator.accessObserver;
+    }
+
+    set accessObserver(observer: AccessObserver | undefined) {
+        this.translator.accessObserver = observer;
+    }
+
+    /** A device's access to memory, for watchpoints. */
+    deviceAccess(address: number, size: number, write: boolean): void {
+        if (this.runningOn === 'translator') this.translator.deviceAccess(address, size, write);
+    }
+
+    locate(vcpu: number, target: { ripLo: number; ripHi: number }): boolean {
+        return this.runningOn === 'translator' && this.translator.locate(vcpu, target);
+    }
+}
+
+function prefixed(prefix: string, statistics: EngineStatistics): EngineStatistics {
+    return Object.fromEntries(
+        Object.entries(statistics).map(([name, value]) => [`${prefix}${name[0].toUpperCase()}${name.slice(1)}`, value]),
+    );
+}

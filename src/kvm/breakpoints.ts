@@ -1,0 +1,165 @@
+/**
+ * Code breakpoints of the debugger on KVM.
+ *
+ * The first few use the processor's debug registers: they match linear addresses in every address space, whether or not
+ * anything is mapped there yet, and leave memory alone. Those beyond are an INT3 in the code, which is in memory only
+ * while KVM_RUN executes, so that nobody but the guest can ever read it. On a vCPU in real mode it is a HLT instead:
+ * KVM without hardware beneath it delivers a real-mode INT3 to the guest rather than to us.
+ *
+ * The guest's own enabled breakpoints keep their place in the debug registers before ours.
+ */
+import type { CodeBreakpoint } from '../machine/breakpoint';
+import type { Cpu } from '../machine/cpu/cpu';
+import { walkPages } from '../machine/cpu/page-walk';
+import type { GuestMemory } from '../machine/memory';
+import { ModeKey, StateOffset } from '../machine/state';
+import { GuestDebug } from './abi';
+import type { DebugSetting } from './vcpu';
+
+const REGISTERS = 4;
+const INT3 = 0xcc;
+const HLT = 0xf4;
+const DR7_FIXED = 0x400;
+/** DR7.G0, exact local and global enable leave out what the processor ignores. */
+const ENABLE_GLOBAL = 2;
+
+interface Patch {
+    readonly linear: bigint;
+    /** In the shared memory. */
+    readonly address: number;
+    readonly byte: number;
+    original: number;
+}
+
+export class CodeBreakpoints {
+    private readonly byAddress = new Map<bigint, CodeBreakpoint[]>();
+    /** Addresses that found no debug register. */
+    private readonly patches: Patch[] = [];
+    private patched = false;
+
+    constructor(private readonly memory: GuestMemory) {}
+
+    get isEmpty(): boolean {
+        return this.byAddress.size === 0;
+    }
+
+    replace(breakpoints: readonly CodeBreakpoint[]): void {
+        this.byAddress.clear();
+        for (const breakpoint of breakpoints) {
+            const address = (BigInt(breakpoint.hi >>> 0) << 32n) | BigInt(breakpoint.lo >>> 0);
+            const others = this.byAddress.get(address);
+            if (others === undefined) {
+                this.byAddress.set(address, [breakpoint]);
+            } else {
+                others.push(breakpoint);
+            }
+        }
+    }
+
+    /** The breakpoints at a linear address. */
+    at(address: bigint): readonly CodeBreakpoint[] {
+        return this.byAddress.get(address) ?? [];
+    }
+
+    /** Lays out debug registers and patches for a vCPU that is about to run; returns what KVM is to be told. */
+    prepare(cpu: Cpu): DebugSetting {
+        this.patches.length = 0;
+        if (this.isEmpty) {
+            return { control: 0, addresses: [], dr7: 0 };
+        }
+        const { addresses, dr7: guests } = guestBreakpoints(cpu);
+        let dr7 = guests | DR7_FIXED;
+        for (const address of this.byAddress.keys()) {
+            if (addresses.length < REGISTERS) {
+                dr7 |= ENABLE_GLOBAL << (2 * addresses.length);
+                addresses.push(address);
+            } else {
+                this.addPatch(cpu, address);
+            }
+        }
+        const software = this.patches.length > 0 ? GuestDebug.SoftwareBreakpoints : 0;
+        return { control: GuestDebug.Enable | GuestDebug.HardwareBreakpoints | software, addresses, dr7 };
+    }
+
+    /** Puts the patches into memory. To be undone before anybody but the guest looks. */
+    insert(): void {
+        const { bytes } = this.memory;
+        for (const patch of this.patches) {
+            patch.original = bytes[patch.address];
+            bytes[patch.address] = patch.byte;
+        }
+        this.patched = true;
+    }
+
+    remove(): void {
+        if (!this.patched) {
+            return;
+        }
+        this.patched = false;
+        const { bytes } = this.memory;
+        // Two breakpoints may be at one byte, seen through two mappings: the last one saw the first one's patch.
+        for (let index = this.patches.length - 1; index >= 0; index--) {
+            const { address, byte, original } = this.patches[index];
+            // What the guest has written there meanwhile is its own.
+            if (bytes[address] === byte) bytes[address] = original;
+        }
+    }
+
+    /** Whether `byte` stands in for the instruction at a linear address while the guest runs. */
+    isPatched(linear: bigint, byte: number): boolean {
+        return this.patches.some(patch => patch.linear === linear && patch.byte === byte);
+    }
+
+    private addPatch(cpu: Cpu, address: bigint): void {
+        const lo = Number(address & 0xffffffffn);
+        const hi = Number(address >> 32n);
+        const mapping = cpu.memory.isCanonical(lo, hi) ? walkPages(cpu, cpu.port, lo, hi).mapping : undefined;
+        if (mapping === undefined) {
+            return; // not mapped now: looked at again at the next slice
+        }
+        const page = this.memory.ramAddress(mapping.physical - (mapping.physical % 0x1000));
+        if (page < 0) {
+            return;
+        }
+        const at = page + (mapping.physical % 0x1000);
+        const byte = cpu.mode & ModeKey.Protected ? INT3 : HLT;
+        this.patches.push({ linear: address, address: at, byte, original: 0 });
+    }
+}
+
+/** The breakpoints that the guest has enabled itself, moved to the front: addresses, and DR7 for them. */
+function guestBreakpoints(cpu: Cpu): { readonly addresses: bigint[]; readonly dr7: number } {
+    const own = cpu.lo(StateOffset.dr + 7 * 8);
+    const addresses: bigint[] = [];
+    let dr7 = 0;
+    for (let index = 0; index < REGISTERS; index++) {
+        if (((own >> (index * 2)) & 3) !== 0) {
+            const place = addresses.length;
+            dr7 |= (ENABLE_GLOBAL << (place * 2)) | (((own >> (16 + index * 4)) & 0xf) << (16 + place * 4));
+            addresses.push(cpu.get64(StateOffset.dr + index * 8));
+        }
+    }
+    return { addresses, dr7 };
+}
+
+/**
+ * Which of the guest's own breakpoints a hit in the debug registers means: B0–B3 of its DR6.
+ * @param dr6 as KVM reports it, by the places that {@link CodeBreakpoints.prepare} gave out
+ */
+export function guestHits(cpu: Cpu, dr6: number): number {
+    const own = cpu.lo(StateOffset.dr + 7 * 8);
+    let hits = 0;
+    let place = 0;
+    for (let index = 0; index < REGISTERS; index++) {
+        if (((own >> (index * 2)) & 3) !== 0) {
+            if ((dr6 >> place) & 1) hits |= 1 << index;
+            place++;
+        }
+    }
+    return hits;
+}
+
+/** Whether breakpoint `index` of the guest is one on execution: a fault, not a trap. */
+export function isExecution(cpu: Cpu, index: number): boolean {
+    return ((cpu.lo(StateOffset.dr + 7 * 8) >> (16 + index * 4)) & 3) === 0;
+}

@@ -1,0 +1,53 @@
+/** Recognises repeated string instructions (SDM Vol. 2, 2.1.1; REP): the processor can be left between iterations. */
+import type { Cpu } from '../machine/cpu/cpu';
+import { walkPages } from '../machine/cpu/page-walk';
+import type { GuestMemory } from '../machine/memory';
+
+const MOST_BYTES = 15;
+
+/** Whether the instruction at RIP is a string instruction with REP or REPNE. */
+export function isRepeatedString(cpu: Cpu, memory: GuestMemory): boolean {
+    let repeated = false;
+    for (let offset = 0; offset < MOST_BYTES; offset++) {
+        const byte = codeByte(cpu, memory, offset);
+        switch (byte) {
+            case 0xf2:
+            case 0xf3:
+                repeated = true;
+                break;
+            case 0x26:
+            case 0x2e:
+            case 0x36:
+            case 0x3e:
+            case 0x64:
+            case 0x65:
+            case 0x66:
+            case 0x67:
+            case 0xf0:
+                break;
+            default:
+                if (cpu.code64 && byte >= 0x40 && byte <= 0x4f) break;
+                return repeated && isString(byte);
+        }
+    }
+    return false;
+}
+
+/** INS, OUTS; MOVS, CMPS; STOS, LODS, SCAS. */
+function isString(opcode: number): boolean {
+    return (
+        (opcode >= 0x6c && opcode <= 0x6f) || (opcode >= 0xa4 && opcode <= 0xa7) || (opcode >= 0xaa && opcode <= 0xaf)
+    );
+}
+
+/** A byte of the code at RIP, or -1. */
+function codeByte(cpu: Cpu, memory: GuestMemory, offset: number): number {
+    const sum = (cpu.code64 ? cpu.ripLo : cpu.segmentBase(1) + cpu.ripLo) + offset;
+    const lo = sum >>> 0;
+    const hi = cpu.code64 ? cpu.ripHi + (sum > 0xffffffff ? 1 : 0) : 0;
+    if (!cpu.memory.isCanonical(lo, hi)) return -1;
+    const mapping = walkPages(cpu, cpu.port, lo, hi).mapping;
+    if (mapping === undefined) return -1;
+    const page = memory.ramAddress(mapping.physical - (mapping.physical % 0x1000));
+    return page < 0 ? -1 : memory.bytes[page + (mapping.physical % 0x1000)];
+}
