@@ -1,9 +1,11 @@
 /** A session on the sample guest, written down in terms that are the same on every engine. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import type { PageWalkBody } from '../../src/messages/page-tables';
 import type { TestEngine } from '../support/engines';
-import { sampleElf, sampleRom, type SampleStart } from '../support/sample';
+import { sampleElf, sampleFolder, sampleRom, type SampleStart } from '../support/sample';
 import { TestClient } from './client';
 import type { GoldenLog } from './golden-log';
 
@@ -45,6 +47,55 @@ export class SampleSession {
     async breakAt(...breakpoints: readonly DebugProtocol.FunctionBreakpoint[]): Promise<void> {
         await this.ask('setFunctionBreakpoints', { breakpoints });
         this.log.line(`break at ${breakpoints.map(breakpoint => JSON.stringify(breakpoint)).join(', ') || 'nothing'}`);
+    }
+
+    /** Breaks at the first line of one of the guest's sources that holds `text`. */
+    async breakAtLine(file: string, text: string): Promise<void> {
+        const source = { name: path.basename(file), path: path.join(sampleFolder, file) };
+        const line =
+            readFileSync(source.path, 'utf8')
+                .split('\n')
+                .findIndex(content => content.includes(text)) + 1;
+        await this.ask('setBreakpoints', { source, breakpoints: [{ line }] });
+        this.log.line(`break at ${file}: ${text}`);
+    }
+
+    async clearLines(file: string): Promise<void> {
+        await this.ask('setBreakpoints', { source: { path: path.join(sampleFolder, file) }, breakpoints: [] });
+    }
+
+    /** Writes down the line that a frame is at, and the parameters and variables that are there. */
+    async frame(depth: number): Promise<void> {
+        const { stackFrames } = await this.ask<DebugProtocol.StackTraceResponse['body']>('stackTrace', { threadId: 1 });
+        const { id, name, line, source } = stackFrames[depth];
+        const text = readFileSync(source!.path!, 'utf8').split('\n')[line - 1].trim();
+        this.log.line(`  #${depth} ${name}  ${path.basename(source!.path!)}: ${text}`);
+        const { scopes } = await this.ask<DebugProtocol.ScopesResponse['body']>('scopes', { frameId: id });
+        for (const scope of scopes.filter(({ name }) => /^(arguments|locals)$/i.test(name))) {
+            await this.variables(scope.variablesReference, '    ');
+        }
+    }
+
+    private async variables(variablesReference: number, indent: string): Promise<void> {
+        const { variables } = await this.ask<DebugProtocol.VariablesResponse['body']>('variables', {
+            variablesReference,
+        });
+        variables.forEach(({ name, type, value }) => this.log.line(`${indent}${type} ${name} = ${value}`));
+    }
+
+    /** Writes down what expressions of C give in the innermost frame, and what is in it. */
+    async evaluate(...expressions: readonly string[]): Promise<void> {
+        const { stackFrames } = await this.ask<DebugProtocol.StackTraceResponse['body']>('stackTrace', { threadId: 1 });
+        for (const expression of expressions) {
+            const { result, type, variablesReference } = await this.ask<DebugProtocol.EvaluateResponse['body']>(
+                'evaluate',
+                { expression, frameId: stackFrames[0].id, context: 'repl' },
+            );
+            this.log.line(`  ${expression} = ${result}: ${type}`);
+            if (variablesReference > 0) {
+                await this.variables(variablesReference, '    ');
+            }
+        }
     }
 
     /** Writes down the values of expressions. */

@@ -54,10 +54,33 @@ for (const engine of engines()) {
             for (let count = 0; count < 4; count++) await guest.run('next', { granularity: 'instruction' });
             await guest.breakAt({ name: 'hanoi', condition: 'edi == 1', hitCondition: '3' });
             await guest.run('continue');
-            await guest.show('edi', 'esi', 'edx', 'u32[moves]');
+            await guest.show('edi', 'esi', 'edx', 'moves');
             await guest.run('stepOut');
             await guest.run('stepOut');
             await guest.stack(8);
+            log.check();
+        });
+
+        it('tells lines, inlined calls, parameters and structures', async () => {
+            const log = new GoldenLog('sample-source');
+            const guest = begin(log);
+            await guest.launch('pvh');
+            await guest.breakAtLine('kernel/workload.c', 'value % 2 ?');
+            await guest.run('configurationDone');
+            await guest.run('continue');
+            await guest.frame(0);
+            await guest.frame(1);
+            await guest.breakAtLine('kernel/workload.c', 'if (item.steps > longest->steps)');
+            await guest.run('continue');
+            await guest.frame(0);
+            await guest.evaluate(
+                'queue',
+                'queue.items[0]',
+                '*longest',
+                'task_list->next->next->name',
+                'processors[0].current->state',
+                'idt[14]',
+            );
             log.check();
         });
 
