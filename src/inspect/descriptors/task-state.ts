@@ -109,17 +109,26 @@ function ioMap(bytes: Uint8Array, limit: number): IoPermissionMap {
     }
     const allowed: { first: number; last: number }[] = [];
     let total = 0;
-    for (let port = 0; port < PORTS; port++) {
-        const at = offset + (port >> 3);
-        // The processor reads two bytes: the last byte of the segment allows nothing.
-        if (at + 1 > limit || at >= bytes.length) break;
-        if ((bytes[at] & (1 << (port & 7))) !== 0) continue;
-        total++;
-        const last = allowed.at(-1);
-        if (last?.last === port - 1) {
-            last.last = port;
+    const allow = (first: number, last: number): void => {
+        total += last - first + 1;
+        const before = allowed.at(-1);
+        if (before?.last === first - 1) {
+            before.last = last;
         } else if (allowed.length < MOST_RANGES) {
-            allowed.push({ first: port, last: port });
+            allowed.push({ first, last });
+        }
+    };
+    // The processor reads two bytes: the last byte of the segment allows nothing.
+    const end = Math.min(PORTS / 8, limit - offset, bytes.length - offset);
+    for (let index = 0; index < end; index++) {
+        const denied = bytes[offset + index];
+        if (denied === 0xff) continue;
+        if (denied === 0) {
+            allow(8 * index, 8 * index + 7);
+            continue;
+        }
+        for (let bit = 0; bit < 8; bit++) {
+            if ((denied & (1 << bit)) === 0) allow(8 * index + bit, 8 * index + bit);
         }
     }
     const text = total === 0 ? 'no port' : total === PORTS ? 'all ports' : `${total} ports`;

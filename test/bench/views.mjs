@@ -1,0 +1,143 @@
+/**
+ * What the views cost on a booted Linux, through the adapter as an editor talks to it: a process's whole address space,
+ * a search of all memory, and all views refreshed after a stop.
+ */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { median } from './statistics.mjs';
+
+const { DebugClient } = createRequire(import.meta.url)('@vscode/debugadapter-testsupport');
+
+const ROOT = path.resolve(import.meta.dirname, '..', '..');
+const GUESTS = path.join(ROOT, '.cache', 'guests');
+const ADAPTER = path.join(ROOT, 'dist', 'adapter.js');
+const BOOT_LIMIT = 300_000;
+const MARKER = 'VIEWS-READY';
+
+/** A shell in user mode, where most of the time goes. */
+const COMMAND = `echo ${MARKER}; while :; do i=1; done`;
+
+/** What the views ask at a stop, all at once, as the editor sends it. */
+const REFRESH = [
+    ['threads', {}],
+    ['stackTrace', { threadId: 1, startFrame: 0, levels: 20 }],
+    ['hyperscope/registers', {}],
+    ['hyperscope/memory', { address: 'rsp', count: 1024, annotate: true }],
+    ['hyperscope/addressSpaces', {}],
+    ['hyperscope/pageTables', {}],
+    ['hyperscope/pageWalk', { address: 'pc', access: 'execute' }],
+    ['hyperscope/vmExits', { summary: {} }],
+    ['hyperscope/descriptorTables', {}],
+    ['hyperscope/interrupts', {}],
+    ['hyperscope/devices', {}],
+    ['hyperscope/translation', {}],
+    ['disassemble', { memoryReference: 'pc', instructionOffset: -50, instructionCount: 100 }],
+];
+
+class Session {
+    client = new DebugClient(process.execPath, ADAPTER, 'hyperscope');
+    console = '';
+
+    async boot({ memory, cpus }) {
+        const { client } = this;
+        client.defaultTimeout = BOOT_LIMIT;
+        await client.start();
+        client.on('output', ({ body }) => (this.console += body.output));
+        await client.customRequest('initialize', { adapterID: 'hyperscope', clientID: 'bench' });
+        const initialized = client.waitForEvent('initialized', BOOT_LIMIT);
+        await client.customRequest('launch', {
+            kernel: path.join(GUESTS, 'vmlinuz-cloud'),
+            initrd: path.join(GUESTS, 'initrd-busybox.cpio.gz'),
+            append: `console=ttyS0 hs.cmd=${encodeURIComponent(COMMAND)}`,
+            memory: `${memory}M`,
+            cpus,
+            stopOnEntry: false,
+        });
+        await initialized;
+        await client.customRequest('configurationDone');
+        const started = performance.now();
+        while (!this.console.includes(`\n${MARKER}`)) {
+            if (performance.now() - started > BOOT_LIMIT) throw new Error('Linux did not come up');
+            await new Promise(resolve => setTimeout(resolve, 100));
+        }
+    }
+
+    /** Does something that ends in a stop. */
+    async stop(command, args = { threadId: 1 }) {
+        const stopped = this.client.waitForEvent('stopped', BOOT_LIMIT);
+        await this.client.customRequest(command, args);
+        await stopped;
+    }
+
+    ask(command, args) {
+        return this.client.customRequest(command, args).then(({ body }) => body);
+    }
+
+    /** Milliseconds that an action takes: the median of so many times. */
+    async time(times, action) {
+        const taken = [];
+        for (let index = 0; index < times; index++) {
+            const start = performance.now();
+            await action();
+            taken.push(performance.now() - start);
+        }
+        return median(taken);
+    }
+}
+
+function report(what, milliseconds, must, aim, more = '') {
+    const verdict = milliseconds <= must ? 'met' : 'MISSED';
+    const figure = `${milliseconds.toFixed(1)} ms`.padStart(10);
+    console.log(`VIEWS ${what.padEnd(46)} ${figure}   must ≤ ${must} ms (${verdict}), aim ≤ ${aim} ms${more}`);
+}
+
+export async function run({ runs, memory, cpus }) {
+    if (!existsSync(ADAPTER)) throw new Error('dist/adapter.js is missing: run npm run build');
+    const session = new Session();
+    try {
+        await session.boot({ memory, cpus });
+        await session.stop('pause');
+        const times = Math.max(5, runs);
+
+        const whole = await session.ask('hyperscope/pageTables', {});
+        const tables = await session.time(times, () => session.ask('hyperscope/pageTables', {}));
+        const kinds = `; ${whole.mode}, ${whole.tables} tables, ${whole.ranges.length} ranges`;
+        report('page tables of a Linux process', tables, 100, 20, kinds);
+
+        for (const [what, pattern] of [
+            ['bytes with wildcards', '48 8b ?? c3 90 12 77'],
+            ['a text', '"no such text anywhere"'],
+        ]) {
+            const search = () => session.ask('hyperscope/searchMemory', { pattern, space: 'physical' });
+            const { searched } = await search();
+            const size = `; ${Math.round(searched / 2 ** 20)} MiB`;
+            report(`search of physical memory for ${what}`, await session.time(times, search), 300, 100, size);
+        }
+
+        const steps = [];
+        for (let index = 0; index < 2 * times; index++) {
+            await session.stop('stepIn', { threadId: 1, granularity: 'instruction' });
+            const { result } = await session.ask('evaluate', { expression: 'pc' });
+            const pc = result.split(' ')[0];
+            const start = performance.now();
+            await Promise.all(
+                REFRESH.map(([command, args]) =>
+                    session.ask(command, command === 'disassemble' ? { ...args, memoryReference: pc } : args),
+                ),
+            );
+            steps.push(performance.now() - start);
+        }
+        report('all views refreshed after a stop', median(steps), 100, 30, `; ${REFRESH.length} requests`);
+        for (const [command, args] of REFRESH.filter(([name]) => name.startsWith('hyperscope/'))) {
+            const alone = await session.time(times, () => session.ask(command, args));
+            console.log(`VIEWS   ${command.padEnd(44)} ${alone.toFixed(1).padStart(7)} ms`);
+        }
+        const step = await session.time(times, () =>
+            session.stop('stepIn', { threadId: 1, granularity: 'instruction' }),
+        );
+        report('instruction step through DAP', step, 5, 2);
+    } finally {
+        await session.client.stop();
+    }
+}
