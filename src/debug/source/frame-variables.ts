@@ -278,7 +278,7 @@ export class FrameReader {
 
     private parameterValue(unit: Unit, offset: number): bigint | undefined {
         return this.fromCaller(parameter => {
-            const named = parameter.reference(CALL_PARAMETER) ?? parameter.reference(At.AbstractOrigin);
+            const named = parameter.reference(At.CallParameter) ?? parameter.reference(At.AbstractOrigin);
             return named?.offset === unit.offset + offset;
         });
     }
@@ -327,18 +327,16 @@ export class FrameReader {
             const name = (die: Die): string | undefined => die.string(At.LinkageName) ?? die.effectiveName;
             return name(origin) === name(own);
         }
-        const target = site.raw(CALL_TARGET)?.value ?? site.raw(GNU_CALL_SITE_TARGET)?.value;
         const entry = own.address(At.LowPc);
-        if (!(target instanceof Uint8Array) || entry === undefined) {
-            return false;
-        }
-        return evaluateNumber(target, caller.context(site.unit)) === this.program.linear(entry);
+        return entry !== undefined && caller.indirectTarget(site) === this.program.linear(entry);
+    }
+
+    /** The linear address that a call through a pointer led to, if its place can still be known. */
+    indirectTarget(site: Die): bigint | undefined {
+        const target = site.raw(At.CallTarget)?.value ?? site.raw(At.GnuCallSiteTarget)?.value;
+        return target instanceof Uint8Array ? evaluateNumber(target, this.context(site.unit)) : undefined;
     }
 }
-
-const CALL_PARAMETER = 0x80 as At;
-const CALL_TARGET = 0x83 as At;
-const GNU_CALL_SITE_TARGET = 0x2113 as At;
 
 function equal(a: Uint8Array, b: Uint8Array): boolean {
     return a.length === b.length && a.every((byte, index) => byte === b[index]);

@@ -26,6 +26,8 @@ export interface PhysicalFrame {
     readonly numbering: RegisterNumbering;
     /** How it was found; absent for the innermost. */
     readonly origin?: FrameOrigin;
+    /** It has left the stack by a tail call. */
+    readonly isTailCall?: boolean;
     /** The next outer frame; null if there is none, absent until somebody has looked. */
     caller?: PhysicalFrame | null;
 }
@@ -118,7 +120,9 @@ export class SourceStack {
         for (const source of this.sourcesFor(state, numbering)) {
             const step = whatIsReadable(() => source.step(state, memory));
             if (step === undefined) continue;
-            if (step.kind === 'end') return 'end';
+            if (step.kind === 'end') {
+                return source.method === 'orc' ? (this.outOfThunk(state, numbering, memory) ?? 'end') : 'end';
+            }
             const { pc } = step.frame;
             // An address that is no code comes from a frame that was misread, or is not set up yet.
             if (!memory.isExecutable(step.frame.isReturn ? pc - 1n : pc)) {
@@ -128,6 +132,29 @@ export class SourceStack {
             return { state: step.frame, numbering, origin: source.method };
         }
         return afterTrusted || program !== undefined ? byFramePointer(state, numbering, memory) : undefined;
+    }
+
+    /**
+     * ORC calls code that keeps no stack of its own an end: what a kernel begins with, but also the thunks that stand in
+     * for indirect jumps, whose return address is where the stack pointer points.
+     */
+    private outOfThunk(
+        { pc, registers, isReturn }: FrameState,
+        numbering: RegisterNumbering,
+        memory: StackMemory,
+    ): PhysicalFrame | undefined {
+        const { stackPointer, programCounter, addressSize } = numbering;
+        const sp = registers[stackPointer];
+        const saved = sp === undefined ? undefined : readUnsigned(memory, sp, addressSize);
+        const isCall = saved !== undefined && this.programs.at(saved - 1n) !== undefined && memory.isExecutable(saved);
+        // Behind a call in the thunk itself, or in its first instructions: deeper it would be a guess.
+        if (!isCall || (isReturn && this.programs.at(pc) === undefined)) {
+            return undefined;
+        }
+        const outer = [...registers];
+        outer[stackPointer] = sp! + BigInt(addressSize);
+        outer[programCounter] = saved;
+        return { state: { pc: saved, registers: outer, isReturn: true }, numbering, origin: 'orc' };
     }
 
     /** The frames that users think of, innermost first. */

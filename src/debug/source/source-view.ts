@@ -14,6 +14,7 @@ import type { VcpuView } from '../vcpu-view';
 import { type FrameHost, FrameReader, type FrameVariable, variablesOf } from './frame-variables';
 import { whatIsReadable } from './program-lines';
 import { numberingFor, type PhysicalFrame, type SourceFrame, SourceStack, type StackMemory } from './source-stack';
+import { tailCallsBetween } from './tail-calls';
 import { isTyped, ValuePresenter } from './value-text';
 import type { VariableScope, VariableView } from './variable-view';
 
@@ -222,7 +223,27 @@ export class SourceView {
         const numbering = numberingFor(codeSize(this.view.cpu));
         const frames: PhysicalFrame[] | undefined =
             numbering && this.sourceStack.walk(this.registers(numbering), numbering, this.memory);
-        return frames && [...this.sourceStack.expand(frames)];
+        return frames && [...this.sourceStack.expand(this.withTailCalls(frames))];
+    }
+
+    private withTailCalls(frames: readonly PhysicalFrame[]): PhysicalFrame[] {
+        const { programs, host } = this;
+        return frames.flatMap((frame, index) => {
+            const caller = frames.at(index + 1);
+            const between =
+                caller &&
+                whatIsReadable(() =>
+                    tailCallsBetween(frame, caller, {
+                        programs,
+                        symbol: name => this.view.context.symbol(name),
+                        indirectTarget: (of, site) => {
+                            const program = programs.at(lookupAddress(of.state));
+                            return program && new FrameReader(program, of, [], host).indirectTarget(site);
+                        },
+                    }),
+                );
+            return [frame, ...(between ?? [])];
+        });
     }
 
     private registers({ addressSize }: RegisterNumbering): FrameState {

@@ -60,6 +60,14 @@ export class UnitFunctions {
         return undefined;
     }
 
+    /** Where a function of this unit has its code; its entry may describe the function in the abstract. */
+    entryAddress(die: Die): number | undefined {
+        const found = this.entries.find(
+            entry => entry.die.offset === die.offset || entry.die.reference(At.AbstractOrigin)?.offset === die.offset,
+        );
+        return found?.die.address(At.LowPc) ?? found?.low;
+    }
+
     block(die: Die): Block {
         let block = this.blocks.get(die);
         if (block === undefined) {
@@ -85,31 +93,63 @@ export class UnitFunctions {
 }
 
 function readBlock(die: Die, kind: Block['kind'], parent: Block | undefined, depth: number): Block {
+    const contents: Contents = { children: [], variables: [], callSites: [] };
+    const block: Block = { kind, die, ranges: rangesOf(die), parent, ...contents };
+    collectContents(die, block, contents, depth);
+    return block;
+}
+
+interface Contents {
+    readonly children: Block[];
+    readonly variables: Die[];
+    readonly callSites: Die[];
+}
+
+function collectContents(die: Die, block: Block, contents: Contents, depth: number): void {
     if (depth > DEEPEST) {
         throw new SymbolFileError(`${die.unit.what}: corrupt: blocks nested deeper than ${DEEPEST}`);
     }
-    const children: Block[] = [];
-    const variables: Die[] = [];
-    const callSites: Die[] = [];
-    const block: Block = { kind, die, ranges: rangesOf(die), parent, children, variables, callSites };
+    const described = new Set<number>();
     for (const child of die.children()) {
-        switch (child.tag as Tag) {
-            case Tag.FormalParameter:
-            case Tag.Variable:
-                variables.push(child);
-                break;
-            case Tag.LexicalBlock:
-                children.push(readBlock(child, 'lexical', block, depth + 1));
-                break;
-            case Tag.InlinedSubroutine:
-                children.push(readBlock(child, 'inlined', block, depth + 1));
-                break;
-            case Tag.CallSite:
-            case Tag.GnuCallSite:
-                callSites.push(child);
+        if (!isCallSite(child)) {
+            for (const origin of child.origins()) described.add(origin.offset);
         }
+        collect(child, block, contents, depth);
     }
-    return block;
+    // What the abstract instance has and this one does not mention was optimised out: it is still in scope.
+    const origin = die.reference(At.AbstractOrigin);
+    for (const child of origin?.children() ?? []) {
+        const { tag } = child;
+        const isInherited = !described.has(child.offset) && tag !== (Tag.InlinedSubroutine as number);
+        if (isInherited && !isCallSite(child)) collect(child, block, contents, depth);
+    }
+}
+
+function isCallSite({ tag }: Die): boolean {
+    return tag === (Tag.CallSite as number) || tag === (Tag.GnuCallSite as number);
+}
+
+function collect(child: Die, block: Block, contents: Contents, depth: number): void {
+    switch (child.tag as Tag) {
+        case Tag.FormalParameter:
+        case Tag.Variable:
+            contents.variables.push(child);
+            break;
+        case Tag.LexicalBlock:
+            // A block without code is no scope of its own: it would never be entered.
+            if (child.has(At.LowPc) || child.has(At.Ranges)) {
+                contents.children.push(readBlock(child, 'lexical', block, depth + 1));
+            } else {
+                collectContents(child, block, contents, depth + 1);
+            }
+            break;
+        case Tag.InlinedSubroutine:
+            contents.children.push(readBlock(child, 'inlined', block, depth + 1));
+            break;
+        case Tag.CallSite:
+        case Tag.GnuCallSite:
+            contents.callSites.push(child);
+    }
 }
 
 export function covers({ ranges }: Block, address: number): boolean {
@@ -120,23 +160,13 @@ export function covers({ ranges }: Block, address: number): boolean {
 export function blocksAt(root: Block, address: number): Block[] {
     const chain = [root];
     for (let block = root; ;) {
-        const inner = block.children.find(child => covers(child, address)) ?? throughAbstract(block, address);
+        const inner = block.children.find(child => covers(child, address));
         if (inner === undefined) {
             return chain;
         }
         chain.push(inner);
         block = inner;
     }
-}
-
-/** Lexical blocks without ranges of their own may still hold blocks that have some. */
-function throughAbstract({ children }: Block, address: number): Block | undefined {
-    for (const child of children) {
-        if (child.ranges.length > 0) continue;
-        const found = child.children.find(inner => covers(inner, address)) ?? throughAbstract(child, address);
-        if (found !== undefined) return found;
-    }
-    return undefined;
 }
 
 /** The address at which a function or an inlined call is entered. */

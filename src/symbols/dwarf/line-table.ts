@@ -91,14 +91,18 @@ export class LineTable {
             return -1;
         }
         let first = sequence.firstRow;
-        let last = sequence.lastRow;
-        while (first < last) {
-            const middle = (first + last) >>> 1;
+        let end = sequence.lastRow;
+        while (first < end) {
+            const middle = (first + end) >>> 1;
             if (this.addresses[middle] <= address) first = middle + 1;
-            else last = middle;
+            else end = middle;
         }
-        // Of several rows at one address the last is the one that has instructions.
-        return first - 1;
+        // Of several rows at one address the last that begins a statement tells; without one, the last.
+        const last = first - 1;
+        for (let row = last; row >= sequence.firstRow && this.addresses[row] === this.addresses[last]; row--) {
+            if (this.isStatement(row)) return row;
+        }
+        return last;
     }
 
     /** The address behind the instructions of a row. */
