@@ -6,7 +6,9 @@
  * timers and most MSRs are the machine's own; KVM has memory, segments, control registers and the FPU.
  */
 import { HyperscopeError } from '../common/errors';
-import type { Engine, EngineCpuHooks, EngineStatistics, RunStop } from '../machine/engine';
+import { type Engine, type EngineCpuHooks, type EngineStatistics, EVENT_STOP, type RunStop } from '../machine/engine';
+import { StopBeforeEvent } from '../machine/observation/cpu-observer';
+import { MachineEventKind } from '../machine/observation/kinds';
 import { deliverDebugTrap, deliverException, deliverInterrupt, deliverNmi } from '../machine/cpu/interrupts';
 import { interruptsOpen, nmiOpen, softwareInterrupt, wake } from '../machine/cpu/interrupts';
 import type { CodeBreakpoint } from '../machine/breakpoint';
@@ -41,6 +43,9 @@ const SHORTEST_SLICE = 50_000;
 const MSR_TSC = 0x10;
 const MSR_APIC_BASE = 0x1b;
 const MSR_TSC_ADJUST = 0x3b;
+
+/** Bits of DR6 that tell of traps: B0–B3, BS, BT. */
+const DEBUG_TRAPS = DebugStatus.Breakpoints | DebugStatus.SingleStep | DebugStatus.TaskSwitch;
 
 /** Exceptions of KVM_EXIT_DEBUG. */
 const EXCEPTION_DB = 1;
@@ -256,13 +261,9 @@ export class KvmEngine implements Engine {
             const events = vcpu.isStale ? undefined : transfer.pendingEvents();
             cpu.stateReplaced();
             if (events !== undefined) {
-                if (events.exception >= 0) {
-                    guestFault.vector = events.exception;
-                    guestFault.errorCode = events.exceptionError ?? 0;
-                    guestFault.addressLo = cpu.lo(StateOffset.cr2);
-                    guestFault.addressHi = cpu.hi(StateOffset.cr2);
-                    guestFault.debugStatus = 0;
-                    deliverException(cpu, guestFault);
+                // Faults come again with their instruction; so do INT3 and INTO.
+                if (events.exception === Vector.DB) {
+                    cpu.pendDebug(cpu.lo(StateOffset.dr + 6 * 8) & DEBUG_TRAPS);
                 }
                 if (events.nmi) deliverNmi(cpu);
                 if (events.nmiPending) processor.nmiPending = true;
@@ -315,6 +316,7 @@ export class KvmEngine implements Engine {
             const result = this.enter(vcpu, false);
             if (result === EINTR) {
                 this.counts.interrupted++;
+                this.noteExit(vcpu, MachineEventKind.Interrupted, 0);
                 this.alarm.consume();
                 // A signal that an earlier slice has left behind, or one that is for somebody else, ends nothing.
                 outcome = hostNanoseconds() >= end ? { reason: 'budget' } : undefined;
@@ -391,9 +393,12 @@ export class KvmEngine implements Engine {
         if (processor.nmiPending) {
             processor.nmiPending = false;
             vcpu.injectNmi();
+            processor.observation?.interrupt(cpu, Vector.NMI, true);
         }
         if (processor.interruptPending && ready) {
-            vcpu.injectInterrupt(processor.acknowledgeInterrupt());
+            const vector = processor.acknowledgeInterrupt();
+            vcpu.injectInterrupt(vector);
+            processor.observation?.interrupt(cpu, vector, false);
         }
         vcpu.wantsInterruptWindow = processor.interruptPending;
     }
@@ -466,8 +471,31 @@ export class KvmEngine implements Engine {
 
     // ---- exits ---------------------------------------------------------------------------------------------------
 
-    /** Does what an exit asks for; returns what ends the run. */
+    /** Does what an exit asks for, and tells those who watch; returns what ends the run. */
     private handle(vcpu: KvmVcpu): Outcome {
+        const { observation } = vcpu.processor;
+        if (observation === undefined) {
+            return this.handleExit(vcpu);
+        }
+        if (observation.onEvent === undefined) {
+            vcpu.transfer.saveRip(0);
+        } else {
+            this.copyShared(vcpu); // conditions may look at registers
+        }
+        observation.beginOperation(vcpu.cpu);
+        try {
+            return this.handleExit(vcpu);
+        } finally {
+            observation.endOperation();
+        }
+    }
+
+    /** Exits that only KVM has. */
+    private noteExit(vcpu: KvmVcpu, kind: MachineEventKind, cause: number, value?: bigint): void {
+        vcpu.processor.observation?.exit(kind, vcpu.cpu, cause, value);
+    }
+
+    private handleExit(vcpu: KvmVcpu): Outcome {
         switch (vcpu.exitReason) {
             case ExitReason.Io:
                 this.counts.io++;
@@ -487,12 +515,15 @@ export class KvmEngine implements Engine {
                 return this.halt(vcpu);
             case ExitReason.IrqWindowOpen:
                 this.counts.interruptWindow++;
+                this.noteExit(vcpu, MachineEventKind.Other, ExitReason.IrqWindowOpen);
                 return undefined;
             case ExitReason.SetTpr:
                 this.counts.other++;
+                this.noteExit(vcpu, MachineEventKind.Other, ExitReason.SetTpr);
                 return undefined;
             case ExitReason.Intr:
                 this.counts.interrupted++;
+                this.noteExit(vcpu, MachineEventKind.Interrupted, 0);
                 return { reason: 'budget' };
             case ExitReason.Debug:
                 this.counts.debug++;
@@ -503,11 +534,21 @@ export class KvmEngine implements Engine {
             case ExitReason.InternalError:
                 this.counts.internalError++;
                 return this.internalError(vcpu);
-            default: {
+            default:
                 this.counts.other++;
-                return { reason: 'failed', problem: explainExit(decodeExit(vcpu.view, vcpu.run)) };
-            }
+                return this.unusableExit(vcpu);
         }
+    }
+
+    /** An exit that the guest cannot go on from. */
+    private unusableExit(vcpu: KvmVcpu): RunStop {
+        const exit = decodeExit(vcpu.view, vcpu.run);
+        if (exit.kind === 'failEntry') {
+            this.noteExit(vcpu, MachineEventKind.FailEntry, Number(exit.reason & 0xffffffffn), exit.reason);
+        } else {
+            this.noteExit(vcpu, MachineEventKind.Other, vcpu.exitReason);
+        }
+        return { reason: 'failed', problem: explainExit(exit) };
     }
 
     private portAccess(vcpu: KvmVcpu): void {
@@ -552,6 +593,7 @@ export class KvmEngine implements Engine {
 
     private msrAccess(vcpu: KvmVcpu): void {
         const { view, run, cpu } = vcpu;
+        const { observation } = vcpu.processor;
         this.copyShared(vcpu);
         const index = view.getUint32(run + MsrExit.index, true);
         const data = run + MsrExit.data;
@@ -561,8 +603,14 @@ export class KvmEngine implements Engine {
                 readMsr(cpu, index, msrValue);
                 view.setUint32(data, msrValue.lo, true);
                 view.setUint32(data + 4, msrValue.hi, true);
+                observation?.msrRead(cpu, index, msrValue.lo, msrValue.hi);
             } else {
-                writeMsr(cpu, index, view.getUint32(data, true), view.getUint32(data + 4, true));
+                const lo = view.getUint32(data, true);
+                const hi = view.getUint32(data + 4, true);
+                const hasOld = readsMsr(cpu, index);
+                const { lo: oldLo, hi: oldHi } = msrValue;
+                writeMsr(cpu, index, lo, hi);
+                observation?.msrWritten(cpu, index, hasOld, oldLo, oldHi, lo, hi);
                 if (index === MSR_TSC || index === MSR_TSC_ADJUST) {
                     vcpu.tsc.forget();
                     vcpu.tsc.align(cpu, true);
@@ -585,6 +633,7 @@ export class KvmEngine implements Engine {
         if (this.isPatchedHalt(vcpu)) {
             return this.hitPatch(vcpu);
         }
+        this.noteHalt(vcpu);
         // An interrupt that waits ends the HLT at once, if it may be taken: KVM says so.
         if (processor.nmiPending || (processor.interruptPending && vcpu.readyForInterrupt)) {
             return undefined;
@@ -592,10 +641,25 @@ export class KvmEngine implements Engine {
         return { reason: 'halted' };
     }
 
+    /** RIP is behind the HLT by now. */
+    private noteHalt({ cpu, processor }: KvmVcpu): void {
+        const { observation } = processor;
+        if (observation !== undefined) {
+            const { ripLo, ripHi } = cpu;
+            cpu.setRip((ripLo - 1) >>> 0, ripLo === 0 ? (ripHi - 1) >>> 0 : ripHi);
+            observation.beginOperation(cpu);
+            observation.halted(cpu, false);
+            cpu.setRip(ripLo, ripHi);
+        }
+    }
+
     private internalError(vcpu: KvmVcpu): Outcome {
         const exit = decodeExit(vcpu.view, vcpu.run);
         const problem = explainExit(exit);
         this.copyShared(vcpu);
+        if (exit.kind === 'internalError') {
+            this.noteExit(vcpu, MachineEventKind.InternalError, exit.suberror, exit.data[0]);
+        }
         if (this.isAtBreakpoint(vcpu.cpu)) {
             // A KVM without hardware beneath it cannot emulate the INT3 that stands here.
             return this.hitPatch(vcpu);
@@ -673,11 +737,12 @@ export class KvmEngine implements Engine {
         const exception = view.getUint32(run + DebugExit.exception, true);
         const dr6 = view.getUint32(run + DebugExit.dr6, true);
         this.copyShared(vcpu);
+        this.noteExit(vcpu, MachineEventKind.Debug, exception, BigInt(dr6));
         if (exception === EXCEPTION_BP) {
             return this.isAtBreakpoint(cpu) ? this.hitPatch(vcpu) : this.deliverOwnBreakpoint(vcpu);
         }
         if (exception !== EXCEPTION_DB) {
-            return { reason: 'failed', problem: explainExit(decodeExit(view, run)) };
+            return this.unusableExit(vcpu);
         }
         const guests = guestHits(cpu, dr6);
         if (guests !== 0 || !this.isAtBreakpoint(cpu)) {
@@ -730,6 +795,7 @@ export class KvmEngine implements Engine {
                 EventKind.SoftwareException,
             );
         } catch (error) {
+            if (error instanceof StopBeforeEvent) return { reason: 'breakpoint', id: EVENT_STOP };
             if (!(error instanceof GuestFault)) throw error;
             deliverException(cpu);
         }
@@ -744,14 +810,19 @@ export class KvmEngine implements Engine {
         this.bringBack(vcpu);
         const isFault = [0, 1, 2, 3].some(index => (hits >> index) & 1 && isExecution(cpu, index));
         const status = hits | (dr6 & (DebugStatus.SingleStep | DebugStatus.TaskSwitch | DebugStatus.GeneralDetect));
-        if (isFault) {
-            guestFault.vector = Vector.DB;
-            guestFault.errorCode = 0;
-            guestFault.debugStatus = status;
-            deliverException(cpu, guestFault);
-        } else {
-            cpu.pendDebug(status);
-            deliverDebugTrap(cpu);
+        try {
+            if (isFault) {
+                guestFault.vector = Vector.DB;
+                guestFault.errorCode = 0;
+                guestFault.debugStatus = status;
+                deliverException(cpu, guestFault);
+            } else {
+                cpu.pendDebug(status);
+                deliverDebugTrap(cpu);
+            }
+        } catch (error) {
+            if (!(error instanceof StopBeforeEvent)) throw error;
+            return { reason: 'breakpoint', id: EVENT_STOP };
         }
         vcpu.load();
         return cpu.activity === ActivityState.Shutdown ? { reason: 'shutdown' } : undefined;
@@ -759,6 +830,17 @@ export class KvmEngine implements Engine {
 }
 
 const msrValue = { lo: 0, hi: 0 };
+
+/** Whether an MSR can be read; {@link msrValue} is what it holds then. */
+function readsMsr(cpu: Cpu, index: number): boolean {
+    try {
+        readMsr(cpu, index, msrValue);
+        return true;
+    } catch (error) {
+        if (!(error instanceof GuestFault)) throw error;
+        return false;
+    }
+}
 
 function readSized(view: DataView, at: number, size: number): number {
     return size === 1 ? view.getUint8(at) : size === 2 ? view.getUint16(at, true) : view.getUint32(at, true);

@@ -79,7 +79,6 @@ const MXCSR_MASK_AT = 28;
 /** What an exit left pending inside KVM; none of it has a place in the machine's state. */
 export interface PendingEvents {
     exception: number;
-    exceptionError: number | undefined;
     interrupt: number;
     nmi: boolean;
     nmiPending: boolean;
@@ -206,7 +205,7 @@ export class StateTransfer {
     /** Events that KVM has begun to deliver, or is about to; undefined if there are none. */
     pendingEvents(): PendingEvents | undefined {
         const at = this.eventsAt;
-        const { u8, u32 } = this;
+        const { u8 } = this;
         const exception = u8[at + EventField.exceptionInjected] !== 0 || u8[at + EventField.exceptionPending] !== 0;
         // An INT n is executed again: it has not been acknowledged anywhere.
         const interrupt = u8[at + EventField.interruptInjected] !== 0 && u8[at + EventField.interruptSoft] === 0;
@@ -217,9 +216,6 @@ export class StateTransfer {
         }
         return {
             exception: exception ? u8[at + EventField.exceptionNumber] : -1,
-            exceptionError: u8[at + EventField.exceptionHasError]
-                ? u32[(at + EventField.exceptionError) >> 2]
-                : undefined,
             interrupt: interrupt ? u8[at + EventField.interruptNumber] : -1,
             nmi,
             nmiPending,
