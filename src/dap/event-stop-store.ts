@@ -78,7 +78,8 @@ export class EventStopStore {
             await target.events.setStopAtTripleFault(tripleFault);
             problems = await target.events.setFilters([...filters, ...breaks]);
         }
-        return places.map(place => (typeof place === 'number' ? problems[place] : place));
+        const otherwise = target !== undefined && target.events === undefined ? NO_EVENTS : undefined;
+        return places.map(place => (typeof place === 'number' ? problems[place] : (place ?? otherwise)));
     }
 }
 

@@ -202,6 +202,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
             const request = launched === configuration ? 'launch' : 'attach';
             this.console(`${request} attribute '${name}' is not known and has no effect\n`, 'important');
         }
+        await this.vmExits.guestCame(guest.target);
         this.recordExits(guest, launched);
         this.announce(running);
         await this.breakpoints.apply(guest.target);

@@ -47,6 +47,8 @@ export class VmExitRequests {
     };
 
     private recorder: ExitRecorder | undefined;
+    /** Exits to keep: the view may outlive the guest. */
+    private capacity = 0;
 
     constructor(
         private readonly session: SessionContext,
@@ -56,7 +58,13 @@ export class VmExitRequests {
     /** The guest is no longer ours. */
     guestGone(target: DebugTarget | undefined): void {
         target?.events?.listen(undefined);
+        void target?.events?.watch(0);
         this.recorder?.close();
+    }
+
+    /** Another guest: whoever watched goes on watching. */
+    async guestCame(target: DebugTarget): Promise<void> {
+        await target.events?.watch(this.capacity);
     }
 
     private async vmExits(args: RequestArguments): Promise<VmExitsResponse> {
@@ -120,8 +128,9 @@ export class VmExitRequests {
         if (args.flag('clear')) {
             await events.clear();
         }
-        await events.watch(watching ? capacity : 0);
-        return { watching, capacity: watching ? capacity : 0 };
+        this.capacity = watching ? capacity : 0;
+        await events.watch(this.capacity);
+        return { watching, capacity: this.capacity };
     }
 
     private async record(args: RequestArguments): Promise<VmExitsRecordResponse> {

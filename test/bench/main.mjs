@@ -6,6 +6,7 @@ const BENCHMARKS = {
     boot: 'boot Linux to a shell command and power off: wall time',
     compute: 'the compute suite inside Linux, item by item: wall time',
     views: 'page tables, search of memory and all views refreshed on a booted Linux, through the adapter',
+    exits: 'counting the guest’s exits: per exit, and in a boot of Linux',
     memory: 'what a booted Linux costs of the host’s memory, beyond its own RAM',
 };
 
