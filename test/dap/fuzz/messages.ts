@@ -138,6 +138,18 @@ const memory = (random: Random): object => ({
     offset: random.pick([0, 0, 4, -16, 2 ** 31]),
 });
 
+const BASES = ['hex', 'decimal', 'binary'];
+const place = (random: Random): object => ({
+    address: random.pick([...ADDRESSES, ...EXPRESSIONS]),
+    space: random.pick(['virtual', 'linear', 'physical', undefined]),
+    segment: random.pick(['cs', 'fs', 'tr', undefined]),
+    offset: random.pick([0, -16, 2 ** 40]),
+});
+const tables = (random: Random): object => ({
+    cr3: random.pick([undefined, ...ADDRESSES]),
+    mode: random.pick([undefined, 'none', '32-bit', 'pae', '4-level', '5-level']),
+});
+
 export const SANE: Readonly<Record<string, Sane>> = {
     initialize: () => ({ adapterID: 'fuzz', supportsMemoryEvent: true, supportsInvalidatedEvent: true }),
     attach: () => ({ guest: 'spin.elf' }),
@@ -191,6 +203,72 @@ export const SANE: Readonly<Record<string, Sane>> = {
     'hyperscope/listing': random => ({ address: random.pick(ADDRESSES) }),
     'hyperscope/translateAddress': random => ({ address: random.pick(ADDRESSES) }),
     'hyperscope/sendSerial': () => ({ text: 'hello\n' }),
+    'hyperscope/registers': random => ({ base: random.pick(BASES), lanes: random.pick(['u8', 'f32', 'i64', 'f16']) }),
+    'hyperscope/setRegister': random => ({
+        name: random.pick([
+            'rax',
+            'cr0',
+            'cr0.pg',
+            'cr3',
+            'cr4.pae',
+            'efer',
+            'gs.base',
+            'cs',
+            'st0',
+            'xmm1.f32.3',
+            'dr7',
+            'tr',
+        ]),
+        value: random.pick([
+            ...EXPRESSIONS,
+            '1',
+            '0',
+            '-1.5',
+            'nan',
+            '0xffffffffffffffffffffff',
+            '0x80000001',
+            '0x1000',
+        ]),
+    }),
+    'hyperscope/memory': random => ({ ...place(random), count: random.pick([0, 1, 4096, 70_000]), annotate: true }),
+    'hyperscope/searchMemory': random => ({
+        pattern: random.pick([
+            '48 ?? c3',
+            '00',
+            '"hello"',
+            'u32 = eax',
+            'u64 = 1',
+            'f64 = 1.5',
+            '?',
+            'L"x"',
+            'u8 = 1 +',
+        ]),
+        space: random.pick(['physical', 'linear', undefined]),
+        first: random.pick([undefined, ...ADDRESSES]),
+        last: random.pick([undefined, ...ADDRESSES]),
+        limit: random.pick([1, 100]),
+        budget: 5,
+    }),
+    'hyperscope/pageMappings': random => ({
+        place: place(random),
+        cr3s: list(random, 3, () => random.pick(ADDRESSES)),
+    }),
+    'hyperscope/pageTables': random => ({ ...tables(random), byUse: random.oneIn(2), limit: random.pick([1, 100]) }),
+    'hyperscope/pageTableEntries': random => ({
+        ...tables(random),
+        table: {
+            address: random.pick(ADDRESSES),
+            structure: random.pick(['pml5e', 'pml4e', 'pdpte', 'pde', 'pte']),
+            linear: random.pick(ADDRESSES),
+            permissions: { writable: true },
+        },
+    }),
+    'hyperscope/pageWalk': random => ({
+        ...tables(random),
+        address: random.pick(ADDRESSES),
+        access: random.pick(['read', 'write', 'execute', 'nothing']),
+    }),
+    'hyperscope/translation': random => ({ address: random.pick([undefined, 'eip', ...ADDRESSES]) }),
 };
 
 /** Bytes that are no proper request: nobody has to answer, but what follows has to be understood. */
