@@ -113,10 +113,7 @@ export class BreakpointRequests {
             'instruction',
             breakpointList(args).map(request => {
                 const { space, offset } = request.address('instructionReference');
-                const place =
-                    space === 'physical'
-                        ? { problem: 'code breakpoints take linear addresses', failed: true }
-                        : { addresses: [offset] };
+                const place = { addresses: [offset], space };
                 return { args: request, locate: async () => place };
             }),
         );

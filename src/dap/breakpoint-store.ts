@@ -1,19 +1,21 @@
 /** The client's code breakpoints of all kinds, as one list for the target. */
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import { HyperscopeError } from '../common/errors';
-import { formatAddress } from '../debug/address';
+import { type Address, formatAddress } from '../debug/address';
 import type { BreakpointRequest } from '../debug/breakpoints';
-import { pattern } from '../debug/expression/value';
+import { type AddressSpace, pattern } from '../debug/expression/value';
 import type { DebugTarget } from '../debug/target';
 import type { RequestArguments } from './arguments';
+import { readMode } from './breakpoint-modes';
 
 /** Where a breakpoint comes from: each request replaces those of its own kind. */
 export type BreakpointKind = 'instruction' | 'function' | 'source';
 
 /** Where a breakpoint is, or why it is nowhere yet. */
 export interface BreakpointPlace {
-    /** Linear. */
     readonly addresses?: readonly bigint[];
+    /** Of the addresses; linear unless told otherwise. */
+    readonly space?: AddressSpace;
     readonly problem?: string;
     /** It will not help to wait: the breakpoint can never be. */
     readonly failed?: boolean;
@@ -31,6 +33,8 @@ interface Stored {
     readonly scope: string;
     readonly source?: DebugProtocol.Source;
     readonly locate: Locate;
+    /** At the physical addresses behind its place. */
+    readonly physical: boolean;
     readonly condition?: string;
     readonly hitCondition?: string;
     readonly logMessage?: string;
@@ -64,11 +68,12 @@ export class BreakpointStore {
         this.byScope.set(
             scope,
             requests.map(({ args, locate }) => ({
-                id: ++this.lastId,
+                id: this.nextId(),
                 kind,
                 scope,
                 source,
                 locate,
+                physical: readMode(args) === 'physical',
                 condition: args.optionalString('condition'),
                 hitCondition: args.optionalString('hitCondition'),
                 logMessage: args.optionalString('logMessage'),
@@ -76,6 +81,11 @@ export class BreakpointStore {
                 bound: false,
             })),
         );
+    }
+
+    /** An id that no breakpoint has. */
+    nextId(): number {
+        return ++this.lastId;
     }
 
     /** Kind of a breakpoint by its id. */
@@ -91,8 +101,10 @@ export class BreakpointStore {
             for (const stored of all) {
                 stored.place = await stored.locate(target);
                 const { id, condition, hitCondition, logMessage } = stored;
-                for (const address of stored.place.addresses ?? []) {
-                    requests.push({ id, address, condition, hitCondition, logMessage });
+                for (const offset of stored.place.addresses ?? []) {
+                    const linear = { space: stored.place.space ?? 'linear', offset };
+                    const { space, offset: address } = stored.physical ? await physicalPlace(target, linear) : linear;
+                    requests.push({ id, space, address, condition, hitCondition, logMessage });
                 }
             }
             const refusals = new Map((await target.setBreakpoints(requests)).map(({ id, problem }) => [id, problem]));
@@ -168,11 +180,12 @@ export class BreakpointStore {
                 reason: place.failed === true ? 'failed' : 'pending',
             };
         }
-        const instructionReference = formatAddress({ space: 'linear', offset: address });
+        const { space = 'linear' } = place;
+        const instructionReference = formatAddress({ space, offset: address });
         if (refusal !== undefined) {
             return { ...common, verified: false, message: refusal, reason: 'failed', instructionReference };
         }
-        const missing = stored.bound ? undefined : await whyMissing(target, address);
+        const missing = stored.bound ? undefined : await whyMissing(target, { space, offset: address });
         if (missing !== undefined) {
             const message = `set, and waits for the guest to map its address: ${missing}`;
             return { ...common, verified: false, message, reason: 'pending', instructionReference };
@@ -183,15 +196,24 @@ export class BreakpointStore {
 }
 
 /** Why no vCPU could execute an address now; undefined if one can. */
-async function whyMissing(target: DebugTarget, address: bigint): Promise<string | undefined> {
+async function whyMissing(target: DebugTarget, address: Address): Promise<string | undefined> {
     for (let vcpu = 0; vcpu < target.vcpus; vcpu++) {
-        const byte = await target.readMemory(vcpu, { space: 'linear', offset: address }, 1);
+        const byte = await target.readMemory(vcpu, address, 1);
         if (byte.length > 0) {
             return undefined;
         }
     }
-    const { problem } = await target.translate(BOOT_PROCESSOR, address);
+    const { problem } = address.space === 'physical' ? {} : await target.translate(BOOT_PROCESSOR, address.offset);
     return problem ?? 'there is no memory';
+}
+
+/** The physical address behind a linear one; while there is none, the linear one has to do. */
+async function physicalPlace(target: DebugTarget, address: Address): Promise<Address> {
+    if (address.space === 'physical') {
+        return address;
+    }
+    const physical = (await target.translate(BOOT_PROCESSOR, address.offset)).walk?.mapping?.physical;
+    return physical === undefined ? address : { space: 'physical', offset: BigInt(physical) };
 }
 
 /** A function by its name, or any expression that gives an address: `start_kernel+0x10`, `0x100000`. */

@@ -1,10 +1,14 @@
 import type { DebugProtocol } from '@vscode/debugprotocol';
+import { BREAKPOINT_MODES } from './breakpoint-modes';
 import { EXCEPTION_FILTERS } from './exception-filters';
 
 const CAPABILITIES: DebugProtocol.Capabilities = {
     supportsConfigurationDoneRequest: true,
     supportsFunctionBreakpoints: true,
     supportsInstructionBreakpoints: true,
+    supportsDataBreakpoints: true,
+    supportsDataBreakpointBytes: true,
+    breakpointModes: [...BREAKPOINT_MODES],
     supportsConditionalBreakpoints: true,
     supportsHitConditionalBreakpoints: true,
     supportsLogPoints: true,

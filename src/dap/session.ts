@@ -5,6 +5,7 @@ import type { DebugTarget, End, Stop, TargetListener } from '../debug/target';
 import type { SerialEvent } from '../messages/serial';
 import type { RequestArguments } from './arguments';
 import { BreakpointRequests } from './breakpoint-requests';
+import { DataBreakpointRequests } from './data-breakpoint-requests';
 import { capabilities } from './capabilities';
 import { EngineRequests } from './engine-requests';
 import { EventStopStore } from './event-stop-store';
@@ -69,6 +70,9 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
     private readonly breakpoints = new BreakpointRequests(this, this.sources, this.eventStops);
     private readonly vmExits = new VmExitRequests(this, this.eventStops);
     private readonly stateRequests = new StateRequests(this, this.sources);
+    private readonly dataBreakpoints = new DataBreakpointRequests(this, this.stateRequests.store, () =>
+        this.breakpoints.store.nextId(),
+    );
     private readonly inspection = new InspectionRequests(this);
     private readonly engineRequests = new EngineRequests(this);
 
@@ -83,6 +87,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         ...new ExecutionRequests(this, this.sources).handlers,
         ...this.sources.handlers,
         ...this.breakpoints.handlers,
+        ...this.dataBreakpoints.handlers,
         ...this.vmExits.handlers,
         ...this.stateRequests.handlers,
         ...new ExpressionRequests(this, this.stateRequests.store).handlers,
@@ -206,6 +211,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         this.recordExits(guest, launched);
         this.announce(running);
         await this.breakpoints.apply(guest.target);
+        await this.dataBreakpoints.apply(guest.target);
         if (this.configured) {
             await this.begin(again);
         }

@@ -188,6 +188,20 @@ export const SANE: Readonly<Record<string, Sane>> = {
     setInstructionBreakpoints: random => ({
         breakpoints: list(random, 4, () => ({ instructionReference: random.pick(ADDRESSES), ...breakpoint(random) })),
     }),
+    dataBreakpointInfo: random => ({
+        name: random.pick(['0x70002', 'phys:0x70000', 'eax', 'u8[esp]', '1 +', 'increment']),
+        ...(random.below(2) === 0 ? { asAddress: true } : {}),
+        ...(random.below(2) === 0 ? { bytes: random.below(9) } : {}),
+        ...(random.below(3) === 0 ? { variablesReference: random.below(20) } : {}),
+        ...(random.below(4) === 0 ? { mode: random.pick(['physical', 'hardware', 'magic']) } : {}),
+    }),
+    setDataBreakpoints: random => ({
+        breakpoints: list(random, 3, () => ({
+            dataId: random.pick(['0x70002:2', 'phys:0x7fff0:16', '0x0:4294967296', '0x0:0', 'nothing']),
+            accessType: random.pick(['read', 'write', 'readWrite', 'both']),
+            ...breakpoint(random),
+        })),
+    }),
     setExceptionBreakpoints: random => ({
         filters: list(random, 3, () => random.pick(['tripleFault', 'ud', 'pf', 'gp', 'nonsense'])),
         filterOptions: list(random, 2, () => ({
