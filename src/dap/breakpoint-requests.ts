@@ -40,6 +40,11 @@ export class BreakpointRequests {
         await this.eventStops.apply(target);
     }
 
+    /** Code has moved: where breakpoints are has to be found, and told, anew. */
+    async relocate(target: DebugTarget): Promise<void> {
+        await this.store.apply(target);
+    }
+
     /** The guest has stopped, perhaps at breakpoints; others may have become possible. */
     async stopped(target: DebugTarget, ids: readonly number[]): Promise<void> {
         clearTimeout(this.watch);

@@ -441,6 +441,13 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         this.console(`${text}\n`);
     }
 
+    relocated(): void {
+        const { guest } = this;
+        if (guest !== undefined) {
+            void this.breakpoints.relocate(guest.target).catch(error => this.reportDefect(error));
+        }
+    }
+
     /** The emulator has failed. What it has left can still be looked at. */
     failed(error: unknown): void {
         this.flushSerial();

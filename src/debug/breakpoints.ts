@@ -77,6 +77,18 @@ export class BreakpointSet {
         return problems;
     }
 
+    /** Code has moved: the linear breakpoints in it move along. */
+    move(isMoved: (address: bigint) => boolean, by: bigint): void {
+        this.breakpoints = this.breakpoints.map(breakpoint => {
+            const { request } = breakpoint;
+            const moves = (request.space ?? 'linear') === 'linear' && isMoved(request.address);
+            return moves
+                ? { ...breakpoint, request: { ...request, address: BigInt.asUintN(64, request.address + by) } }
+                : breakpoint;
+        });
+        this.host.changed();
+    }
+
     setTemporary(breakpoint: TemporaryBreakpoint | undefined): void {
         if (this.temporary !== breakpoint) {
             this.temporary = breakpoint;

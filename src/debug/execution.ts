@@ -31,6 +31,16 @@ export interface DebugEngine extends Engine {
 /** Single instructions between two looks at requests, on the way out of a function. */
 const STEPS_PER_SLICE = 2_000;
 
+/** Programs whose place shows only while the guest runs. */
+export interface Relocation {
+    isSearching(): boolean;
+    /** Whether something new has been found; {@link apply} makes use of it. */
+    find(): boolean;
+    apply(): void;
+    /** What to say where another program runs than was expected; once. */
+    mismatch(pc: bigint): string | undefined;
+}
+
 type Outcome = RunOutcome | { readonly reason: 'stepped' };
 
 export class Execution {
@@ -42,6 +52,10 @@ export class Execution {
     /** Whether a name is that of a variable of the program at an address. */
     isVariable: (name: string, address: bigint) => boolean = () => false;
     stopAtTripleFault = true;
+    /** Looks for programs that have moved, as long as there are any whose place is not known. */
+    relocation: Relocation | undefined;
+    /** A run was interrupted to apply {@link relocation}. */
+    private relocates = false;
 
     private readonly runner: MachineRunner;
     /** What led to an {@link EVENT_STOP}, first to last. */
@@ -84,7 +98,12 @@ export class Execution {
 
     /** To be called when {@link eventStops} were replaced. */
     eventStopsChanged(): void {
-        this.machine.observation.setStopKinds([...this.eventStops.kinds, MachineEventKind.Exception]);
+        const { relocation } = this;
+        this.machine.observation.setStopKinds([
+            ...this.eventStops.kinds,
+            MachineEventKind.Exception,
+            ...(relocation?.isSearching() === true ? [MachineEventKind.CrWrite] : []),
+        ]);
     }
 
     requireStopped(): void {
@@ -98,7 +117,7 @@ export class Execution {
 
     resume(): void {
         this.requireStopped();
-        this.start(() => this.runner.run());
+        this.start(() => this.run());
     }
 
     pause(vcpu: number): void {
@@ -118,7 +137,7 @@ export class Execution {
                 return;
             case 'until':
                 this.breakpoints.setTemporary(plan.breakpoint);
-                this.start(() => this.runner.run(), vcpu);
+                this.start(() => this.run(), vcpu);
                 return;
             case 'untilReturn':
                 this.start(() => this.stepUntilReturn(vcpu, plan.stackPointer), vcpu);
@@ -188,6 +207,23 @@ export class Execution {
             });
     }
 
+    /** Runs on where a stop was only ours. */
+    private async run(): Promise<Outcome> {
+        for (;;) {
+            const outcome = await this.runner.run();
+            if (!this.relocates) {
+                return outcome;
+            }
+            this.relocates = false;
+            this.relocation?.apply();
+            this.eventStopsChanged();
+            const isOurs = outcome.reason === 'breakpoint' && outcome.id === EVENT_STOP && this.events.length === 0;
+            if (!isOurs || this.runner.isPauseRequested) {
+                return isOurs ? { reason: 'paused' } : outcome;
+            }
+        }
+    }
+
     private report(outcome: Outcome, stepped: number | undefined): void {
         switch (outcome.reason) {
             case 'stepped':
@@ -246,8 +282,25 @@ export class Execution {
     private stopAt(stop: Stop): void {
         this.state = 'stopped';
         const { cpu, disassembler } = this.views[stop.vcpu];
+        this.lookForMoves(programCounter(cpu));
         disassembler.noteInstruction(programCounter(cpu));
         this.listener?.stopped(stop);
+    }
+
+    private lookForMoves(pc: bigint): void {
+        const { relocation } = this;
+        if (relocation?.isSearching() === true && !this.relocates) {
+            this.relocates = relocation.find();
+        }
+        if (this.relocates) {
+            this.relocates = false;
+            relocation?.apply();
+            this.eventStopsChanged();
+        }
+        const mismatch = relocation?.isSearching() === true ? relocation.mismatch(pc) : undefined;
+        if (mismatch !== undefined) {
+            this.listener?.logged(mismatch);
+        }
     }
 
     private end(end: End): void {
@@ -314,12 +367,15 @@ export class Execution {
 
     /** Asked about each event of a kind that is of interest; true stops there. */
     private onEvent(event: MachineEvent): boolean {
+        if (this.relocation?.isSearching() === true && !this.relocates && this.relocation.find()) {
+            this.relocates = true;
+        }
         const stops = this.eventStops.stops(event, this.machine.engine.retired());
         if (stops) {
             this.events.push(describeEvent(recordOf(event), this.views[event.vcpu], this.machine));
         } else if (this.single && event.kind === MachineEventKind.Exception) {
             this.engine.requestExit();
         }
-        return stops;
+        return stops || this.relocates;
     }
 }

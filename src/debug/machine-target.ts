@@ -27,6 +27,7 @@ import {
     viewRegisters,
 } from './registers/register-file';
 import { codeView, walkStack } from './stack';
+import { KernelLocator, type KernelPlace } from './source/kernel-locator';
 import { type PathMapping, ProgramLines } from './source/program-lines';
 import type { SourceFrame } from './source/source-stack';
 import { SourceView } from './source/source-view';
@@ -63,6 +64,9 @@ export class MachineTarget implements DebugTarget {
     private readonly execution: Execution;
     private readonly lines: ProgramLines;
     private readonly mapping: PathMapping | undefined;
+    private readonly locator: KernelLocator;
+    /** Found, but not told yet. */
+    private moves: KernelPlace[] = [];
     private readonly sourceViews: readonly SourceView[];
     readonly sourceLines: SourceLines | undefined;
     readonly events: MachineEvents;
@@ -93,6 +97,16 @@ export class MachineTarget implements DebugTarget {
         this.views.forEach((view, index) => {
             view.expressions = this.sourceViews[index].contextAt(0);
         });
+        this.locator = new KernelLocator(programs, (offset, length) =>
+            this.views[0].memory.read({ space: 'linear', offset }, length),
+        );
+        this.execution.relocation = {
+            isSearching: () => this.locator.isSearching,
+            find: () => this.findKernels(),
+            apply: () => this.applyMoves(),
+            mismatch: pc => this.locator.mismatch(pc),
+        };
+        this.execution.eventStopsChanged();
         this.execution.isVariable = (name, address) => this.sourceViews[0].isVariable(name, address);
         this.sourceLines = programs.programs.some(({ info }) => info.isPresent) ? this.lines : undefined;
         this.events = new MachineEvents(machine, symbols, this.execution);
@@ -141,8 +155,34 @@ export class MachineTarget implements DebugTarget {
         this.engine.stateChanged(vcpu);
     }
 
+    /** Whether a kernel has turned up whose place was not known. */
+    private findKernels(): boolean {
+        if (this.views.some(({ cpu }) => cpu.longMode)) {
+            this.moves.push(...this.locator.find());
+        }
+        return this.moves.length > 0;
+    }
+
+    private applyMoves(): void {
+        const moved = this.moves.splice(0).filter(({ program, slide }) => program.slide !== slide);
+        for (const { program, slide } of moved) {
+            this.execution.breakpoints.move(address => program.hasCode(address), slide - program.slide);
+            const before = program.loadedSymbols;
+            program.slide = slide;
+            this.symbols.replace(before, program.symbols());
+        }
+        this.sourceViews.forEach(view => view.invalidate());
+        if (moved.length > 0) {
+            this.listener?.relocated?.();
+        }
+    }
+
     reset(): Promise<void> {
         return this.execution.restart(() => {
+            // The next boot may choose another place.
+            this.moves = this.locator.restart();
+            this.applyMoves();
+            this.execution.eventStopsChanged();
             this.machine.reset();
             this.views.forEach((_, vcpu) => this.engine.stateChanged(vcpu));
         });

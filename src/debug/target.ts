@@ -51,6 +51,8 @@ export interface TargetListener {
     ended(end: End): void;
     /** A log point has something to say. */
     logged(text: string): void;
+    /** Programs turned out to lie elsewhere than they were linked to: breakpoints have moved along with their code. */
+    relocated?(): void;
     /** The emulator itself has failed: a defect. The target is of no more use. */
     failed(error: unknown): void;
 }

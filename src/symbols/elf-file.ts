@@ -2,7 +2,7 @@
 import { unzlibSync } from 'fflate';
 import { decompress as unzstd } from 'fzstd';
 import { type ByteSource, readExactly } from './byte-source';
-import { Cursor, decodeText } from './cursor';
+import { Cursor, decodeText, toAddress } from './cursor';
 import { SymbolFileError } from './errors';
 import { applyRelocations } from './relocations';
 
@@ -166,11 +166,26 @@ export class ElfFile {
         return { file: decodeText(bytes, 0, end), crc };
     }
 
+    /** The build-id's note in a section that is loaded: its linked address, and all of it. */
+    loadedBuildIdNote(): { readonly address: bigint; readonly bytes: Uint8Array } | undefined {
+        const found = this.findBuildId(({ flags }) => (flags & SectionFlag.Alloc) !== 0);
+        return found && { address: toAddress(found.section.address + found.at), bytes: found.note };
+    }
+
     private readBuildId(): string | undefined {
+        const found = this.findBuildId(() => true);
+        return found && Array.from(found.descriptor, byte => byte.toString(16).padStart(2, '0')).join('');
+    }
+
+    private findBuildId(
+        accepts: (section: ElfSection) => boolean,
+    ): { section: ElfSection; at: number; note: Uint8Array; descriptor: Uint8Array } | undefined {
         for (const section of this.sections) {
+            if (!accepts(section)) continue;
             if (section.type !== (SectionType.Note as number) || section.size > 0x100000) continue;
             const cursor = new Cursor(this.content(section), `${this.name}: ${section.name}`);
             while (cursor.left >= 12) {
+                const at = cursor.at;
                 const nameSize = cursor.u32();
                 const size = cursor.u32();
                 const type = cursor.u32();
@@ -180,7 +195,7 @@ export class ElfFile {
                 const owner = decodeText(cursor.block(paddedName), 0, Math.max(0, nameSize - 1));
                 const descriptor = cursor.block(padded).subarray(0, size);
                 if (owner === 'GNU' && type === NT_GNU_BUILD_ID) {
-                    return Array.from(descriptor, byte => byte.toString(16).padStart(2, '0')).join('');
+                    return { section, at, note: cursor.bytes.subarray(at, cursor.at), descriptor };
                 }
             }
         }

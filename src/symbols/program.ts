@@ -54,6 +54,8 @@ export class Program {
     readonly problems: string[] = [];
     /** What the guest has loaded it above the addresses that it was linked at: KASLR's offset. */
     slide = 0n;
+    /** What {@link symbols} gave last. */
+    loadedSymbols: readonly GuestSymbol[] = [];
     private knownNames: NameIndex | undefined;
     private readonly unitNames = new Map<Unit, NameIndex>();
 
@@ -78,10 +80,12 @@ export class Program {
     }
 
     /** The program's symbols where they are now; those of a separate file, if the program was stripped. */
-    symbols(): GuestSymbol[] {
+    symbols(): readonly GuestSymbol[] {
         const own = readSymbolTable(this.elf);
         const all = own.length > 0 || this.info.elf === this.elf ? own : readSymbolTable(this.info.elf);
-        return this.slide === 0n ? all : all.map(symbol => ({ ...symbol, address: this.relocate(symbol.address) }));
+        this.loadedSymbols =
+            this.slide === 0n ? all : all.map(symbol => ({ ...symbol, address: this.relocate(symbol.address) }));
+        return this.loadedSymbols;
     }
 
     // ---- names ---------------------------------------------------------------------------------------------------
@@ -197,6 +201,25 @@ export class Program {
             readIps: (first, count) => read(ipData, 4, first, count),
             readEntries: (first, count) => read(entryData, ORC_ENTRY_SIZE, first, count),
         };
+    }
+
+    /** The note that tells the build-id, where it is loaded; as it was linked. */
+    buildIdNote(): { readonly address: bigint; readonly bytes: Uint8Array } | undefined {
+        return this.elf.loadedBuildIdNote();
+    }
+
+    /** Lowest linked address of code. */
+    firstCode(): bigint | undefined {
+        const all = this.elf.sections
+            .filter(({ flags }) => (flags & SectionFlag.Execute) !== 0)
+            .map(({ address }) => address)
+            .filter(address => address !== 0);
+        return all.length === 0 ? undefined : toAddress(Math.min(...all));
+    }
+
+    /** Whether it is a Linux kernel: those may move themselves. */
+    isLinux(): boolean {
+        return this.elf.section('__ksymtab') !== undefined && this.elf.section('.init.text') !== undefined;
     }
 
     /** Whether code of the program is at a linear address. */

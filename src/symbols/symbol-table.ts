@@ -50,6 +50,15 @@ export class SymbolTable {
         );
     }
 
+    /** Puts symbols in the place of others that were added: their program has moved. */
+    replace(old: readonly GuestSymbol[], by: readonly GuestSymbol[]): void {
+        const gone = new Set(old);
+        const all = this.sorted.filter(symbol => !gone.has(symbol));
+        this.byName.clear();
+        this.sorted = [];
+        this.add([...all, ...by]);
+    }
+
     /** Every symbol of that name: local ones may share it. */
     named(name: string): readonly GuestSymbol[] {
         return this.byName.get(name) ?? [];

@@ -1,8 +1,5 @@
 /** Layouts of structs and unions, member by member, against gdb's `ptype /o`. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { load, report, VMLINUX } from './project.mjs';
 
 const STRUCT = 1;
@@ -48,32 +45,26 @@ export async function compareLayouts(wanted) {
 }
 
 function askGdb(types) {
-    const folder = mkdtempSync(path.join(tmpdir(), 'hyperscope-layouts-'));
-    try {
-        const script = path.join(folder, 'script');
-        const commands = types.map(({ name, kind }) => {
-            const type = `${kind === STRUCT ? 'struct' : 'union'} ${name}`;
-            return `echo @@${type}\\n\nptype /o ${type}\n`;
-        });
-        // gdb gives up at the first error of a script: each command stands in a block of its own.
-        writeFileSync(script, `set pagination off\nset width 0\n${commands.join('')}`);
-        const { stdout } = spawnSync('gdb', ['-batch', '-nx', '-x', script, VMLINUX], {
-            encoding: 'utf8',
-            maxBuffer: 1 << 30,
-        });
-        const found = new Map();
-        for (const block of stdout.split(/^@@/m).slice(1)) {
-            const [title, ...lines] = block.split('\n');
-            const parsed = lines.map(line => LINE.exec(line)).filter(match => match !== null);
-            found.set(
-                title.trim(),
-                parsed.slice(0).map(([, offset, bit, size, text]) => ({ offset, bit, size, text })),
-            );
-        }
-        return found;
-    } finally {
-        rmSync(folder, { recursive: true });
+    // In a script the first error would be the end; of commands on the command line each stands alone.
+    const commands = types.flatMap(({ name, kind }) => {
+        const type = `${kind === STRUCT ? 'struct' : 'union'} ${name}`;
+        return ['-ex', `echo @@${type}\\n`, '-ex', `ptype /o ${type}`];
+    });
+    const settings = ['-ex', 'set pagination off', '-ex', 'set width 0'];
+    const { stdout } = spawnSync('gdb', ['-batch', '-nx', ...settings, ...commands, VMLINUX], {
+        encoding: 'utf8',
+        maxBuffer: 1 << 30,
+    });
+    const found = new Map();
+    for (const block of stdout.split(/^@@/m).slice(1)) {
+        const [title, ...lines] = block.split('\n');
+        const parsed = lines.map(line => LINE.exec(line)).filter(match => match !== null);
+        found.set(
+            title.trim(),
+            parsed.slice(0).map(([, offset, bit, size, text]) => ({ offset, bit, size, text })),
+        );
     }
+    return found;
 }
 
 /** The lines that gdb would print for the members: records inside are unfolded, in unions there are no offsets. */
