@@ -71,6 +71,11 @@ export class TestClient {
         await this.logEvents();
     }
 
+    /** Called with all output: the guest's console, and what the adapter says. */
+    onOutput(heard: (text: string) => void): void {
+        this.client.on('output', (event: DebugProtocol.OutputEvent) => heard(event.body.output));
+    }
+
     /** The body of the next event of that name. */
     async next<T>(event: string): Promise<T> {
         return ((await this.client.waitForEvent(event)) as { body: T }).body;

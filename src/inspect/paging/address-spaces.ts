@@ -22,8 +22,8 @@ export interface IsolatedHalves {
 
 /**
  * Recognises page table isolation by what it has to look like: of a pair of neighbouring pages, both map the same user
- * space (the kernel's half without the right to execute it), and the user's half has only a part of the kernel's upper
- * entries.
+ * space by the same tables (the kernel's half without the right to execute it), and the user's half has only a part of
+ * the kernel's upper entries, some by tables of its own.
  */
 export function isolatedHalves(source: Pick<InspectionSource, 'page'>, tables: PageTables): IsolatedHalves | undefined {
     if (tables.mode !== '4-level' && tables.mode !== '5-level') {
@@ -36,25 +36,26 @@ export function isolatedHalves(source: Pick<InspectionSource, 'page'>, tables: P
     if (kernelTop === undefined || userTop === undefined) {
         return undefined;
     }
-    let shared = 0;
+    let lower = 0;
+    let upper = 0;
     let missing = 0;
     for (let index = 0; index < TOP_ENTRIES; index++) {
         const [lo, hi] = [kernelTop[2 * index], kernelTop[2 * index + 1]];
         const [userLo, userHi] = [userTop[2 * index], userTop[2 * index + 1]];
         const present = (lo & Bit.Present) !== 0;
         const inUser = (userLo & Bit.Present) !== 0;
-        if (inUser && !sameTable(lo, hi, userLo, userHi)) {
-            return undefined;
-        }
         if (index < TOP_ENTRIES / 2) {
-            if (present !== inUser) return undefined;
+            if (present !== inUser || (present && !sameTable(lo, hi, userLo, userHi))) return undefined;
+            if (present) lower++;
         } else if (inUser) {
-            shared++;
+            if (!present) return undefined;
+            upper++;
         } else if (present) {
             missing++;
         }
     }
-    return shared > 0 && missing > 0 ? { kernel, user, which: tables.root === user ? 'user' : 'kernel' } : undefined;
+    const isolated = lower > 0 && upper > 0 && missing > 0;
+    return isolated ? { kernel, user, which: tables.root === user ? 'user' : 'kernel' } : undefined;
 }
 
 /** Accessed bits, and NX in the kernel's half, may differ. */

@@ -402,6 +402,9 @@ describe('address spaces', () => {
         source.poke64(0x10000 + 300 * 8, 0x21000n | 3n);
         source.poke64(0x10000 + 508 * 8, 0x22000n | 3n);
         source.poke64(0x11000 + 508 * 8, 0x22000n | 3n);
+        // The entry code is mapped by tables of the user half's own.
+        source.poke64(0x10000 + 511 * 8, 0x23000n | 3n);
+        source.poke64(0x11000 + 511 * 8, 0x24000n | 3n);
         assert.deepEqual(
             viewAddressSpaces(source, [source.system]).map(({ cr3, label, current }) => [cr3, label, current]),
             [
