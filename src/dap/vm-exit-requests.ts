@@ -3,7 +3,7 @@ import { eventLabel } from '../debug/events/event-words';
 import { type ExitFilter, type ExitOrder, LARGEST_CAPACITY, SMALLEST_CAPACITY } from '../debug/events/event-log';
 import type { DebugTarget } from '../debug/target';
 import type { TargetEvents } from '../debug/events/target-events';
-import { MACHINE_EVENTS, MachineEventKind } from '../machine/observation/kinds';
+import { MACHINE_EVENT_BY_NAME, MACHINE_EVENTS } from '../machine/observation/kinds';
 import type {
     BreakOnExitResponse,
     VmExitKind,
@@ -34,9 +34,6 @@ const DEFAULT_CAPACITY = 65_536;
 const LARGEST_LIMIT = 2 ** 40;
 
 const UNAVAILABLE = 'this target tells of no exits: the guest runs elsewhere';
-
-/** Kinds that occur on KVM only. */
-const FIRST_OF_KVM = MachineEventKind.Debug;
 
 export class VmExitRequests {
     readonly handlers: RequestHandlers = {
@@ -84,7 +81,7 @@ export class VmExitRequests {
             watching: summary.watching,
             recording,
             breaks,
-            kinds: args.flag('kinds') ? kindInfos() : undefined,
+            kinds: args.flag('kinds') ? (await events.kinds()).map(kindInfo) : undefined,
             summary: wantsSummary ? { rows: summary.rows, totalRows: summary.totalRows } : undefined,
             records: args.has('records') ? await this.records(events, args.object('records')) : undefined,
             timeline: args.has('timeline') ? await timeline(events, args.object('timeline')) : undefined,
@@ -195,11 +192,10 @@ export class VmExitRequests {
     }
 }
 
-function kindInfos(): VmExitKindInfo[] {
-    return MACHINE_EVENTS.slice(0, FIRST_OF_KVM).map((kind, index) => {
-        const filter = filterOfKind(kind);
-        return { kind, label: eventLabel(index), filter: filter?.id, condition: filter?.condition };
-    });
+function kindInfo(kind: VmExitKind): VmExitKindInfo {
+    const filter = filterOfKind(kind);
+    const label = eventLabel(MACHINE_EVENT_BY_NAME.get(kind)!);
+    return { kind, label, filter: filter?.id, condition: filter?.condition };
 }
 
 async function timeline(events: TargetEvents, query: RequestArguments): Promise<VmExitTimeline> {

@@ -236,7 +236,8 @@ export class Execution {
                 this.stopAt(this.breakpointStop(outcome.vcpu, outcome.id));
                 return;
             case 'tripleFault': {
-                const note = describeShutdown(outcome.report);
+                const { cpu, memory } = this.views[outcome.vcpu];
+                const note = describeShutdown(cpu, memory, outcome.report);
                 if (this.stopAtTripleFault && !this.tripleFaultShown) {
                     this.tripleFaultShown = true;
                     this.stopAt({ reason: 'exception', vcpu: outcome.vcpu, note });
@@ -372,7 +373,7 @@ export class Execution {
         }
         const stops = this.eventStops.stops(event, this.machine.engine.retired());
         if (stops) {
-            this.events.push(describeEvent(recordOf(event), this.views[event.vcpu], this.machine));
+            this.events.push(describeEvent(recordOf(event), event.device, this.views[event.vcpu], this.machine));
         } else if (this.single && event.kind === MachineEventKind.Exception) {
             this.engine.requestExit();
         }

@@ -3,7 +3,11 @@ import type { Cpu } from '../machine/cpu/cpu';
 import { hasErrorCode, Vector } from '../machine/cpu/fault';
 import type { ShutdownReport } from '../machine/cpu/interrupts';
 import { PageFaultCode } from '../machine/cpu/paging';
-import { translateAddress } from './memory-access';
+import { type MemoryAccess, translateAddress } from './memory-access';
+import { describeTableEntry } from './table-entries';
+
+/** Addresses up to so many bytes from 0 count as behind a null pointer. */
+const NULL_REACH = 0x1000n;
 
 /** An exception as the vCPU raises it. */
 export interface RaisedFault {
@@ -72,10 +76,10 @@ export function vectorTitle(vector: number): string {
 }
 
 /** The exception in one line, with its cause as far as the vCPU's state tells it. */
-export function describeFault(cpu: Cpu, fault: RaisedFault): FaultDescription {
+export function describeFault(cpu: Cpu, memory: MemoryAccess, fault: RaisedFault): FaultDescription {
     const { vector } = fault;
     const name = vectorName(vector);
-    const cause = vector === Vector.PF ? describePageFault(cpu, fault) : describeErrorCode(fault);
+    const cause = vector === Vector.PF ? describePageFault(cpu, fault) : describeErrorCode(cpu, memory, fault);
     return { vector, name, text: `${name} ${vectorTitle(vector)}${cause === '' ? '' : `: ${cause}`}` };
 }
 
@@ -87,7 +91,19 @@ function describePageFault(cpu: Cpu, { errorCode, address }: RaisedFault): strin
               ? 'writing'
               : 'reading';
     const who = errorCode & PageFaultCode.User ? 'user code' : 'supervisor code';
-    return `${who} ${access} 0x${address.toString(16)}: ${pageFaultCause(cpu, errorCode, address)}`;
+    const cause = pageFaultCause(cpu, errorCode, address);
+    return `${who} ${access} 0x${address.toString(16)}: ${cause}${nullPointer(address)}`;
+}
+
+/** Accesses near 0, from either side, are members and elements of what a null pointer should have led to. */
+function nullPointer(address: bigint): string {
+    const offset = BigInt.asIntN(64, address);
+    const distance = offset < 0n ? -offset : offset;
+    if (distance >= NULL_REACH) {
+        return '';
+    }
+    const sign = offset < 0n ? 'minus' : 'plus';
+    return `; likely a null pointer${offset === 0n ? '' : ` ${sign} 0x${distance.toString(16)}`}`;
 }
 
 function pageFaultCause(cpu: Cpu, errorCode: number, address: bigint): string {
@@ -104,21 +120,21 @@ function pageFaultCause(cpu: Cpu, errorCode: number, address: bigint): string {
 }
 
 /** Selector error codes (SDM Vol. 3, 6.13). */
-function describeErrorCode({ vector, errorCode }: RaisedFault): string {
+function describeErrorCode(cpu: Cpu, memory: MemoryAccess, { vector, errorCode }: RaisedFault): string {
     if (!hasErrorCode(vector) || errorCode === 0) {
         return '';
     }
-    const table = errorCode & 2 ? 'IDT' : errorCode & 4 ? 'LDT' : 'GDT';
     const external = errorCode & 1 ? ', during the delivery of an event' : '';
-    return `${table}[0x${(errorCode >> 3).toString(16)}]${external}`;
+    return `${describeTableEntry(cpu, memory, errorCode)}${external}`;
 }
 
-/** The exceptions that led to a triple fault, first to last. */
-export function describeShutdown(report: ShutdownReport | undefined): string {
-    const chain = (report?.chain ?? []).map(({ vector, errorCode, address }) => {
-        const code = errorCode === undefined ? '' : ` error code 0x${errorCode.toString(16)}`;
+/** The exceptions that led to a triple fault, first to last, each with the entry that it needed. */
+export function describeShutdown(cpu: Cpu, memory: MemoryAccess, report: ShutdownReport | undefined): string {
+    const chain = (report?.chain ?? []).map(({ vector, errorCode = 0, address }) => {
         const where = address === undefined ? '' : ` at 0x${address.toString(16)}`;
-        return `${vectorName(vector)}${code}${where}`;
+        const selects = vector !== Vector.PF && errorCode !== 0;
+        const entry = selects ? ` (${describeTableEntry(cpu, memory, errorCode)})` : '';
+        return `${vectorName(vector)}${entry}${where}`;
     });
     return chain.length === 0 ? 'triple fault' : `triple fault: ${chain.join(', then ')}`;
 }

@@ -37,16 +37,25 @@ export function whenItStops(kind: MachineEventKind): StopPlace {
 }
 
 /** Describes an event while the vCPU is still where it happened. */
-export function describeEvent(event: EventRecord, view: VcpuView, machine: Machine): EventDescription {
+export function describeEvent(
+    event: EventRecord,
+    device: string | undefined,
+    view: VcpuView,
+    machine: Machine,
+): EventDescription {
     const { kind } = event;
     const common = { kind: MACHINE_EVENTS[kind], title: eventTitle(event), when: whenItStops(kind) };
     if (kind === MachineEventKind.Exception) {
         const errorCode = Number(event.value ?? 0n);
-        const { text } = describeFault(view.cpu, { vector: event.cause, errorCode, address: event.address });
+        const { text } = describeFault(view.cpu, view.memory, {
+            vector: event.cause,
+            errorCode,
+            address: event.address,
+        });
         const doubled = event.cause === (Vector.DF as number) ? ', raised while another exception was delivered' : '';
         return { ...common, text: `${text}${doubled}`, isException: true };
     }
-    const detail = eventDetail(event);
+    const detail = eventDetail(event, device);
     const text = detail === '' ? common.title : `${common.title}: ${detail}`;
     return { ...common, text: `${text}${source(event, machine)} at ${view.placeName(event.rip)}`, isException: false };
 }

@@ -6,7 +6,7 @@ import type { CounterRow } from '../../machine/observation/counters';
 import {
     MACHINE_EVENT_BY_NAME,
     MACHINE_EVENTS,
-    type MachineEventKind,
+    MachineEventKind,
     type MachineEventName,
 } from '../../machine/observation/kinds';
 import type { SymbolTable } from '../../symbols/symbol-table';
@@ -87,6 +87,8 @@ export interface ExitTimeline {
     readonly counts: Readonly<Partial<Record<MachineEventName, readonly number[]>>>;
 }
 
+const FIRST_OF_HARDWARE: number = MachineEventKind.Debug;
+
 export const SMALLEST_CAPACITY = 16;
 export const LARGEST_CAPACITY = 1_000_000;
 
@@ -106,6 +108,12 @@ export class EventLog {
 
     clear(): void {
         this.machine.observation.clear();
+    }
+
+    /** The kinds that can occur: of those that only hardware has, the ones that have. */
+    get kinds(): MachineEventName[] {
+        const { rows } = this.machine.observation.counters;
+        return MACHINE_EVENTS.filter((_, kind) => kind < FIRST_OF_HARDWARE || rows.some(row => row.kind === kind));
     }
 
     /** Calls with each exit from now on; undefined ends that. */
@@ -187,7 +195,7 @@ export class EventLog {
             vcpu: record.vcpu,
             kind: MACHINE_EVENTS[kind],
             cause: causeKey(kind, record.cause),
-            text: eventText(record),
+            text: eventText(record, device),
             device,
             rip: record.rip,
             symbol: this.symbols.format(record.rip),

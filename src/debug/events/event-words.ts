@@ -2,6 +2,7 @@
 import { knownMsrs } from '../../machine/cpu/msr';
 import type { EventRecord } from '../../machine/observation/event';
 import { MachineEventKind, operatingModeName } from '../../machine/observation/kinds';
+import { registerName, x2apicRegister } from './device-registers';
 import { OTHER_CAUSES } from '../../machine/observation/counters';
 import { describeControlBits } from '../registers/control';
 import { vectorName, vectorTitle } from '../faults';
@@ -70,9 +71,10 @@ export function causeText(kind: MachineEventKind, cause: number, device: string 
     switch (kind) {
         case MachineEventKind.PortIn:
         case MachineEventKind.PortOut:
+            return `${hex(cause)} ${device ?? 'nothing'}`;
         case MachineEventKind.MmioRead:
         case MachineEventKind.MmioWrite:
-            return `${hex(cause)} ${device ?? 'nothing'}`;
+            return [hex(cause), device ?? 'nothing', registerName(device, cause) ?? ''].join(' ').trimEnd();
         case MachineEventKind.MsrRead:
         case MachineEventKind.MsrWrite:
             return msrName(cause);
@@ -101,17 +103,22 @@ export function causeText(kind: MachineEventKind, cause: number, device: string 
     }
 }
 
-/** One event in a line, without its kind: `0x3f8 ← 0x4c 'L'`. */
-export function eventText(event: EventRecord): string {
+/**
+ * One event in a line, without its kind: `0x3f8 ← 0x4c 'L'`.
+ * @param device what answered
+ */
+export function eventText(event: EventRecord, device?: string): string {
     const { kind, cause, address } = event;
     const value = event.value ?? 0n;
     switch (kind) {
         case MachineEventKind.PortIn:
-        case MachineEventKind.MmioRead:
             return `${place(event)} → ${hex(value)}${character(event)}`;
         case MachineEventKind.PortOut:
-        case MachineEventKind.MmioWrite:
             return `${place(event)} ← ${hex(value)}${character(event)}`;
+        case MachineEventKind.MmioRead:
+            return `${place(event)} → ${hex(value)}${register(event, device)}`;
+        case MachineEventKind.MmioWrite:
+            return `${place(event)} ← ${hex(value)}${register(event, device)}`;
         case MachineEventKind.MsrRead:
             return `${msrName(cause)} → ${hex(value)}`;
         case MachineEventKind.MsrWrite:
@@ -152,8 +159,8 @@ export function eventTitle({ kind, cause }: Pick<EventRecord, 'kind' | 'cause'>)
 }
 
 /** What follows the title of a stop: the text, without what the title has said already. */
-export function eventDetail(event: EventRecord): string {
-    const text = eventText(event);
+export function eventDetail(event: EventRecord, device: string | undefined): string {
+    const text = eventText(event, device);
     return event.kind === MachineEventKind.CrWrite ? text.replace(/^CR\d+ /, '') : text;
 }
 
@@ -170,7 +177,7 @@ export function msrName(index: number): string {
     msrNames ??= knownMsrs();
     const name = msrNames.get(index);
     if (name === undefined && index >= X2APIC_FIRST && index <= X2APIC_LAST) {
-        return `x2APIC register ${hex(index)}`;
+        return `x2APIC ${x2apicRegister(index) ?? 'register'} (${hex(index)})`;
     }
     return name === undefined ? `MSR ${hex(index)}` : `${name} (${hex(index)})`;
 }
@@ -178,6 +185,11 @@ export function msrName(index: number): string {
 function place({ kind, cause, size, address }: EventRecord): string {
     const at = kind >= MachineEventKind.MmioRead ? hex(address) : hex(cause);
     return size > 1 ? `${at}/${size * 8}` : at;
+}
+
+function register({ cause }: EventRecord, device: string | undefined): string {
+    const name = registerName(device, cause);
+    return name === undefined ? (device === undefined ? '' : ` (${device})`) : ` (${device} ${name})`;
 }
 
 /** A byte that goes to or comes from a console reads better as a character. */

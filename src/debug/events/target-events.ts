@@ -20,6 +20,8 @@ export interface TargetEvents {
     /** What would be wrong with a filter. */
     check(filter: EventFilter): Promise<string | undefined>;
     setStopAtTripleFault(stop: boolean): Promise<void>;
+    /** The kinds of exits that this target can have. */
+    kinds(): Promise<MachineEventName[]>;
     /** Keep the last `capacity` exits from now on; 0: none. */
     watch(capacity: number): Promise<void>;
     /** Forgets counters, kept exits and timeline. */
@@ -61,6 +63,10 @@ export class MachineEvents implements TargetEvents {
 
     async setStopAtTripleFault(stop: boolean): Promise<void> {
         this.execution.stopAtTripleFault = stop;
+    }
+
+    async kinds(): Promise<MachineEventName[]> {
+        return this.log.kinds;
     }
 
     async watch(capacity: number): Promise<void> {

@@ -150,6 +150,19 @@ const tables = (random: Random): object => ({
     mode: random.pick([undefined, 'none', '32-bit', 'pae', '4-level', '5-level']),
 });
 
+const EXIT_KINDS = ['portOut', 'portIn', 'crWrite', 'exception', 'hlt', 'mmioRead', 'internalError', 'nonsense'];
+const eventCondition = (random: Random): string =>
+    random.pick([random.pick(EXPRESSIONS), 'port == 0x3f8', 'value & 1', '0x3f8, 0x60-0x64', '5-3', ',', '1 /0', '']);
+const exitFilter = (random: Random): object => ({
+    limit: random.below(20),
+    count: random.below(20),
+    filter: {
+        kinds: random.below(2) === 0 ? undefined : list(random, 3, () => random.pick(EXIT_KINDS)),
+        text: random.pick([undefined, 'serial', '\\', '']),
+        to: random.pick([undefined, 1000, 1e12]),
+    },
+});
+
 export const SANE: Readonly<Record<string, Sane>> = {
     initialize: () => ({ adapterID: 'fuzz', supportsMemoryEvent: true, supportsInvalidatedEvent: true }),
     attach: () => ({ guest: 'spin.elf' }),
@@ -203,10 +216,10 @@ export const SANE: Readonly<Record<string, Sane>> = {
         })),
     }),
     setExceptionBreakpoints: random => ({
-        filters: list(random, 3, () => random.pick(['tripleFault', 'ud', 'pf', 'gp', 'nonsense'])),
+        filters: list(random, 3, () => random.pick(['tripleFault', 'ud', 'pf', 'gp', 'modeSwitch', 'nonsense'])),
         filterOptions: list(random, 2, () => ({
-            filterId: random.pick(['gp', 'de']),
-            condition: random.pick(EXPRESSIONS),
+            filterId: random.pick(['gp', 'de', 'portOut', 'mmioWrite', 'cr0Write', 'cpuid', 'softwareInterrupt']),
+            condition: eventCondition(random),
         })),
     }),
     breakpointLocations: random => ({ source: listing(random), line: random.below(50), endLine: random.below(100) }),
@@ -216,6 +229,29 @@ export const SANE: Readonly<Record<string, Sane>> = {
     next: random => ({ threadId: 1, granularity: random.pick(['instruction', 'line', 'statement']) }),
     'hyperscope/listing': random => ({ address: random.pick(ADDRESSES) }),
     'hyperscope/translateAddress': random => ({ address: random.pick(ADDRESSES) }),
+    'hyperscope/vmExits': random => ({
+        kinds: random.below(4) === 0,
+        summary: random.below(2) === 0 ? undefined : { group: random.pick(['kind', 'cause']), ...exitFilter(random) },
+        records: random.below(2) === 0 ? undefined : { start: random.below(9), ...exitFilter(random) },
+        timeline: random.below(2) === 0 ? undefined : { from: random.pick(NUMBERS), buckets: random.below(30) },
+    }),
+    'hyperscope/vmExitsWatch': random => ({
+        watch: random.below(2) === 0,
+        capacity: random.pick([16, 1000, 1e6, 1e12]),
+        clear: random.below(3) === 0,
+    }),
+    'hyperscope/vmExitsRecord': random => ({
+        action: random.pick(['start', 'start', 'stop', 'go']),
+        path: random.pick(['exits', 'exits.jsonl', 'none/exits', '']),
+        format: random.pick(['text', 'json', undefined]),
+        limit: random.pick([undefined, 5000, 1]),
+    }),
+    'hyperscope/breakOnExit': random => ({
+        kind: random.pick(EXIT_KINDS),
+        cause: random.pick([undefined, '0x3f8', '0x0-0xffff', 'cr3', 'x', '']),
+        condition: random.below(2) === 0 ? undefined : eventCondition(random),
+        enabled: random.below(3) > 0,
+    }),
     'hyperscope/sendSerial': () => ({ text: 'hello\n' }),
     'hyperscope/registers': random => ({ base: random.pick(BASES), lanes: random.pick(['u8', 'f32', 'i64', 'f16']) }),
     'hyperscope/setRegister': random => ({
