@@ -49,7 +49,8 @@ export class ExecutionRequests {
     }
 
     private async step(args: RequestArguments, kind: StepKind): Promise<void> {
-        await this.session.target.step(this.session.vcpu(args), kind);
+        const byInstruction = args.optionalString('granularity') === 'instruction';
+        await this.session.target.step(this.session.vcpu(args), kind, byInstruction ? 'instruction' : 'line');
         this.session.resumed();
     }
 

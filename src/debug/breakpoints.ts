@@ -126,6 +126,11 @@ export class BreakpointSet {
         return { ids: ids.filter(id => id !== TEMPORARY).sort((a, b) => a - b), temporary: ids.includes(TEMPORARY) };
     }
 
+    /** The guest has stopped at the temporary breakpoint, and at no other. */
+    get isOnlyTemporary(): boolean {
+        return this.hitIds.length > 0 && this.hitIds.every(id => id === TEMPORARY);
+    }
+
     private asked(vcpu: number, id: number, stops: () => boolean): boolean {
         if (this.host.isWhereResumed(vcpu) || !stops()) {
             return false;

@@ -5,7 +5,7 @@ import { type Engine, EVENT_STOP, WATCH_STOP } from '../machine/engine';
 import type { Machine } from '../machine/machine';
 import { type MachineEvent, recordOf } from '../machine/observation/event';
 import { MachineEventKind } from '../machine/observation/kinds';
-import { BreakpointSet } from './breakpoints';
+import { BreakpointSet, type TemporaryBreakpoint } from './breakpoints';
 import { describeHit, WatchpointSet } from './watchpoints';
 import { TargetError } from './errors';
 import type { EventDescription } from './events/event-description';
@@ -13,7 +13,8 @@ import { describeEvent } from './events/event-description';
 import { EventStops } from './events/event-stops';
 import { describeShutdown } from './faults';
 import { MachineRunner, type RunOutcome, type TargetHost } from './machine-runner';
-import { codeView, programCounter, stackPointer, walkStack } from './stack';
+import type { StepPlace } from './source/step-place';
+import { codeView, type Frame, programCounter, stackPointer, walkStack } from './stack';
 import { executeSingle, isReturn, planStepInto, planStepOut, planStepOver, type StepPlan } from './stepper';
 import type { End, StepKind, Stop, TargetListener, TargetState } from './target';
 import type { VcpuView } from './vcpu-view';
@@ -41,6 +42,13 @@ export interface Relocation {
     mismatch(pc: bigint): string | undefined;
 }
 
+/** What stepping asks about source code. */
+export interface SourceKnowledge {
+    placeOf(vcpu: number): StepPlace | undefined;
+    /** The frame that the innermost one with a stack of its own was called from. */
+    callerOf(vcpu: number): Frame | undefined;
+}
+
 type Outcome = RunOutcome | { readonly reason: 'stepped' };
 
 export class Execution {
@@ -52,6 +60,8 @@ export class Execution {
     /** Whether a name is that of a variable of the program at an address. */
     isVariable: (name: string, address: bigint) => boolean = () => false;
     stopAtTripleFault = true;
+    /** What debugging information tells; absent without any. */
+    source: SourceKnowledge | undefined;
     /** Looks for programs that have moved, as long as there are any whose place is not known. */
     relocation: Relocation | undefined;
     /** A run was interrupted to apply {@link relocation}. */
@@ -127,9 +137,17 @@ export class Execution {
         }
     }
 
-    /** @throws TargetError */
-    step(vcpu: number, kind: StepKind): void {
+    /**
+     * @param byLine steps as far as the source line goes, where one is known
+     * @throws TargetError
+     */
+    step(vcpu: number, kind: StepKind, byLine = false): void {
         this.requireStopped();
+        const place = byLine ? this.source?.placeOf(vcpu) : undefined;
+        if (place !== undefined && (kind !== 'out' || place.inlined > 0) && this.views[vcpu].isActive) {
+            this.start(() => this.stepLine(vcpu, kind, place), vcpu);
+            return;
+        }
         const plan = this.plan(vcpu, kind);
         switch (plan.kind) {
             case 'single':
@@ -319,8 +337,75 @@ export class Execution {
             case 'over':
                 return planStepOver(vcpu, cpu, disassembler);
             case 'out':
-                return planStepOut(vcpu, cpu, walkStack(cpu, memory, disassembler).at(1));
+                return planStepOut(
+                    vcpu,
+                    cpu,
+                    this.source?.callerOf(vcpu) ?? walkStack(cpu, memory, disassembler).at(1),
+                );
         }
+    }
+
+    /** Instruction by instruction, over calls or into them, until another statement begins. */
+    private async stepLine(vcpu: number, kind: StepKind, start: StepPlace): Promise<Outcome> {
+        let from = start;
+        for (let steps = 1; ; steps++) {
+            const { cpu, disassembler } = this.views[vcpu];
+            const { instruction } = disassembler.at(programCounter(cpu), codeView(cpu));
+            const floor = stackPointer(cpu);
+            const outcome = await this.stepInstruction(vcpu, kind === 'into' ? 'into' : 'over');
+            if (outcome.reason !== 'stepped') {
+                return outcome;
+            }
+            if (this.runner.isPauseRequested || !this.views[vcpu].isActive) {
+                return { reason: 'paused' };
+            }
+            if (steps % STEPS_PER_SLICE === 0) {
+                await this.host.yield();
+            }
+            const place = this.source?.placeOf(vcpu);
+            const called = instruction?.row.mnemonic === 'CALL' && stackPointer(cpu) < floor;
+            if (called && place?.body !== undefined) {
+                return this.runTo(vcpu, place.body);
+            }
+            if (place === undefined) {
+                // Code without lines: what was called is left again, anything else is where it ends.
+                const back = called ? this.plan(vcpu, 'out') : undefined;
+                if (back?.kind !== 'until') return outcome;
+                const returned = await this.runUntil(back.breakpoint);
+                if (returned.reason !== 'stepped') return returned;
+                continue;
+            }
+            if (place.func === from.func) {
+                const isDeeper = kind !== 'into' && place.inlined > (kind === 'out' ? from.inlined - 1 : from.inlined);
+                if (isDeeper || (kind !== 'out' && place.line === from.line)) continue;
+            }
+            if (place.isStart || kind === 'out') {
+                return outcome;
+            }
+            // In the middle of a statement, as after a return: on to its end.
+            from = kind === 'over' || kind === 'into' ? place : from;
+        }
+    }
+
+    private async stepInstruction(vcpu: number, kind: 'into' | 'over'): Promise<Outcome> {
+        const plan = this.plan(vcpu, kind);
+        return plan.kind === 'until' ? this.runUntil(plan.breakpoint) : this.executeSingle(vcpu);
+    }
+
+    private runTo(vcpu: number, address: bigint): Promise<Outcome> {
+        return this.runUntil({ address, hits: other => other === vcpu });
+    }
+
+    /** Runs to a breakpoint of our own; `stepped` if nothing else stopped the guest there. */
+    private async runUntil(breakpoint: TemporaryBreakpoint): Promise<Outcome> {
+        this.breakpoints.setTemporary(breakpoint);
+        const outcome = await this.run();
+        this.breakpoints.setTemporary(undefined);
+        if (outcome.reason === 'breakpoint' && this.breakpoints.isOnlyTemporary) {
+            this.breakpoints.takeHits();
+            return { reason: 'stepped' };
+        }
+        return outcome;
     }
 
     private executeSingle(vcpu: number): Outcome {

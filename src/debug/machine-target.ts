@@ -26,11 +26,12 @@ import {
     viewRegister,
     viewRegisters,
 } from './registers/register-file';
-import { codeView, walkStack } from './stack';
+import { codeView, programCounter, walkStack } from './stack';
 import { KernelLocator, type KernelPlace } from './source/kernel-locator';
 import { type PathMapping, ProgramLines } from './source/program-lines';
 import type { SourceFrame } from './source/source-stack';
 import { SourceView } from './source/source-view';
+import { stepPlace } from './source/step-place';
 import { isTyped } from './source/value-text';
 import type { FrameVariables } from './source/variable-view';
 import type { SourceLines } from './source-lines';
@@ -41,6 +42,7 @@ import type {
     EngineOption,
     EvaluationResult,
     NamedFrame,
+    StepGranularity,
     StepKind,
     TargetListener,
     TargetState,
@@ -107,6 +109,14 @@ export class MachineTarget implements DebugTarget {
             mismatch: pc => this.locator.mismatch(pc),
         };
         this.execution.eventStopsChanged();
+        this.execution.source = {
+            placeOf: vcpu => {
+                const pc = programCounter(this.views[vcpu].cpu);
+                const program = programs.at(pc);
+                return program && stepPlace(program, pc);
+            },
+            callerOf: vcpu => this.sourceViews[vcpu].caller,
+        };
         this.execution.isVariable = (name, address) => this.sourceViews[0].isVariable(name, address);
         this.sourceLines = programs.programs.some(({ info }) => info.isPresent) ? this.lines : undefined;
         this.events = new MachineEvents(machine, symbols, this.execution);
@@ -139,9 +149,9 @@ export class MachineTarget implements DebugTarget {
         this.execution.pause(vcpu);
     }
 
-    async step(vcpu: number, kind: StepKind): Promise<void> {
+    async step(vcpu: number, kind: StepKind, granularity: StepGranularity = 'instruction'): Promise<void> {
         this.view(vcpu);
-        this.execution.step(vcpu, kind);
+        this.execution.step(vcpu, kind, granularity !== 'instruction');
     }
 
     async setProgramCounter(vcpu: number, linear: bigint): Promise<void> {

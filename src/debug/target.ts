@@ -20,6 +20,9 @@ import type { WatchHit, WatchpointRequest } from './watchpoints';
 
 export type StepKind = 'into' | 'over' | 'out';
 
+/** How far a step goes: an instruction, or to where another statement of the source begins. */
+export type StepGranularity = 'instruction' | 'line';
+
 export type TargetState = 'stopped' | 'running' | 'ended';
 
 /** Why the guest has stopped. */
@@ -99,8 +102,8 @@ export interface DebugTarget {
     resume(): Promise<void>;
     /** Reports `pause` as soon as the slice in progress ends. */
     pause(vcpu: number): Promise<void>;
-    /** One instruction; the stop is reported to the listener. */
-    step(vcpu: number, kind: StepKind): Promise<void>;
+    /** The stop is reported to the listener. Where no line is known a step goes by instructions. */
+    step(vcpu: number, kind: StepKind, granularity?: StepGranularity): Promise<void>;
     /** Makes a vCPU go on elsewhere. */
     setProgramCounter(vcpu: number, linear: bigint): Promise<void>;
     /** The reset button; the machine stops at its first instruction. */

@@ -65,6 +65,15 @@ export class SourceView {
         return this.cachedInnermost.frame;
     }
 
+    /** The frame that the innermost one with a stack of its own was called from, if that is known for sure. */
+    get caller(): { pc: bigint; stackPointer: bigint } | undefined {
+        const physical = this.frames?.at(0)?.physical.caller;
+        const sp = physical?.state.registers[physical.numbering.stackPointer];
+        return physical === undefined || physical === null || sp === undefined
+            ? undefined
+            : { pc: physical.state.pc, stackPointer: sp };
+    }
+
     /** What expressions see in a frame. */
     contextAt(depth: number): EvaluationContext {
         const { context } = this.view;

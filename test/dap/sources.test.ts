@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import type { DebugProtocol } from '@vscode/debugprotocol';
+import { openFile } from '../../src/dap/symbol-files';
+import { fromAddress } from '../../src/symbols/cursor';
+import { Program } from '../../src/symbols/program';
+import { projectRoot } from '../support/project';
+import { guestFiles, guestsDirectory, needs } from '../support/requirements';
+import { TestClient } from './client';
+
+const SAMPLE = path.join(projectRoot, 'media', 'sample-guest');
+const WORKLOAD = path.join(SAMPLE, 'kernel', 'workload.c');
+
+function lineOf(text: string): number {
+    const index = readFileSync(WORKLOAD, 'utf8')
+        .split('\n')
+        .findIndex(line => line.includes(text));
+    assert.ok(index >= 0, text);
+    return index + 1;
+}
+
+class SourceClient extends TestClient {
+    async ask<T>(command: string, args: Readonly<Record<string, unknown>> = {}): Promise<T> {
+        const body = await this.request<T>(command, args);
+        assert.ok(body !== undefined, `${command} was refused`);
+        return body;
+    }
+
+    async frames(): Promise<DebugProtocol.StackFrame[]> {
+        return (await this.ask<DebugProtocol.StackTraceResponse['body']>('stackTrace', { threadId: 1 })).stackFrames;
+    }
+
+    /** `function:line` of the frames, innermost first. */
+    async places(): Promise<string[]> {
+        return (await this.frames()).map(({ name, line }) => `${name}:${line}`);
+    }
+
+    async breakAt(text: string, condition?: string): Promise<void> {
+        await this.ask('setBreakpoints', {
+            source: { path: WORKLOAD },
+            breakpoints: [{ line: lineOf(text), condition }],
+        });
+    }
+
+    async variables(scope: string, depth = 0): Promise<Map<string, DebugProtocol.Variable>> {
+        const { id } = (await this.frames())[depth];
+        const { scopes } = await this.ask<DebugProtocol.ScopesResponse['body']>('scopes', { frameId: id });
+        const found = scopes.find(({ name }) => name === scope);
+        return found === undefined ? new Map() : this.unfold(found.variablesReference);
+    }
+
+    async unfold(variablesReference: number): Promise<Map<string, DebugProtocol.Variable>> {
+        const { variables } = await this.ask<DebugProtocol.VariablesResponse['body']>('variables', {
+            variablesReference,
+        });
+        return new Map(variables.map(variable => [variable.name, variable]));
+    }
+
+    async evaluate(expression: string, depth = 0): Promise<string> {
+        const { id } = (await this.frames())[depth];
+        return (await this.ask<{ result: string }>('evaluate', { expression, frameId: id, context: 'watch' })).result;
+    }
+}
+
+describe('debugging with sources', () => {
+    let client: SourceClient;
+
+    const start = async (attributes: object = {}): Promise<void> => {
+        client = new SourceClient();
+        await client.launch({ kernel: path.join(SAMPLE, 'sample.elf'), memory: '64M', ...attributes });
+        await client.run('configurationDone', {});
+    };
+
+    afterEach(() => client.stop());
+
+    it('stops at lines of inlined functions, on conditions over local variables, and shows the stack', async () => {
+        await start();
+        await client.breakAt('return value % 2', 'value == 16');
+        const stop = await client.run('continue');
+        assert.equal(stop.reason, 'breakpoint');
+        const frames = await client.frames();
+        assert.deepEqual(
+            frames.slice(0, 4).map(({ name }) => name),
+            ['collatz_next', 'collatz', 'producer', 'task_first'],
+        );
+        assert.equal(frames[0].source?.path, WORKLOAD);
+        assert.equal(frames[1].line, lineOf('value = collatz_next'));
+        assert.equal(await client.evaluate('value'), '16');
+        assert.equal((await client.variables('Arguments', 1)).get('start')?.value, '3');
+        assert.equal(await client.evaluate('count', 2), '12');
+    });
+
+    it('steps by line: over calls, into inlined functions and out of them', async () => {
+        await start();
+        await client.breakAt('struct item item = collatz(');
+        await client.run('continue');
+        await client.ask('setBreakpoints', { source: { path: WORKLOAD }, breakpoints: [] });
+        const step = async (command: string): Promise<string> => {
+            await client.run(command);
+            return (await client.places())[0];
+        };
+        assert.equal(await step('next'), `producer:${lineOf('semaphore_wait(&queue.free)')}`);
+        assert.equal(await step('next'), `producer:${lineOf('queue.items[queue.written++')}`);
+        assert.equal(await step('next'), `producer:${lineOf('semaphore_signal(&queue.filled)')}`);
+        assert.match(await step('stepIn'), /^(?:interrupts_save|semaphore_signal):/);
+        await client.run('stepOut');
+        while (!(await client.places())[0].startsWith('producer:')) await client.run('stepOut');
+        assert.equal(await step('next'), `producer:${lineOf('struct item item = collatz(')}`);
+        assert.match(await step('stepIn'), /^collatz:/);
+        await client.run('next', { threadId: 1, granularity: 'instruction' });
+        assert.equal((await client.places())[1], `producer:${lineOf('struct item item = collatz(')}`);
+    });
+
+    it('shows structures, follows pointers, and evaluates C', async () => {
+        await start();
+        await client.breakAt('semaphore_signal(&queue.filled)');
+        await client.run('continue');
+        const free = await client.ask<DebugProtocol.EvaluateResponse['body']>('evaluate', { expression: 'queue.free' });
+        assert.match(free.result, /^\{name = 0x\w+ "free", count = \d+\}$/);
+        assert.equal(free.type, 'struct semaphore');
+        assert.equal((await client.unfold(free.variablesReference)).get('count')?.type, 'int');
+        assert.equal(await client.evaluate('queue.written'), '1');
+        assert.equal(await client.evaluate('queue.items[0].start'), '3');
+        assert.equal(await client.evaluate('(&queue)->items[0].start + 1'), '0x4');
+        assert.equal(await client.evaluate('sizeof(struct queue) == sizeof queue'), '0x1');
+        assert.match(await client.evaluate('container_of(&queue.written, struct queue, written)'), /<queue>$/);
+        assert.match(await client.evaluate('collatz'), /^\{struct item \(unsigned int\)\} 0x\w+ <collatz>$/);
+        assert.match(await client.evaluate('last_move.disk'), /^1 /);
+        // In backquotes it is the symbol.
+        assert.match(await client.evaluate('`queue`'), /^0x\w+ <queue>$/);
+    });
+
+    it('changes variables, members and elements', async () => {
+        await start();
+        await client.breakAt('semaphore_signal(&queue.filled)');
+        await client.run('continue');
+        const { variablesReference } = await client.ask<DebugProtocol.EvaluateResponse['body']>('evaluate', {
+            expression: 'last_move',
+        });
+        const changed = await client.ask<{ value: string }>('setVariable', {
+            variablesReference,
+            name: 'disk',
+            value: '9',
+        });
+        assert.match(changed.value, /^9 /);
+        assert.match(await client.evaluate('last_move'), /^\{from = 0 .*, to = 2 .*, disk = 9 /);
+        await client.ask('setExpression', { expression: 'queue.items[1].highest', value: '1 << 40' });
+        assert.equal(await client.evaluate('queue.items[1].highest'), String(2 ** 40));
+        assert.equal(
+            await client.request('setVariable', { variablesReference, name: 'nosuch', value: '1' }),
+            undefined,
+        );
+    });
+
+    it('maps sources to where they are here', async () => {
+        await start({ sourceMap: { 'kernel/': '/elsewhere/src' } });
+        await client.ask('setBreakpoints', {
+            source: { path: '/elsewhere/src/workload.c' },
+            breakpoints: [{ line: lineOf('return value % 2') }],
+        });
+        await client.run('continue');
+        assert.equal((await client.frames())[0].source?.path, '/elsewhere/src/workload.c');
+    });
+
+    it('finds a kernel that has moved itself, and stops in it at a line', async function () {
+        needs(this, guestFiles('vmlinuz-cloud', 'vmlinux-cloud'));
+        await start({
+            kernel: path.join(guestsDirectory, 'vmlinuz-cloud'),
+            symbols: [path.join(guestsDirectory, 'vmlinux-cloud')],
+            memory: '256M',
+            append: 'kaslr',
+            serial: 'none',
+        });
+        const vmlinux = new Program(openFile(path.join(guestsDirectory, 'vmlinux-cloud')), { open: () => undefined });
+        const linked = vmlinux.symbols().find(({ name }) => name === 'start_kernel')!.address;
+        const line = vmlinux.info.positionAt(fromAddress(linked))!.line;
+        await client.ask('setBreakpoints', { source: { path: 'init/main.c' }, breakpoints: [{ line }] });
+        await client.run('continue');
+        const [frame] = await client.frames();
+        assert.equal(frame.name, 'start_kernel');
+        const moved = BigInt(frame.instructionPointerReference!) - linked;
+        assert.ok(moved > 0n && moved % 0x200000n === 0n, frame.instructionPointerReference);
+        assert.equal(await client.evaluate('init_task.comm'), '"swapper"');
+    });
+});
