@@ -15,6 +15,6 @@ export function presentRecord(record: ExitRecord): VmExitRecord {
     };
 }
 
-export function presentRow(row: ExitRow, exactTime: boolean, breaks: boolean): VmExitRow {
-    return { ...row, exactTime, breaks, last: presentRecord(row.last) };
+export function presentRow(row: ExitRow, breaks: boolean): VmExitRow {
+    return { ...row, breaks, last: presentRecord(row.last) };
 }

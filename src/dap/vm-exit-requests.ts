@@ -103,10 +103,10 @@ export class VmExitRequests {
         const order: ExitOrder =
             query === undefined ? 'count' : choice(query, 'sort', ['count', 'time', 'recent', 'cause']);
         const limit = query?.optionalInteger('limit', DEFAULT_ROWS, 0, MOST_ROWS) ?? 0;
-        const { rows, exactTime, ...rest } = await events.summary(group, readFilter(query), order, limit);
+        const { rows, ...rest } = await events.summary(group, readFilter(query), order, limit);
         return {
             ...rest,
-            rows: rows.map(row => presentRow(row, exactTime, this.stops.breaksAt(row.kind, row.cause))),
+            rows: rows.map(row => presentRow(row, this.stops.breaksAt(row.kind, row.cause))),
         };
     }
 

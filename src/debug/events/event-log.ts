@@ -57,6 +57,8 @@ export interface ExitRow {
     readonly count: number;
     /** Host nanoseconds. */
     readonly hostTime: number;
+    /** It was measured, not estimated from a sample. */
+    readonly exactTime: boolean;
     readonly last: ExitRecord;
 }
 
@@ -67,8 +69,6 @@ export interface ExitSummary {
     readonly instructions: number;
     readonly watching: boolean;
     readonly capacity: number;
-    /** Host times are measured, not estimated from a sample. */
-    readonly exactTime: boolean;
     readonly rows: readonly ExitRow[];
     readonly totalRows: number;
 }
@@ -133,7 +133,6 @@ export class EventLog {
             instructions: engine.retired(),
             watching: observation.capacity > 0,
             capacity: observation.capacity,
-            exactTime: observation.isExact,
             rows: rows.slice(0, limit),
             totalRows: rows.length,
         };
@@ -219,6 +218,7 @@ export class EventLog {
             device,
             count,
             hostTime: Math.round(row.hostTime),
+            exactTime: row.isTimeExact,
             last: this.present(row.lastRecord, device),
         };
     }
@@ -242,6 +242,7 @@ export class EventLog {
                 device: undefined,
                 count: group.reduce((sum, { count }) => sum + count, 0),
                 hostTime: Math.round(group.reduce((sum, { hostTime }) => sum + hostTime, 0)),
+                exactTime: group.every(({ isTimeExact }) => isTimeExact),
             };
         });
     }

@@ -25,6 +25,11 @@ export class CounterRow {
         public device: string | undefined,
     ) {}
 
+    /** Whether each of them was timed, as while somebody watches. */
+    get isTimeExact(): boolean {
+        return this.timed === this.count;
+    }
+
     /** Host nanoseconds of all of them: exact if each was timed, else an estimate. */
     get hostTime(): number {
         return this.timed === 0 ? 0 : (this.timedNanoseconds / this.timed) * this.count;

@@ -122,11 +122,6 @@ export class Observation implements CpuObserver {
         return { kept, dropped: this.kept - kept };
     }
 
-    /** Whether every event is timed. */
-    get isExact(): boolean {
-        return this.ring !== undefined || this.listener !== undefined;
-    }
-
     clear(): void {
         this.counters.clear();
         this.timeline.clear();

@@ -141,6 +141,7 @@ describe('observation', () => {
         assert.deepEqual(new Set(records.map(({ hostTime }) => hostTime)), new Set([100]));
         const [row] = machine.observation.counters.rows;
         assert.equal(row.hostTime, 100 * row.count);
+        assert.equal(row.isTimeExact, true);
         machine.observation.clear();
         assert.equal(machine.observation.total, 0);
         assert.deepEqual([...machine.observation.slots()], []);
@@ -154,6 +155,7 @@ describe('observation', () => {
         const [row] = machine.observation.counters.rows;
         assert.ok(row.timed > 100 && row.timed < row.count / 50, `${row.timed} of ${row.count}`);
         assert.equal(row.hostTime, 50 * row.count);
+        assert.equal(row.isTimeExact, false);
     });
 });
 
