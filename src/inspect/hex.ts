@@ -5,9 +5,15 @@ export function hex(value: bigint | number): Hex {
     return `0x${value.toString(16)}`;
 }
 
+const DIGITS = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+
 /** Bytes in memory order: `48 8b 05`. */
 export function hexBytes(bytes: Uint8Array, separator = ' '): string {
-    return Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join(separator);
+    let text = '';
+    for (let index = 0; index < bytes.length; index++) {
+        text += index === 0 ? DIGITS[bytes[index]] : separator + DIGITS[bytes[index]];
+    }
+    return text;
 }
 
 /** The names of the bits that are set, in the order given. */
