@@ -1,6 +1,7 @@
 /** Parsing of `hyperscope run`'s arguments. */
 import { parseArgs } from 'node:util';
 import type { EngineChoice } from '../engines/choose';
+import { type GdbEndpoint, parseEndpoint } from '../gdb/server';
 import { sampleRom } from './package-files';
 import { UsageError } from './usage';
 
@@ -26,6 +27,10 @@ export interface RunOptions {
     readonly realTime: boolean;
     readonly interpret: boolean;
     readonly engine: EngineChoice;
+    /** Where gdb may attach. */
+    readonly gdb: GdbEndpoint | undefined;
+    /** The guest starts when gdb says so. */
+    readonly wait: boolean;
 }
 
 const MAX_CPUS = 64;
@@ -36,6 +41,9 @@ export function parseRunOptions(args: readonly string[]): RunOptions {
     const values = parseValues(args);
     if (values.sample && (values.kernel ?? values.firmware) !== undefined) {
         throw new UsageError('--sample is a guest of its own: give it without --kernel and --firmware');
+    }
+    if (values.wait && values.gdb === undefined) {
+        throw new UsageError('--wait waits for gdb: give it with --gdb HOST:PORT');
     }
     const firmware = values.sample ? sampleRom() : values.firmware;
     if (values.kernel === undefined && firmware === undefined) {
@@ -58,6 +66,8 @@ export function parseRunOptions(args: readonly string[]): RunOptions {
         realTime: values['real-time'] ?? false,
         interpret: values.interpret ?? false,
         engine: parseEngine(values.engine ?? 'translator'),
+        gdb: values.gdb === undefined ? undefined : parseGdb(values.gdb),
+        wait: values.wait ?? false,
     };
 }
 
@@ -84,12 +94,22 @@ function parseValues(args: readonly string[]) {
                 'real-time': { type: 'boolean' },
                 interpret: { type: 'boolean' },
                 engine: { type: 'string' },
+                gdb: { type: 'string' },
+                wait: { type: 'boolean' },
             },
         }).values;
     } catch (error) {
         // Node's own messages name the option; their second sentence is about '--' and helps nobody here.
         throw new UsageError(error instanceof Error ? error.message.split('. ')[0] : String(error));
     }
+}
+
+function parseGdb(text: string): GdbEndpoint {
+    const endpoint = parseEndpoint(text);
+    if (endpoint === undefined) {
+        throw new UsageError(`--gdb takes HOST:PORT or PORT, such as 127.0.0.1:1234, not '${text}'`);
+    }
+    return endpoint;
 }
 
 export function parseEngine(text: string): EngineChoice {

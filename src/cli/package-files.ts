@@ -24,6 +24,11 @@ export function sampleRom(): string {
     return packageFile('media', 'sample-guest', 'sample.rom');
 }
 
+/** Its program, with symbols and debug information. */
+export function sampleElf(): string {
+    return packageFile('media', 'sample-guest', 'sample.elf');
+}
+
 export function packageVersion(): string {
     return (JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string }).version;
 }

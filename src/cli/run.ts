@@ -6,9 +6,13 @@ import { bytesInUse } from '../machine/snapshot/snapshot';
 import type { MachineStop } from '../machine/stop';
 import { chooseEngine } from '../engines/choose';
 import { type RunOptions, parseRunOptions } from './options';
+import type { GdbEndpoint } from '../gdb/server';
+import { isElf } from '../symbols/elf';
 import { Console } from './console';
 import { exitCounts, recordExits } from './exits';
+import { sampleElf, sampleRom } from './package-files';
 import { decompressors, readImage, readModules } from './files';
+import { type GdbRunEnd, runWithGdb } from './run-with-gdb';
 import { restoreFrom, StateFile } from './state-file';
 import { describeTripleFault } from './triple-fault';
 import { SerialOutput } from './serial-output';
@@ -53,7 +57,10 @@ export async function run(args: readonly string[]): Promise<number> {
     const start = performance.now();
     let status: number;
     try {
-        status = await runToEnd(machine, options, serial, terminal, state);
+        status =
+            options.gdb === undefined
+                ? await runToEnd(machine, options, serial, terminal, state)
+                : await runUnderGdb(machine, options, options.gdb, serial, terminal);
     } finally {
         terminal?.close();
         endExits?.();
@@ -156,6 +163,69 @@ async function runToEnd(
         process.off('SIGINT', interrupt);
         process.off('SIGTERM', interrupt);
         process.off('SIGUSR2', requestSave);
+    }
+}
+
+/** Runs the guest for gdb to attach to; meanwhile the terminal, signals and the timeout end it as ever. */
+async function runUnderGdb(
+    machine: Machine,
+    options: RunOptions,
+    endpoint: GdbEndpoint,
+    serial: SerialOutput,
+    terminal: Console | undefined,
+): Promise<number> {
+    const { kernel, firmware, wait } = options;
+    const program =
+        kernel !== undefined && isElf(readImage('--kernel', kernel).data)
+            ? kernel
+            : firmware === sampleRom()
+              ? sampleElf()
+              : undefined;
+    const run = await runWithGdb(machine, { endpoint, wait, program }, line =>
+        process.stderr.write(`hyperscope: ${line}\n`),
+    );
+    const deadline = options.timeout === undefined ? Infinity : performance.now() + options.timeout * 1000;
+    let status: number | undefined;
+    const end = (result: number): void => {
+        status ??= result;
+        run.stop();
+    };
+    const interrupt = (): void => end(Status.Interrupted);
+    process.once('SIGINT', interrupt);
+    process.once('SIGTERM', interrupt);
+    const timer = setInterval(() => {
+        if (serial.readerIsGone) end(Status.ReaderGone);
+        if (terminal?.quit) end(Status.Interrupted);
+        if (performance.now() > deadline) {
+            process.stderr.write(`hyperscope: timeout after ${options.timeout} s\n`);
+            end(Status.Timeout);
+        }
+    }, 50);
+    try {
+        const ended = await run.ended;
+        return status ?? statusOfEnd(ended);
+    } finally {
+        clearInterval(timer);
+        process.off('SIGINT', interrupt);
+        process.off('SIGTERM', interrupt);
+        await run.close();
+    }
+}
+
+/** @throws what has failed */
+function statusOfEnd(end: GdbRunEnd): number {
+    switch (end.reason) {
+        case 'failed':
+            throw end.error;
+        case 'killed':
+            return Status.Interrupted;
+        case 'tripleFault':
+            process.stderr.write(`hyperscope: ${end.note}\n`);
+            return Status.TripleFault;
+        case 'debugExit':
+            return (end.status ?? 0) & 0xff;
+        default:
+            return Status.PoweredOff;
     }
 }
 

@@ -44,6 +44,8 @@ hyperscope run --sample | --kernel FILE | --firmware FILE [options]
   --interpret        do not translate: interpreter tier only
   --engine NAME      what executes the guest: translator (default), kvm (/dev/kvm), or auto (kvm if this host has
                      a fast one)
+  --gdb [HOST:]PORT  let gdb attach: target remote HOST:PORT (loopback unless told); monitor help tells the rest
+  --wait             with --gdb: the guest waits at its first instruction for gdb
 
 On a terminal, Ctrl-A X ends the run, Ctrl-A S saves (see --save), and Ctrl-A Ctrl-A sends one Ctrl-A.
 

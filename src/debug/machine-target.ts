@@ -261,6 +261,11 @@ export class MachineTarget implements DebugTarget {
         return viewRegisters(this.view(vcpu).cpu);
     }
 
+    async registerValues(vcpu: number, names: readonly string[]): Promise<(bigint | undefined)[]> {
+        const { cpu } = this.view(vcpu);
+        return names.map(name => findRegister(name)?.read(cpu));
+    }
+
     async writeRegister(vcpu: number, name: string, value: bigint): Promise<RegisterView> {
         const { cpu, context } = this.view(vcpu);
         context.writeRegister(name, value);

@@ -120,6 +120,8 @@ export interface DebugTarget {
     /** Looks at a vCPU's system registers and at memory, all of one moment. Absent: the target has no such view. */
     inspect?<T>(vcpu: number, look: Look<T>): Promise<T>;
     registers(vcpu: number): Promise<RegisterGroupView[]>;
+    /** Values of registers by the names that expressions use; undefined for those that there are none of. */
+    registerValues(vcpu: number, names: readonly string[]): Promise<(bigint | undefined)[]>;
     /** @throws EvaluationProblem */
     writeRegister(vcpu: number, name: string, value: bigint): Promise<RegisterView>;
     /** As many of `length` bytes as can be read. */

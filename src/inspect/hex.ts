@@ -5,15 +5,9 @@ export function hex(value: bigint | number): Hex {
     return `0x${value.toString(16)}`;
 }
 
-const DIGITS = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
-
 /** Bytes in memory order: `48 8b 05`. */
 export function hexBytes(bytes: Uint8Array, separator = ' '): string {
-    let text = '';
-    for (let index = 0; index < bytes.length; index++) {
-        text += index === 0 ? DIGITS[bytes[index]] : separator + DIGITS[bytes[index]];
-    }
-    return text;
+    return Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join(separator);
 }
 
 /** The names of the bits that are set, in the order given. */

@@ -12,7 +12,6 @@ import type { PagePermissions } from '../../messages/common';
 import { InspectionError } from '../errors';
 import { hex } from '../hex';
 import type { GuestNaming } from '../naming';
-import { regionAt } from '../physical-map';
 import {
     Bit,
     decoders,
@@ -23,7 +22,7 @@ import {
     pageOf,
     type PageTables,
 } from './paging-format';
-import { flagsOf, type FoldedRange, foldRanges, halvesOf, Key, permissionsOf, readTable } from './ranges';
+import { flagsOf, type FoldedRange, foldRanges, halvesOf, permissionsOf, readTable } from './ranges';
 
 const PAGE = 0x1000;
 
@@ -86,19 +85,13 @@ function presentRange(
         dirty: range.dirty,
         repeats:
             range.repeats === 1 ? undefined : { count: range.repeats, every: hex(range.every * PAGE), size: hex(size) },
-        label: naming.region?.(first) ?? source.symbol(first) ?? deviceAt(source, range.physical),
+        label: naming.region?.(first) ?? source.symbol(first),
         recursive: isRecursive(range) || undefined,
     };
 }
 
-/** Device registers and ROM have names of their own; RAM is nothing special. */
-function deviceAt(source: InspectionSource, physical: number): string | undefined {
-    const region = regionAt(source, physical);
-    return region === undefined || region.kind === 'ram' ? undefined : region.name;
-}
-
 function isRecursive({ key }: FoldedRange): boolean {
-    return (key & Key.Recursive) !== 0;
+    return (key & (1 << 11)) !== 0;
 }
 
 const EVERYTHING: PagePermissions = { writable: true, user: true, executable: true };

@@ -69,22 +69,6 @@ describe('page table ranges', () => {
         ]);
     });
 
-    it('carry names: of the guest’s regions, of symbols, of devices', () => {
-        const source = new FakeSource();
-        source.regions = [{ name: 'hpet', first: 0xfed00000, last: 0xfed003ff, kind: 'device' }];
-        source.symbols.set(0x400000n, '_start');
-        source.map(0x400000n, 0x5000n | 5n);
-        source.map(0x600000n, 0xfed00000n | 0x1fn);
-        source.map(0x800000n, 0x7000n | 5n);
-        const naming = { region: (linear: bigint) => (linear === 0x800000n ? 'heap' : undefined) };
-        const view = viewRanges(source, pageTables(source.system), ALL, naming);
-        assert.deepEqual(
-            view.ranges.map(({ label }) => label),
-            ['_start', 'hpet', 'heap'],
-        );
-        assert.equal(view.ranges[1].flags.pcd, true);
-    });
-
     it('read all five levels where CR4.LA57 is set', () => {
         const source = new FakeSource({ ...LONG_MODE, cr4: CR4_PAE | CR4_LA57 });
         source.map(0xff12345678901000n, 0x7000n | 7n);

@@ -1,0 +1,106 @@
+/** `hyperscope run --gdb`: the guest runs as a debugger's target, and gdb may attach and leave as it likes. */
+import { performance } from 'node:perf_hooks';
+import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+import path from 'node:path';
+import { MachineTarget } from '../debug/machine-target';
+import type { End, Stop } from '../debug/target';
+import { type GdbEndpoint, GdbServer, type GdbServerOptions } from '../gdb/server';
+import type { Machine } from '../machine/machine';
+import { readElfSymbols } from '../symbols/elf';
+import { SymbolTable } from '../symbols/symbol-table';
+
+/** What `--gdb` and `--wait` ask for. */
+export interface GdbOptions {
+    readonly endpoint: GdbEndpoint;
+    /** The guest starts when gdb says so. */
+    readonly wait: boolean;
+    /** The guest's program, an ELF file: gdb may fetch it, and expressions know its symbols. */
+    readonly program: string | undefined;
+}
+
+/** How the run under gdb ended. */
+export type GdbRunEnd = End | { readonly reason: 'killed' } | { readonly reason: 'failed'; readonly error: unknown };
+
+export interface GdbRun {
+    /** Settles when the guest has ended, or somebody has ended it. */
+    readonly ended: Promise<GdbRunEnd>;
+    /** Ends it from outside. */
+    stop(): void;
+    /** Stops the guest, and takes leave of gdb. */
+    close(): Promise<void>;
+}
+
+/**
+ * Starts the guest as a target for gdb.
+ * @param say tells the user a line
+ * @throws GdbServerError
+ */
+export async function runWithGdb(machine: Machine, options: GdbOptions, say: (line: string) => void): Promise<GdbRun> {
+    const target = new MachineTarget(machine, symbolsOf(options.program), {
+        now: () => performance.now(),
+        yield: () => new Promise(resolve => setImmediate(resolve)),
+        sleep: milliseconds => new Promise(resolve => setTimeout(resolve, milliseconds)),
+    });
+    let finish: (end: GdbRunEnd) => void = () => undefined;
+    const ended = new Promise<GdbRunEnd>(resolve => {
+        finish = resolve;
+    });
+    const program = openProgram(options.program);
+    const server = await GdbServer.listen(target, options.endpoint, {
+        program,
+        kill: () => finish({ reason: 'killed' }),
+        failed: error => say(error instanceof Error ? (error.stack ?? error.message) : String(error)),
+    });
+    target.listener = {
+        stopped: (stop: Stop) => {
+            if (server.isAttached) {
+                server.stopped(stop);
+            } else if (stop.reason !== 'pause') {
+                // Nobody is there to look at it.
+                void target.resume();
+            }
+        },
+        ended: end => {
+            server.ended(end);
+            finish(end);
+        },
+        logged: text => server.logged(text),
+        failed: error => finish({ reason: 'failed', error }),
+    };
+    say(`gdb can attach: target remote ${server.address}${options.wait ? '; the guest waits for it' : ''}`);
+    if (!options.wait) {
+        await target.resume();
+    }
+    return {
+        ended,
+        stop: () => finish({ reason: 'killed' }),
+        close: async () => {
+            await server.close();
+            target.listener = undefined;
+            await target.dispose();
+            program?.close();
+        },
+    };
+}
+
+function symbolsOf(file: string | undefined): SymbolTable {
+    return new SymbolTable(file === undefined ? [] : readElfSymbols(file, readFileSync(file)));
+}
+
+type Program = NonNullable<GdbServerOptions['program']> & { close(): void };
+
+function openProgram(file: string | undefined): Program | undefined {
+    if (file === undefined) {
+        return undefined;
+    }
+    const descriptor = openSync(file, 'r');
+    return {
+        path: path.resolve(file),
+        size: fstatSync(descriptor).size,
+        read: (offset, length) => {
+            const bytes = new Uint8Array(length);
+            return bytes.subarray(0, readSync(descriptor, bytes, 0, length, offset));
+        },
+        close: () => closeSync(descriptor),
+    };
+}

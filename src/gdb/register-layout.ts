@@ -1,0 +1,171 @@
+/**
+ * The registers as gdb numbers them, and the target description that tells gdb so (gdb manual, G.5.4). The layout is the
+ * same in every mode of the processor: a `g` packet never changes its length.
+ */
+
+export interface WireRegister {
+    /** gdb's name. */
+    readonly name: string;
+    /** Ours (`debug/registers`). */
+    readonly register: string;
+    /** Bytes on the wire, little-endian. */
+    readonly size: number;
+    readonly type: string;
+    readonly group?: string;
+}
+
+interface Feature {
+    readonly name: string;
+    /** Definitions of types, in XML. */
+    readonly types?: string;
+    readonly registers: readonly WireRegister[];
+}
+
+const wire = (size: number, type: string, names: readonly string[], group?: string): WireRegister[] =>
+    names.map(name => ({ name, register: name, size, type, group }));
+const numbered = (name: string, count: number): string[] => Array.from({ length: count }, (_, i) => `${name}${i}`);
+const named = (name: string, register: string, size: number, type: string, group?: string): WireRegister => ({
+    name,
+    register,
+    size,
+    type,
+    group,
+});
+
+const GENERAL = [
+    ...wire(8, 'int64', ['rax', 'rbx', 'rcx', 'rdx', 'rsi', 'rdi']),
+    ...wire(8, 'data_ptr', ['rbp', 'rsp']),
+    ...wire(8, 'int64', ['r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15']),
+    // Linear, so that gdb finds the instruction in real mode too.
+    named('rip', 'pc', 8, 'code_ptr'),
+    named('eflags', 'eflags', 4, 'i386_eflags'),
+    ...wire(4, 'int32', ['cs', 'ss', 'ds', 'es', 'fs', 'gs']),
+];
+
+const X87 = [
+    ...wire(10, 'i387_ext', numbered('st', 8)),
+    named('fctrl', 'fcw', 4, 'int', 'float'),
+    named('fstat', 'fsw', 4, 'int', 'float'),
+    named('ftag', 'ftw', 4, 'int', 'float'),
+    named('fiseg', 'fcs', 4, 'int', 'float'),
+    named('fioff', 'fip', 4, 'int', 'float'),
+    named('foseg', 'fds', 4, 'int', 'float'),
+    named('fooff', 'fdp', 4, 'int', 'float'),
+    named('fop', 'fop', 4, 'int', 'float'),
+];
+
+/** Highest bit first: in this order gdb shows those that are set. */
+const FLAGS: readonly (readonly [name: string, first: number, last?: number])[] = [
+    ['ID', 21],
+    ['VIP', 20],
+    ['VIF', 19],
+    ['AC', 18],
+    ['VM', 17],
+    ['RF', 16],
+    ['NT', 14],
+    ['IOPL', 12, 13],
+    ['OF', 11],
+    ['DF', 10],
+    ['IF', 9],
+    ['TF', 8],
+    ['SF', 7],
+    ['ZF', 6],
+    ['AF', 4],
+    ['PF', 2],
+    ['CF', 0],
+];
+
+const FLAG_TYPE =
+    '<flags id="i386_eflags" size="4">' +
+    FLAGS.map(([name, first, last = first]) => `<field name="${name}" start="${first}" end="${last}"/>`).join('') +
+    '</flags>';
+
+const VECTOR_TYPE =
+    [
+        ['v4f', 'ieee_single', 4],
+        ['v2d', 'ieee_double', 2],
+        ['v16i8', 'int8', 16],
+        ['v8i16', 'int16', 8],
+        ['v4i32', 'int32', 4],
+        ['v2i64', 'int64', 2],
+    ]
+        .map(([id, type, count]) => `<vector id="${id}" type="${type}" count="${count}"/>`)
+        .join('') +
+    '<union id="vec128"><field name="v4_float" type="v4f"/><field name="v2_double" type="v2d"/>' +
+    '<field name="v16_int8" type="v16i8"/><field name="v8_int16" type="v8i16"/>' +
+    '<field name="v4_int32" type="v4i32"/><field name="v2_int64" type="v2i64"/>' +
+    '<field name="uint128" type="uint128"/></union>';
+
+/** The first three have names that gdb knows, with the registers that it asks of them; the last is ours. */
+const FEATURES: readonly Feature[] = [
+    { name: 'org.gnu.gdb.i386.core', types: FLAG_TYPE, registers: [...GENERAL, ...X87] },
+    {
+        name: 'org.gnu.gdb.i386.sse',
+        types: VECTOR_TYPE,
+        registers: [...wire(16, 'vec128', numbered('xmm', 16)), named('mxcsr', 'mxcsr', 4, 'int', 'vector')],
+    },
+    {
+        name: 'org.gnu.gdb.i386.segments',
+        registers: [named('fs_base', 'fs.base', 8, 'int'), named('gs_base', 'gs.base', 8, 'int')],
+    },
+    {
+        name: 'org.hyperscope.system',
+        registers: [
+            named('k_gs_base', 'ia32_kernel_gs_base', 8, 'int', 'system'),
+            ...wire(8, 'int64', ['cr0', 'cr2', 'cr3', 'cr4', 'cr8'], 'system'),
+            named('efer', 'ia32_efer', 8, 'int64', 'system'),
+        ],
+    },
+];
+
+export const WIRE_REGISTERS: readonly WireRegister[] = FEATURES.flatMap(({ registers }) => registers);
+
+/** Index of the program counter among them. */
+export const PC_NUMBER = WIRE_REGISTERS.findIndex(({ name }) => name === 'rip');
+
+/** What gdb is told in each stop reply, since it asks for them at each: RBP, RSP, RIP. */
+export const EXPEDITED: readonly number[] = ['rbp', 'rsp', 'rip'].map(wanted =>
+    WIRE_REGISTERS.findIndex(({ name }) => name === wanted),
+);
+
+export function targetDescription(): string {
+    let number = 0;
+    const features = FEATURES.map(({ name, types = '', registers }) => {
+        const lines = registers.map(
+            ({ name: register, size, type, group }) =>
+                `<reg name="${register}" bitsize="${size * 8}" type="${type}" regnum="${number++}"` +
+                `${group === undefined ? '' : ` group="${group}"`}/>`,
+        );
+        return `<feature name="${name}">${types}${lines.join('')}</feature>`;
+    });
+    return (
+        '<?xml version="1.0"?><!DOCTYPE target SYSTEM "gdb-target.dtd">' +
+        `<target><architecture>i386:x86-64</architecture>${features.join('')}</target>`
+    );
+}
+
+/** A register's bytes in hexadecimal; of one that has no value now, as many `x`. */
+export function encodeRegister({ size }: WireRegister, value: bigint | undefined): string {
+    if (value === undefined) {
+        return 'xx'.repeat(size);
+    }
+    let text = '';
+    for (let rest = BigInt.asUintN(size * 8, value), i = 0; i < size; i++, rest >>= 8n) {
+        text += Number(rest & 0xffn)
+            .toString(16)
+            .padStart(2, '0');
+    }
+    return text;
+}
+
+/** The number in `digits`, or undefined if they are not a register of that size. */
+export function decodeRegister({ size }: WireRegister, digits: string): bigint | undefined {
+    if (digits.length !== size * 2 || !/^[0-9a-f]*$/i.test(digits)) {
+        return undefined;
+    }
+    let value = 0n;
+    for (let at = digits.length - 2; at >= 0; at -= 2) {
+        value = (value << 8n) | BigInt(parseInt(digits.slice(at, at + 2), 16));
+    }
+    return value;
+}

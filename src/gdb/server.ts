@@ -1,0 +1,122 @@
+/** Listens for gdb. One client at a time drives the target; others are turned away until it has left. */
+import net, { type AddressInfo, type Server, type Socket } from 'node:net';
+import { HyperscopeError } from '../common/errors';
+import type { DebugTarget, End, Stop } from '../debug/target';
+import { GdbSession, type SessionHost } from './session';
+
+/** The address cannot be listened at. */
+export class GdbServerError extends HyperscopeError {}
+
+export interface GdbEndpoint {
+    readonly host: string;
+    readonly port: number;
+}
+
+export interface GdbServerOptions extends Pick<SessionHost, 'program'> {
+    /** A client wants the guest to end. */
+    kill(): void;
+    /** A defect of ours: somebody has to be able to tell us. */
+    failed(error: unknown): void;
+    /** A client has come, or gone. */
+    attached?(isAttached: boolean): void;
+}
+
+const LOOPBACK = '127.0.0.1';
+
+/** `HOST:PORT`, `:PORT` or `PORT`; without a host only this machine can connect. Undefined: something else. */
+export function parseEndpoint(text: string): GdbEndpoint | undefined {
+    const match = /^(?:(.*):)?(\d{1,5})$/.exec(text);
+    const port = Number(match?.[2] ?? NaN);
+    if (!(port <= 0xffff)) {
+        return undefined;
+    }
+    const host = match?.[1]?.replace(/^\[(.*)\]$/, '$1');
+    return { host: host === undefined || host === '' ? LOOPBACK : host, port };
+}
+
+export class GdbServer {
+    private session: GdbSession | undefined;
+    private readonly sockets = new Set<Socket>();
+
+    private constructor(
+        private readonly target: DebugTarget,
+        private readonly options: GdbServerOptions,
+        private readonly server: Server,
+    ) {
+        server.on('connection', socket => this.connected(socket));
+    }
+
+    /** @throws GdbServerError */
+    static listen(target: DebugTarget, { host, port }: GdbEndpoint, options: GdbServerOptions): Promise<GdbServer> {
+        const server = net.createServer();
+        return new Promise((resolve, reject) => {
+            server.once('error', (error: NodeJS.ErrnoException) =>
+                reject(new GdbServerError(`cannot listen for gdb at ${host}:${port}: ${error.code ?? error.message}`)),
+            );
+            server.listen(port, host, () => resolve(new GdbServer(target, options, server)));
+        });
+    }
+
+    /** `127.0.0.1:1234`: what `:0` became, too. */
+    get address(): string {
+        const { address, port } = this.server.address() as AddressInfo;
+        return `${address.includes(':') ? `[${address}]` : address}:${port}`;
+    }
+
+    get isAttached(): boolean {
+        return this.session !== undefined;
+    }
+
+    /** To be called with each stop of the target. */
+    stopped(stop: Stop): void {
+        this.session?.stopped(stop);
+    }
+
+    ended(end: End): void {
+        this.session?.ended(end);
+    }
+
+    logged(text: string): void {
+        this.session?.logged(text);
+    }
+
+    /** Turns everybody away, now and from now on. */
+    async close(): Promise<void> {
+        await this.session?.settled();
+        for (const socket of this.sockets) {
+            socket.end();
+            socket.destroySoon();
+        }
+        await new Promise(resolve => this.server.close(resolve));
+    }
+
+    private connected(socket: Socket): void {
+        this.sockets.add(socket);
+        socket.on('error', () => undefined); // `close` follows
+        socket.on('close', () => this.sockets.delete(socket));
+        if (this.session !== undefined) {
+            socket.end();
+            return;
+        }
+        socket.setNoDelay(true);
+        const session = new GdbSession(this.target, {
+            send: bytes => socket.write(bytes),
+            close: () => socket.end(),
+            kill: () => this.options.kill(),
+            failed: error => this.options.failed(error),
+            program: this.options.program,
+        });
+        this.session = session;
+        socket.on('close', () => {
+            void session.disconnected().then(() => {
+                this.session = undefined;
+                this.options.attached?.(false);
+            });
+        });
+        // gdb takes the guest to be stopped when it arrives.
+        void this.target.pause(0).then(() => {
+            this.options.attached?.(true);
+            socket.on('data', bytes => session.receive(bytes));
+        });
+    }
+}

@@ -1,0 +1,39 @@
+/** Text, bytes and hexadecimal digits as packets have them. */
+
+const encoder = new TextEncoder();
+/** Every byte is a character: packets are not UTF-8. */
+export function latin1(bytes: Uint8Array): string {
+    let text = '';
+    for (let at = 0; at < bytes.length; at += 0x8000) {
+        text += String.fromCharCode(...bytes.subarray(at, at + 0x8000));
+    }
+    return text;
+}
+
+export function fromLatin1(text: string): Uint8Array {
+    return Uint8Array.from(text, character => character.charCodeAt(0));
+}
+
+export function hexOfText(text: string): string {
+    return toHex(encoder.encode(text));
+}
+
+export function toHex(bytes: Uint8Array): string {
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex');
+}
+
+/** The bytes that the digits stand for, or undefined. */
+export function fromHex(digits: string): Uint8Array | undefined {
+    return digits.length % 2 === 0 && /^[0-9a-f]*$/i.test(digits) ? Buffer.from(digits, 'hex') : undefined;
+}
+
+/** A number in hexadecimal of up to 64 bits, or undefined. */
+export function parseHex(digits: string): bigint | undefined {
+    return /^[0-9a-f]{1,16}$/i.test(digits) ? BigInt(`0x${digits}`) : undefined;
+}
+
+/** A number in hexadecimal, as long as it is at most `limit`. */
+export function parseCount(digits: string, limit: number): number | undefined {
+    const value = parseHex(digits);
+    return value !== undefined && value <= BigInt(limit) ? Number(value) : undefined;
+}
