@@ -44,7 +44,7 @@ function open(path: string): ExitRecorder {
 /** How often each kind of exit occurred. */
 export function exitCounts(machine: Machine): Record<string, number> {
     const counts: Record<string, number> = {};
-    for (const { kind, count } of machine.observation.counters.rows) {
+    for (const { kind, count } of machine.observation.journal.counters.rows) {
         const name = MACHINE_EVENTS[kind];
         counts[name] = (counts[name] ?? 0) + count;
     }

@@ -37,7 +37,7 @@ export async function run({ runs, cpus, memory }) {
                 machine.processors.forEach(({ cpu }) => delete cpu.hooks.observer);
                 break;
             case 'kept':
-                observation.keep(65_536);
+                observation.journal.keep(65_536);
                 break;
             case 'false condition': {
                 const stops = new EventStops(
@@ -86,7 +86,7 @@ export async function run({ runs, cpus, memory }) {
             });
             prepare(machine, mode);
             boots[mode].push(cpuSeconds(() => machine.run()));
-            exits = mode === 'counted' ? machine.observation.total : exits;
+            exits = mode === 'counted' ? machine.observation.journal.total : exits;
         }
     }
     for (const [mode, seconds] of Object.entries(boots)) {

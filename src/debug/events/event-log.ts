@@ -1,7 +1,6 @@
 /** The record of a machine's exits as front ends ask for it: plain data, names resolved when somebody looks. */
 import type { Machine } from '../../machine/machine';
 import type { EventRecord } from '../../machine/observation/event';
-import { recordOf } from '../../machine/observation/event';
 import type { CounterRow } from '../../machine/observation/counters';
 import {
     MACHINE_EVENT_BY_NAME,
@@ -9,6 +8,7 @@ import {
     MachineEventKind,
     type MachineEventName,
 } from '../../machine/observation/kinds';
+import type { EventJournal } from '../../machine/observation/journal';
 import type { SymbolTable } from '../../symbols/symbol-table';
 import { causeKey, causeText, eventLabel, eventText } from './event-words';
 
@@ -99,56 +99,61 @@ export class EventLog {
         private readonly symbols: SymbolTable,
     ) {}
 
+    private get journal(): EventJournal {
+        return this.machine.observation.journal;
+    }
+
     /** Keep the last `capacity` exits from now on; 0: none. */
     watch(capacity: number): void {
-        if (capacity !== this.machine.observation.capacity) {
-            this.machine.observation.keep(capacity);
+        if (capacity !== this.journal.capacity) {
+            this.journal.keep(capacity);
         }
     }
 
     clear(): void {
-        this.machine.observation.clear();
+        this.journal.clear();
     }
 
     /** The kinds that can occur: of those that only hardware has, the ones that have. */
     get kinds(): MachineEventName[] {
-        const { rows } = this.machine.observation.counters;
+        const { rows } = this.journal.counters;
         return MACHINE_EVENTS.filter((_, kind) => kind < FIRST_OF_HARDWARE || rows.some(row => row.kind === kind));
     }
 
     /** Calls with each exit from now on; undefined ends that. */
     listen(listener: ((record: ExitRecord) => void) | undefined): void {
-        const { observation } = this.machine;
-        observation.listener = listener && (event => listener(this.present(recordOf(event), event.device)));
+        const { journal } = this;
+        journal.listen(listener && ((event, device) => listener(this.present(event, device))));
     }
 
     summary(grouping: 'kind' | 'cause', filter: ExitFilter, order: ExitOrder, limit: number): ExitSummary {
-        const { observation, clock, engine } = this.machine;
+        const { clock, engine } = this.machine;
+        const { journal } = this;
         const wanted = this.rows(filter);
         const rows = grouping === 'cause' ? wanted.map(row => this.row(row)) : this.byKind(wanted);
         rows.sort(COMPARE[order]);
         return {
-            total: observation.total,
+            total: journal.total,
             now: clock.now(),
             instructions: engine.retired(),
-            watching: observation.capacity > 0,
-            capacity: observation.capacity,
+            watching: journal.capacity > 0,
+            capacity: journal.capacity,
             rows: rows.slice(0, limit),
             totalRows: rows.length,
         };
     }
 
     records(filter: ExitFilter, start: number, count: number, order: 'newest' | 'oldest'): ExitRecords {
-        const { observation } = this.machine;
-        const { keptEvents } = observation;
-        const { kept, dropped } = observation.keptCounts;
+        const { journal } = this;
+        const { keptEvents } = journal;
+        const { kept, dropped } = journal.keptCounts;
         if (keptEvents === undefined) {
             return { records: [], matching: 0, kept, dropped };
         }
         const rows = filter.text === undefined && filter.causes === undefined ? undefined : this.rowIndices(filter);
         const kinds = kindSet(filter.kinds);
         const matching: number[] = [];
-        for (const slot of observation.slots()) {
+        for (const slot of journal.slots()) {
             const time = keptEvents.time(slot);
             if (
                 (kinds === undefined || kinds.has(keptEvents.kind(slot))) &&
@@ -165,7 +170,7 @@ export class EventLog {
         }
         const records = matching.slice(start, start + count).map(slot => {
             const record = keptEvents.read(slot);
-            return this.present(record, observation.counters.rows[record.row]?.device);
+            return this.present(record, journal.counters.rows[record.row]?.device);
         });
         return { records, matching: matching.length, kept, dropped };
     }
@@ -176,8 +181,8 @@ export class EventLog {
         buckets: number,
         kinds?: readonly MachineEventName[],
     ): ExitTimeline {
-        const { observation, clock } = this.machine;
-        const part = observation.timeline.part(from ?? 0, to ?? clock.now() + 1, buckets, kindSet(kinds));
+        const { clock } = this.machine;
+        const part = this.journal.timeline.part(from ?? 0, to ?? clock.now() + 1, buckets, kindSet(kinds));
         const length = part.counts[0]?.[1].length ?? 0;
         return {
             from: part.from,
@@ -250,7 +255,7 @@ export class EventLog {
     private rows({ kinds, causes, text }: ExitFilter): CounterRow[] {
         const wanted = kindSet(kinds);
         const part = text?.toLowerCase();
-        return this.machine.observation.counters.rows.filter(
+        return this.journal.counters.rows.filter(
             ({ kind, cause, device, span }) =>
                 (wanted === undefined || wanted.has(kind)) &&
                 (causes === undefined || causes.includes(causeKey(kind, cause, span))) &&

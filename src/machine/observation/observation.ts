@@ -3,14 +3,10 @@ import type { AccessObserver } from '../bus';
 import { Cr0 } from '../cpu/cpu-state';
 import type { Cpu } from '../cpu/cpu';
 import { ModeKey } from '../state';
-import { EventCounters, type CounterRow } from './counters';
 import { type CpuObserver, stopBeforeEvent } from './cpu-observer';
-import { EventSlots, MachineEvent } from './event';
+import { MachineEvent } from './event';
+import { EventJournal } from './journal';
 import { MachineEventKind, OperatingMode } from './kinds';
-import { Timeline } from './timeline';
-
-/** One in so many operations is timed while nobody watches. A prime: guests do things in rounds. */
-const SAMPLE = 61;
 
 /** Register blocks up to this size are counted by register, larger ones (video memory) by page. */
 const SMALL_DEVICE = 0x1000;
@@ -40,29 +36,18 @@ export interface ObservedMachine {
     hostTime?: () => number;
 }
 
-/** Sees single events. */
-export type EventListener = (event: MachineEvent) => void;
-
 /**
- * Everything that {@link MachineEventKind} names, as it happens: counted always, kept while somebody watches, and handed
- * to those who listen or want to stop. Observing changes nothing that the guest could notice.
+ * Everything that {@link MachineEventKind} names, as it happens: taken down in the {@link journal}, and shown to those who
+ * want to stop there. Observing changes nothing that the guest could notice.
  */
 export class Observation implements CpuObserver {
-    readonly counters = new EventCounters();
-    readonly timeline = new Timeline();
-    /** Events since the machine was switched on, or since {@link clear}. */
-    total = 0;
+    readonly journal: EventJournal;
     /** Whether to stop at an event of one of {@link stopKinds}. */
     onEvent: ((event: MachineEvent) => boolean) | undefined;
-    /** Hears of every event, after it was counted. */
-    listener: EventListener | undefined;
 
     private readonly event = new MachineEvent();
     /** Bit set of kinds that {@link onEvent} is asked about. */
     private stopKinds = 0;
-    private ring: EventSlots | undefined;
-    /** Events that were kept in the ring, also those that others have replaced by now. */
-    private kept = 0;
 
     /** Linear address of the instruction that TypeScript executes. */
     private operationLo = 0;
@@ -70,16 +55,12 @@ export class Observation implements CpuObserver {
     private readonly located = { ripLo: 0, ripHi: 0 };
     private readonly modes: number[] = [];
 
-    private sampleIn = SAMPLE;
-    /** Host time at which the operation began, -1 if it is not timed. */
-    private startedAt = -1;
-    /** What the operation in progress is counted as: its first event. */
-    private timedRow: CounterRow | undefined;
-    private timedSlot = -1;
     /** The operation in progress is a memory access. */
     private timesAccess = false;
 
-    constructor(private readonly machine: ObservedMachine) {}
+    constructor(private readonly machine: ObservedMachine) {
+        this.journal = new EventJournal(machine.hostTime);
+    }
 
     // ---- for those who look --------------------------------------------------------------------------------------
 
@@ -91,56 +72,15 @@ export class Observation implements CpuObserver {
         }
     }
 
-    /** The last `capacity` events are kept from now on; 0 ends that. */
-    keep(capacity: number): void {
-        this.ring = capacity > 0 ? new EventSlots(capacity) : undefined;
-        this.kept = 0;
-        this.timedSlot = -1;
-    }
-
-    get capacity(): number {
-        return this.ring?.capacity ?? 0;
-    }
-
-    /** The kept events, oldest first, as slots of {@link ring}. */
-    *slots(): Generator<number> {
-        const { ring, kept } = this;
-        if (ring !== undefined) {
-            for (let index = Math.max(0, kept - ring.capacity); index < kept; index++) {
-                yield index % ring.capacity;
-            }
-        }
-    }
-
-    get keptEvents(): EventSlots | undefined {
-        return this.ring;
-    }
-
-    /** How many events are kept, and how many were kept once. */
-    get keptCounts(): { readonly kept: number; readonly dropped: number } {
-        const kept = Math.min(this.kept, this.capacity);
-        return { kept, dropped: this.kept - kept };
-    }
-
-    clear(): void {
-        this.counters.clear();
-        this.timeline.clear();
-        this.total = 0;
-        this.timedRow = undefined;
-        this.keep(this.capacity);
-    }
-
     // ---- what the vCPUs tell -------------------------------------------------------------------------------------
 
     beginOperation(cpu: Cpu): void {
         this.locateAt(cpu, cpu.ripLo, cpu.ripHi);
-        this.begin();
+        this.journal.begin();
     }
 
     endOperation(): void {
-        if (this.startedAt >= 0) {
-            this.end();
-        }
+        this.journal.end();
     }
 
     controlWritten(cpu: Cpu, register: number, oldLo: number, oldHi: number, lo: number, hi: number): void {
@@ -251,7 +191,7 @@ export class Observation implements CpuObserver {
             // Accesses of a system operation are part of it.
             if (vcpu >= 0 && this.machine.locate(vcpu, this.located)) {
                 this.locateAt(this.machine.cpu(vcpu), this.located.ripLo, this.located.ripHi);
-                this.begin();
+                this.journal.begin();
                 this.timesAccess = true;
             }
         },
@@ -276,7 +216,7 @@ export class Observation implements CpuObserver {
         after: () => {
             if (this.timesAccess) {
                 this.timesAccess = false;
-                this.endOperation();
+                this.journal.end();
             }
         },
     };
@@ -381,52 +321,13 @@ export class Observation implements CpuObserver {
     }
 
     private record(cause: number, span: number): void {
-        const { event, machine, ring } = this;
-        event.sequence = this.total++;
+        const { event, machine } = this;
         event.instructions = machine.retired();
         event.time = machine.time(event.instructions);
-        const row = this.counters.count(event, cause, span);
+        const row = this.journal.record(event, cause, span);
         if (row.count === 1 && event.kind === MachineEventKind.ExternalInterrupt) {
             row.device = machine.interruptSource(event.vcpu, cause);
         }
-        this.timeline.add(event.time, event.kind);
-        if (ring !== undefined) {
-            const slot = this.kept++ % ring.capacity;
-            ring.write(slot, event, row.index);
-            if (this.startedAt >= 0 && this.timedRow === undefined) {
-                this.timedSlot = slot;
-            }
-        }
-        if (this.startedAt >= 0) {
-            this.timedRow ??= row;
-        }
-        this.listener?.(event);
-    }
-
-    private begin(): void {
-        this.startedAt = -1;
-        if (this.ring === undefined && --this.sampleIn > 0) {
-            return;
-        }
-        this.sampleIn = SAMPLE;
-        this.timedRow = undefined;
-        this.timedSlot = -1;
-        this.startedAt = this.machine.hostTime?.() ?? -1;
-    }
-
-    private end(): void {
-        const { timedRow, timedSlot, ring, machine } = this;
-        if (timedRow !== undefined) {
-            const elapsed = machine.hostTime!() - this.startedAt;
-            timedRow.timed++;
-            timedRow.timedNanoseconds += elapsed;
-            timedRow.last.setHostTime(0, elapsed);
-            if (timedSlot >= 0) {
-                ring?.setHostTime(timedSlot, elapsed);
-            }
-        }
-        this.startedAt = -1;
-        this.timedRow = undefined;
     }
 }
 

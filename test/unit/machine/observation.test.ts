@@ -28,7 +28,7 @@ function runToEnd(machine: Machine): number {
 
 function counts(machine: Machine): Partial<Record<string, number>> {
     const totals: Partial<Record<string, number>> = {};
-    for (const { kind, count } of machine.observation.counters.rows) {
+    for (const { kind, count } of machine.observation.journal.counters.rows) {
         totals[MACHINE_EVENTS[kind]] = (totals[MACHINE_EVENTS[kind]] ?? 0) + count;
     }
     return totals;
@@ -45,9 +45,9 @@ describe('observation', () => {
         const machine = sampleMachine();
         runToEnd(machine);
         const { observation } = machine;
-        const rows = observation.counters.rows;
+        const rows = observation.journal.counters.rows;
         assert.equal(
-            observation.total,
+            observation.journal.total,
             rows.reduce((sum, { count }) => sum + count, 0),
         );
         const switches = rows
@@ -78,12 +78,12 @@ describe('observation', () => {
 
     it('counts IPIs, and knows which vCPU did what', () => {
         const machine = sampleMachine({ cpus: 2 });
-        machine.observation.keep(100_000);
+        machine.observation.journal.keep(100_000);
         runToEnd(machine);
-        const { counters, keptEvents } = machine.observation;
+        const { counters, keptEvents } = machine.observation.journal;
         const modes = counters.rows.filter(({ kind }) => kind === MachineEventKind.Ipi).map(({ cause }) => cause >> 8);
         assert.deepEqual(new Set(modes), new Set([5, 6]), 'INIT and start-up');
-        const vcpus = new Set([...machine.observation.slots()].map(slot => keptEvents!.vcpu(slot)));
+        const vcpus = new Set([...machine.observation.journal.slots()].map(slot => keptEvents!.vcpu(slot)));
         assert.deepEqual(vcpus, new Set([0, 1]));
     });
 
@@ -92,8 +92,8 @@ describe('observation', () => {
             const plain = sampleMachine({ cpus });
             runToEnd(plain);
             const watched = sampleMachine({ cpus, exitClock: () => performance.now() * 1e6 });
-            watched.observation.keep(1000);
-            watched.observation.listener = () => undefined;
+            watched.observation.journal.keep(1000);
+            watched.observation.journal.listen(() => undefined);
             runToEnd(watched);
             const stopped = sampleMachine({ cpus });
             stopped.observation.setStopKinds(MACHINE_EVENTS.keys());
@@ -117,7 +117,9 @@ describe('observation', () => {
         // mov ax, 0xa000; mov ds, ax; mov bx, 0; l: mov [bx], al; add bx, 0x100; jnz l; jmp $
         const machine = romMachine(rom('b800a0 8ed8 bb0000 8807 81c30001 75f8 ebfe'));
         machine.run({ instructions: 2000 });
-        const rows = machine.observation.counters.rows.filter(({ kind }) => kind === MachineEventKind.MmioWrite);
+        const rows = machine.observation.journal.counters.rows.filter(
+            ({ kind }) => kind === MachineEventKind.MmioWrite,
+        );
         assert.ok(rows.length === 256 || rows.length === 16, `${rows.length} rows`);
         assert.equal(
             rows.reduce((sum, { count }) => sum + count, 0),
@@ -129,30 +131,30 @@ describe('observation', () => {
         // l: out 0x80, al; inc al; jmp l
         let time = 0;
         const machine = romMachine(rom('e680 fec0 ebfa'), { exitClock: () => (time += 100) });
-        machine.observation.keep(8);
+        machine.observation.journal.keep(8);
         machine.run({ instructions: 300 });
-        const { keptEvents, keptCounts } = machine.observation;
-        const records = [...machine.observation.slots()].map(slot => keptEvents!.read(slot));
-        assert.deepEqual(keptCounts, { kept: 8, dropped: machine.observation.total - 8 });
+        const { keptEvents, keptCounts } = machine.observation.journal;
+        const records = [...machine.observation.journal.slots()].map(slot => keptEvents!.read(slot));
+        assert.deepEqual(keptCounts, { kept: 8, dropped: machine.observation.journal.total - 8 });
         assert.deepEqual(
             records.map(({ sequence }) => sequence),
-            Array.from({ length: 8 }, (_, index) => machine.observation.total - 8 + index),
+            Array.from({ length: 8 }, (_, index) => machine.observation.journal.total - 8 + index),
         );
         assert.deepEqual(new Set(records.map(({ hostTime }) => hostTime)), new Set([100]));
-        const [row] = machine.observation.counters.rows;
+        const [row] = machine.observation.journal.counters.rows;
         assert.equal(row.hostTime, 100 * row.count);
         assert.equal(row.isTimeExact, true);
-        machine.observation.clear();
-        assert.equal(machine.observation.total, 0);
-        assert.deepEqual([...machine.observation.slots()], []);
-        assert.deepEqual(machine.observation.counters.rows, []);
+        machine.observation.journal.clear();
+        assert.equal(machine.observation.journal.total, 0);
+        assert.deepEqual([...machine.observation.journal.slots()], []);
+        assert.deepEqual(machine.observation.journal.counters.rows, []);
     });
 
     it('estimates the time from a sample while nobody watches', () => {
         let asked = 0;
         const machine = romMachine(rom('e680 fec0 ebfa'), { exitClock: () => (asked++ % 2) * 50 });
         machine.run({ instructions: 30_000 });
-        const [row] = machine.observation.counters.rows;
+        const [row] = machine.observation.journal.counters.rows;
         assert.ok(row.timed > 100 && row.timed < row.count / 50, `${row.timed} of ${row.count}`);
         assert.equal(row.hostTime, 50 * row.count);
         assert.equal(row.isTimeExact, false);
