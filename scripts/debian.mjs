@@ -15,6 +15,13 @@ export const TEST_TOOLS = {
     objdump: ['binutils'],
     readelf: ['binutils'],
     cpio: ['cpio'],
+    // A browser to drive VS Code with, and what VS Code's native modules are compiled with.
+    chromium: ['chromium'],
+    'g++': ['g++'],
+    make: ['make'],
+    python3: ['python3'],
+    'pkg-config': ['pkg-config'],
+    'krb5-config': ['libkrb5-dev'],
 };
 
 function run(command, args, options = {}) {

@@ -14,6 +14,7 @@ import path from 'node:path';
 import { installTestTools } from './debian.mjs';
 import { installDependencies } from './dependencies.mjs';
 import { prepareGuests } from './guests.mjs';
+import { installVsCode } from './vscode.mjs';
 
 const ROOT = path.resolve(import.meta.dirname, '..');
 const OUT = path.join(ROOT, 'out');
@@ -99,6 +100,7 @@ async function main(args) {
     installDependencies();
     installTestTools();
     prepareGuests();
+    if (everything || paths.some(testPath => compiledTests(testPath).startsWith('out/test/e2e'))) installVsCode();
     mkdirSync(path.dirname(SUMMARY), { recursive: true });
     removeOrphans();
 

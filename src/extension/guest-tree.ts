@@ -41,6 +41,9 @@ export interface TreeNode {
 
 const SCHEME = 'hyperscope-view';
 
+/** What themes give to things that have been modified. */
+const CHANGED = new vscode.ThemeColor('gitDecoration.modifiedResourceForeground');
+
 /** Rows below one parent; what lies beyond is told, not shown. */
 const MOST_ROWS = 5000;
 
@@ -49,13 +52,18 @@ class Decorations implements vscode.FileDecorationProvider {
     private readonly changes = new vscode.EventEmitter<undefined>();
     readonly onDidChangeFileDecorations = this.changes.event;
     private readonly trees = new Map<string, GuestTree>();
+    private timer: NodeJS.Timeout | undefined;
 
     add(tree: GuestTree): void {
         this.trees.set(tree.view, tree);
     }
 
+    /** All rows may look different now; asked for many times at once, it is done once. */
     refresh(): void {
-        this.changes.fire(undefined);
+        this.timer ??= setTimeout(() => {
+            this.timer = undefined;
+            this.changes.fire(undefined);
+        });
     }
 
     provideFileDecoration(uri: vscode.Uri): vscode.FileDecoration | undefined {
@@ -140,6 +148,7 @@ export abstract class GuestTree implements vscode.TreeDataProvider<TreeNode>, vs
             this.values.clear();
             this.before.clear();
             this.changed.clear();
+            this.refresh();
         }
         const dimmed = guest?.state === 'running' || guest?.state === 'ended';
         const wasDimmed = this.dimmed;
@@ -149,6 +158,7 @@ export abstract class GuestTree implements vscode.TreeDataProvider<TreeNode>, vs
             if (guest.stop !== this.stop) {
                 this.stop = guest.stop;
                 this.before = new Map([...this.before, ...this.values]);
+                if (this.changed.size > 0) decorations?.refresh();
                 this.changed.clear();
             }
             this.refresh();
@@ -209,8 +219,10 @@ export abstract class GuestTree implements vscode.TreeDataProvider<TreeNode>, vs
     private compare(path: string, { value, old, unmarked }: Entry): void {
         if (unmarked || value === undefined) return;
         const before = old ?? this.before.get(path);
-        if (before !== undefined && before !== value) this.changed.set(path, before);
-        else this.changed.delete(path);
+        const changed = before !== undefined && before !== value ? before : undefined;
+        if (changed !== this.changed.get(path)) decorations?.refresh();
+        if (changed === undefined) this.changed.delete(path);
+        else this.changed.set(path, changed);
         this.values.set(path, value);
     }
 
@@ -234,14 +246,10 @@ export abstract class GuestTree implements vscode.TreeDataProvider<TreeNode>, vs
         item.accessibilityInformation = {
             label: `${label} ${value ?? ''}${old === undefined ? '' : `, changed, was ${old}`}`,
         };
-        if (icon !== undefined) item.iconPath = new vscode.ThemeIcon(icon);
-        else item.iconPath = new vscode.ThemeIcon(old === undefined ? 'blank' : 'circle-small-filled');
-        if (old !== undefined) {
-            item.iconPath = new vscode.ThemeIcon(icon ?? 'circle-small-filled', new vscode.ThemeColor('charts.orange'));
-        }
+        item.iconPath = new vscode.ThemeIcon(icon ?? 'blank');
         item.command = command;
-        const words_ = target === undefined ? context : [...context, 'address', target.space];
-        if (words_.length > 0) item.contextValue = words_.join(' ');
+        const kinds = target === undefined ? context : [...context, 'address', target.space];
+        if (kinds.length > 0) item.contextValue = kinds.join(' ');
         return item;
     }
 
@@ -250,9 +258,7 @@ export abstract class GuestTree implements vscode.TreeDataProvider<TreeNode>, vs
         if (this.dimmed)
             return new vscode.FileDecoration(undefined, undefined, new vscode.ThemeColor('disabledForeground'));
         const old = this.changed.get(`/${path}`);
-        return old === undefined
-            ? undefined
-            : new vscode.FileDecoration('●', `was ${old}`.slice(0, 200), new vscode.ThemeColor('charts.orange'));
+        return old === undefined ? undefined : new vscode.FileDecoration('●', `was ${old}`.slice(0, 200), CHANGED);
     }
 }
 

@@ -43,7 +43,12 @@ export class TranslationDocuments implements vscode.TextDocumentContentProvider,
         if (guest === undefined) return;
         const translation = await ask(guest, 'hyperscope/translation', { vcpu: guest.vcpu, address });
         if (translation.problem !== undefined && translation.blocks.length === 0) {
-            void vscode.window.showInformationMessage(`Translator: ${translation.problem}`);
+            // Code that has not run yet, say: another place may have more to show.
+            const other = await vscode.window.showInputBox({
+                title: `Nothing to show at ${translation.symbol ?? translation.address}`,
+                prompt: `${translation.problem}. Another address or expression?`,
+            });
+            if (other !== undefined && other.trim() !== '') await this.show(other.trim());
             return;
         }
         const parts = Object.entries({

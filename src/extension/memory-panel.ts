@@ -15,6 +15,7 @@ export interface MemoryPanel {
 export function createMemoryPanel(extension: vscode.Uri, sessions: GuestSessions): MemoryPanel {
     const panel = new WebviewPanel(extension, sessions, {
         view: 'memory',
+        title: 'Memory',
         page: 'memory',
         adapterRequests: [
             'hyperscope/memory',

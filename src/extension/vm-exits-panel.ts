@@ -15,6 +15,7 @@ export interface VmExitsPanel {
 export function createVmExitsPanel(extension: vscode.Uri, sessions: GuestSessions): VmExitsPanel {
     const panel = new WebviewPanel(extension, sessions, {
         view: 'vmExits',
+        title: 'VM Exits',
         page: 'vm-exits',
         adapterRequests: ['hyperscope/vmExits', 'hyperscope/vmExitsWatch', 'hyperscope/breakOnExit'],
         methods: {

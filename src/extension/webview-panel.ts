@@ -10,6 +10,8 @@ export type PanelMethod = (args: unknown) => Promise<unknown>;
 export interface PanelDescription {
     /** Name of the view behind `hyperscope.`. */
     readonly view: string;
+    /** As package.json has it. */
+    readonly title: string;
     /** Name of the page: `dist/webview-<page>.js`, `media/webview/<page>.css`. */
     readonly page: string;
     /** Requests to the adapter that pass through as they are. */
@@ -117,7 +119,7 @@ export class WebviewPanel implements vscode.WebviewViewProvider, vscode.Disposab
         const nonce = randomBytes(16).toString('base64');
         const resource = (...path: string[]): string =>
             webview.asWebviewUri(vscode.Uri.joinPath(this.extension, ...path)).toString();
-        const { page } = this.description;
+        const { page, title } = this.description;
         const policy = `default-src 'none'; style-src ${webview.cspSource}; script-src 'nonce-${nonce}'`;
         return `<!DOCTYPE html>
 <html lang="en">
@@ -127,10 +129,10 @@ export class WebviewPanel implements vscode.WebviewViewProvider, vscode.Disposab
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="stylesheet" href="${resource('media', 'webview', 'panel.css')}">
 <link rel="stylesheet" href="${resource('media', 'webview', `${page}.css`)}">
-<title>Hyperscope</title>
+<title>${title}</title>
 </head>
 <body>
-<main id="root"></main>
+<main id="root" data-view="${title}"></main>
 <script nonce="${nonce}" src="${resource('dist', `webview-${page}.js`)}"></script>
 </body>
 </html>`;

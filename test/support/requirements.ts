@@ -35,6 +35,24 @@ export const kvm: Requirement = {
     mayBeAbsentInCi: () => !existsSync('/dev/kvm'),
 };
 
+/** Where `scripts/vscode.mjs` puts a VS Code to test in. */
+export const vsCodeDirectory = path.join(projectRoot, '.cache', 'vscode');
+
+/** A browser to drive it; undefined where there is none. */
+export function browserPath(): string | undefined {
+    return (process.env.PATH ?? '')
+        .split(path.delimiter)
+        .flatMap(folder => ['chromium', 'chromium-browser', 'google-chrome'].map(name => path.join(folder, name)))
+        .find(existsSync);
+}
+
+/** VS Code and a browser. `npm test` installs both where it can. */
+export const vsCode: Requirement = {
+    name: 'a VS Code to test in (node scripts/vscode.mjs) and Chromium',
+    isMet: () => existsSync(path.join(vsCodeDirectory, 'installed.json')) && browserPath() !== undefined,
+    mayBeAbsentInCi: () => !hasPackageClient() || process.platform !== 'linux' || process.arch !== 'x64',
+};
+
 /** Files of {@link guestsDirectory}, by name. */
 export function guestFiles(...names: string[]): Requirement {
     const missing = (): string[] => names.filter(name => !existsSync(path.join(guestsDirectory, name)));

@@ -35,7 +35,6 @@ function tableEntry({ name, base, limit, entries, problem }: DescriptorTable): E
         label: name,
         value: `${base}, limit 0x${limit.toString(16)}${problem === undefined ? '' : `  ${problem}`}`,
         icon: problem === undefined ? 'table' : 'warning',
-        expanded: name === 'GDT',
         target: { space: 'linear', address: base },
         children: entries.map(descriptorEntry),
     };

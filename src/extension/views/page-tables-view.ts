@@ -186,7 +186,7 @@ function rangeEntry(range: PageRange): Entry {
     ];
     return {
         key: first,
-        label: `${padAddress(first)}–${padAddress(last)}`,
+        label: padAddress(first),
         value: words.filter(Boolean).join('  '),
         icon: permissions.executable ? 'symbol-method' : permissions.user ? 'account' : 'symbol-field',
         tooltip: `${first} – ${last}\n${words.join('  ')}\n${sizes}\nphysical ${physical}`,

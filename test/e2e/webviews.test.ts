@@ -1,0 +1,242 @@
+/** The web pages of the views, given the worst that a guest can say, in a browser but without VS Code around them. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import type { MemoryBody, PageMappingsBody, SearchMemoryBody } from '../../src/messages/memory';
+import type { VmExitRecord, VmExitsResponse } from '../../src/messages/vm-exits';
+import { projectRoot } from '../support/project';
+import { browserPath, needs, vsCode } from '../support/requirements';
+
+/** Symbols, texts and errors of a guest that means harm. */
+const HOSTILE = [
+    '<img src=x onerror="window.harmed=1">',
+    '<script>window.harmed=1</script>',
+    '"><svg onload=window.harmed=1>',
+    "javascript:window.harmed=1//'onclick='window.harmed=1",
+    '\u202egnp.exe\u0000\u0007\u001b]8;;evil\u001b\\',
+    '{{constructor.constructor("window.harmed=1")()}}',
+    'x'.repeat(20_000),
+];
+const WORST = HOSTILE.join(' ');
+
+const POLICY = "default-src 'none'; style-src 'self'; script-src 'nonce-test'";
+
+const memoryBody = (): MemoryBody => ({
+    space: 'linear',
+    address: '0x1000',
+    linear: '0x1000',
+    symbol: WORST,
+    memoryReference: '0x1000',
+    data: Buffer.from(HOSTILE.join('').slice(0, 4096).padEnd(4096, '\0'), 'latin1').toString('base64'),
+    pages: [
+        { offset: 0, length: 4096, physical: '0x1000', readable: true, kind: 'ram', region: WORST, problem: WORST },
+    ],
+    annotations: [{ offset: 0, size: 8, value: '0x1', symbol: WORST }],
+});
+
+const searchBody = (): SearchMemoryBody => ({
+    matches: [{ address: '0x1000', physical: '0x1000', memoryReference: '0x1000', symbol: WORST, bytes: WORST }],
+    searched: 4096,
+    remaining: 0,
+    length: 4,
+});
+
+const mappingsBody = (): PageMappingsBody => ({
+    physical: '0x1000',
+    mappings: [
+        {
+            cr3: '0x2000',
+            linear: '0x1000',
+            pageSize: 4096,
+            permissions: { writable: true, user: true, executable: true },
+            symbol: WORST,
+            label: WORST,
+        },
+    ],
+    more: false,
+    usedAs: [WORST],
+});
+
+const record: VmExitRecord = {
+    sequence: 1,
+    vcpu: 0,
+    kind: 'portOut',
+    cause: WORST,
+    text: WORST,
+    device: WORST,
+    rip: '0x1000',
+    symbol: WORST,
+    time: 1,
+    instructions: 1,
+};
+
+const exitsBody = (): VmExitsResponse => ({
+    total: 1,
+    now: 1,
+    instructions: 1,
+    watching: true,
+    breaks: [],
+    kinds: [{ kind: 'portOut', label: WORST }],
+    summary: {
+        rows: [
+            {
+                kind: 'portOut',
+                label: WORST,
+                cause: WORST,
+                causeText: WORST,
+                device: WORST,
+                count: 1,
+                hostTime: 1,
+                exactTime: false,
+                last: record,
+                breaks: false,
+            },
+        ],
+        totalRows: 1,
+    },
+    records: { records: [record], matching: 1, kept: 1, dropped: 0 },
+    timeline: { from: 0, to: 10, bucket: 1, counts: { portOut: [1, 2, 3] } },
+    unavailable: WORST,
+});
+
+const ANSWERS: Readonly<Record<string, unknown>> = {
+    'hyperscope/memory': memoryBody(),
+    'hyperscope/searchMemory': searchBody(),
+    'hyperscope/pageMappings': mappingsBody(),
+    'hyperscope/vmExits': exitsBody(),
+    'hyperscope/vmExitsWatch': { watching: true, capacity: 1 },
+};
+
+describe('the pages of the views', function () {
+    this.timeout(60_000);
+    let browser: Browser;
+
+    before(async function () {
+        needs(this, vsCode);
+        browser = await chromium.launch({ executablePath: browserPath(), args: ['--no-sandbox', '--disable-gpu'] });
+    });
+
+    after(() => browser?.close());
+
+    /** A page as the extension makes it, with an extension that answers what it is told to. */
+    async function open(name: string, failing = false): Promise<{ page: Page; violations: string[] }> {
+        const page = await browser.newPage();
+        const violations: string[] = [];
+        page.on('console', message => {
+            if (/Content Security Policy|Refused to/.test(message.text())) violations.push(message.text());
+        });
+        page.on('pageerror', error => violations.push(`error: ${error.message}`));
+        page.on('dialog', dialog => void dialog.dismiss());
+        const file = (...parts: string[]): string => readFileSync(path.join(projectRoot, ...parts), 'utf8');
+        const bodies: Readonly<Record<string, readonly [string, string]>> = {
+            '/panel.css': ['text/css', file('media', 'webview', 'panel.css')],
+            '/page.css': ['text/css', file('media', 'webview', `${name}.css`)],
+            '/page.js': ['text/javascript', file('dist', `webview-${name}.js`)],
+            '/stub.js': ['text/javascript', stub(ANSWERS, failing ? WORST : undefined)],
+        };
+        await page.route('http://page.test/**', route => {
+            const { pathname } = new URL(route.request().url());
+            const [contentType, body] = bodies[pathname] ?? [
+                'text/html',
+                `<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${POLICY}">
+                 <link rel="stylesheet" href="/panel.css"><link rel="stylesheet" href="/page.css">
+                 <main id="root"></main><script nonce="test" src="/stub.js"></script>
+                 <script nonce="test" src="/page.js"></script>`,
+            ];
+            return route.fulfill({ contentType, body });
+        });
+        await page.goto('http://page.test/');
+        return { page, violations };
+    }
+
+    async function assertUnharmed(page: Page, violations: readonly string[]): Promise<void> {
+        assert.equal(await page.evaluate('window.harmed'), undefined);
+        assert.equal(await page.locator('main img, main script, main svg, main [onclick], main [onload]').count(), 0);
+        assert.deepEqual(violations, []);
+    }
+
+    it('show hostile names, bytes and search results as the text that they are', async () => {
+        const { page, violations } = await open('memory');
+        await page.locator('.number').first().waitFor();
+        await page.locator('input.search').fill(HOSTILE[0]);
+        await page.locator('input.search').press('Enter');
+        await page.locator('.matches li').first().waitFor();
+        assert.ok((await page.locator('.matches').innerText()).includes(HOSTILE[0]));
+        await page.getByRole('button', { name: 'List what maps the page at the cursor' }).click();
+        await page.getByText('1 mappings').waitFor();
+        assert.ok((await page.locator('.rows').innerText()).includes(HOSTILE[1]));
+        await assertUnharmed(page, violations);
+        await page.close();
+    });
+
+    it('show hostile causes, devices and kinds as the text that they are', async () => {
+        const { page, violations } = await open('vm-exits');
+        await page.locator('tbody tr').first().waitFor();
+        assert.ok((await page.locator('tbody').innerText()).includes(HOSTILE[0]));
+        await page.locator('select[aria-label="Group VM exits"]').selectOption('none');
+        await page.getByRole('columnheader', { name: 'guest time' }).waitFor();
+        assert.ok((await page.locator('tbody').innerText()).includes(HOSTILE[1]));
+        await assertUnharmed(page, violations);
+        await page.close();
+    });
+
+    it('say hostile errors in words', async () => {
+        for (const name of ['memory', 'vm-exits']) {
+            const { page, violations } = await open(name, true);
+            await page.locator('.status', { hasText: '<img src=x' }).waitFor();
+            await assertUnharmed(page, violations);
+            await page.close();
+        }
+    });
+
+    it('forbid scripts and styles that are not theirs', async () => {
+        const { page } = await open('memory');
+        await page.locator('.number').first().waitFor();
+        await page.evaluate(() => {
+            const image = document.createElement('div');
+            image.innerHTML = '<img src=x onerror="window.harmed=1">';
+            document.body.append(image);
+            const script = document.createElement('script');
+            script.textContent = 'window.harmed=1';
+            document.body.append(script);
+        });
+        await page.waitForTimeout(200);
+        assert.equal(await page.evaluate('window.harmed'), undefined);
+        await page.close();
+    });
+
+    it('can be used with the keyboard alone, and name their controls', async () => {
+        for (const name of ['memory', 'vm-exits']) {
+            const { page } = await open(name);
+            await page.locator('.content').waitFor();
+            await page.locator('.number, tbody tr').first().waitFor();
+            const unnamed = await page.locator('button, input, select, [tabindex]').evaluateAll(controls =>
+                controls
+                    .filter(control => (control as HTMLElement).offsetParent !== null)
+                    .filter(
+                        control =>
+                            !control.getAttribute('aria-label') &&
+                            !control.textContent &&
+                            control.closest('label') === null &&
+                            !control.matches('.scroller'),
+                    )
+                    .map(control => control.outerHTML.slice(0, 100)),
+            );
+            assert.deepEqual(unnamed, []);
+            await page.close();
+        }
+    });
+});
+
+/** The extension's side, in the page: answers requests, and says that a guest has stopped. */
+function stub(answers: Readonly<Record<string, unknown>>, error: string | undefined): string {
+    const text = (value: unknown): string => JSON.stringify(value).replace(/</g, '\\u003c');
+    return `window.acquireVsCodeApi = () => ({
+        getState: () => undefined,
+        setState: () => undefined,
+        postMessage: ({ id, method }) => setTimeout(() => window.postMessage(method === 'ready'
+            ? { event: 'state', change: 'state', state: { session: '1', state: 'stopped', vcpu: 0, stoppedAt: 1 } }
+            : ${error === undefined ? `{ id, result: ${text(answers)}[method] }` : `{ id, error: ${text(error)} }`}, '*')),
+    });`;
+}
