@@ -208,7 +208,8 @@ describe('machine events in a session', function () {
             if (format === 'json') {
                 const records = lines.map(line => JSON.parse(line) as VmExitRecord);
                 assert.ok(records.every(({ kind, rip }) => kind === 'portOut' && rip.startsWith('0x')));
-                assert.ok(records.every(({ hostTime }) => hostTime! > 0));
+                // All but the last one, which switches the machine off before it ends.
+                assert.ok(records.slice(0, -1).every(({ hostTime }) => hostTime! > 0));
             } else {
                 assert.match(lines[0], /^# Hyperscope VM exits/);
                 assert.ok(lines.slice(1).every(line => /^\d+ {2}\d+\.\d{9} {2}\d {2}I\/O out {2}0x/.test(line)));
