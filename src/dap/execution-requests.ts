@@ -50,7 +50,10 @@ export class ExecutionRequests {
 
     private async step(args: RequestArguments, kind: StepKind): Promise<void> {
         const byInstruction = args.optionalString('granularity') === 'instruction';
-        await this.session.target.step(this.session.vcpu(args), kind, byInstruction ? 'instruction' : 'line');
+        await this.session.target.step(this.session.vcpu(args), kind, {
+            granularity: byInstruction ? 'instruction' : 'line',
+            intoInterrupts: this.session.stepsIntoInterrupts,
+        });
         this.session.resumed();
     }
 

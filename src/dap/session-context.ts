@@ -40,6 +40,9 @@ export interface SessionContext {
     /** In which numbers are shown that the request does not ask for in one. */
     numberBase: NumberBase;
 
+    /** Steps may end in the handlers of interrupts. */
+    readonly stepsIntoInterrupts: boolean;
+
     emitEvent(event: string, body?: object): void;
     console(text: string, category?: OutputCategory): void;
 

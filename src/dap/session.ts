@@ -382,6 +382,10 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         });
     }
 
+    get stepsIntoInterrupts(): boolean {
+        return this.running?.configuration.stepIntoInterrupts === true;
+    }
+
     resumed(): void {
         this.stateRequests.invalidate();
         this.breakpoints.resumed(this.target);

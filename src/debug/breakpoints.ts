@@ -126,9 +126,13 @@ export class BreakpointSet {
         return { ids: ids.filter(id => id !== TEMPORARY).sort((a, b) => a - b), temporary: ids.includes(TEMPORARY) };
     }
 
-    /** The guest has stopped at the temporary breakpoint, and at no other. */
-    get isOnlyTemporary(): boolean {
-        return this.hitIds.length > 0 && this.hitIds.every(id => id === TEMPORARY);
+    /** Whether the temporary breakpoint alone has stopped the guest; if so, that is forgotten. */
+    takeTemporaryHit(): boolean {
+        const alone = this.hitIds.length > 0 && this.hitIds.every(id => id === TEMPORARY);
+        if (alone) {
+            this.hitIds = [];
+        }
+        return alone;
     }
 
     private asked(vcpu: number, id: number, stops: () => boolean): boolean {

@@ -14,9 +14,10 @@ import { EventStops } from './events/event-stops';
 import { describeShutdown } from './faults';
 import { MachineRunner, type RunOutcome, type TargetHost } from './machine-runner';
 import type { StepPlace } from './source/step-place';
-import { codeView, type Frame, programCounter, stackPointer, walkStack } from './stack';
-import { executeSingle, isReturn, planStepInto, planStepOut, planStepOver, type StepPlan } from './stepper';
-import type { End, StepKind, Stop, TargetListener, TargetState } from './target';
+import { type Frame, programCounter, walkStack } from './stack';
+import { executeSingle } from './stepper';
+import { type StepHost, Steps } from './steps';
+import type { End, StepKind, StepOptions, Stop, TargetListener, TargetState } from './target';
 import type { VcpuView } from './vcpu-view';
 
 /** What the debugger needs of an engine besides running. */
@@ -24,13 +25,12 @@ export interface DebugEngine extends Engine {
     setBreakpoints(breakpoints: readonly CodeBreakpoint[]): void;
     /** The instruction at RIP of a vCPU is next, whatever breakpoint stands there. */
     passBreakpoint(vcpu: number): void;
+    /** Takes that back: the vCPU has gone on from there, and may come again. */
+    passNothing(vcpu: number): void;
     /** Engines without watchpoints have neither of the two. */
     setWatchpoints?(watchpoints: readonly Watchpoint[]): void;
     accessObserver?: AccessObserver;
 }
-
-/** Single instructions between two looks at requests, on the way out of a function. */
-const STEPS_PER_SLICE = 2_000;
 
 /** Programs whose place shows only while the guest runs. */
 export interface Relocation {
@@ -72,6 +72,9 @@ export class Execution {
     private events: EventDescription[] = [];
     /** An instruction is being executed alone: an exception ends the step at its handler. */
     private single = false;
+    /** The vCPU whose step ends at the handler of an interrupt. */
+    private steppedInto: number | undefined;
+    private wasInterrupted = false;
     private tripleFaultShown = false;
     private pausedVcpu = 0;
     /** Settles when the run in progress has ended and been reported. */
@@ -112,6 +115,7 @@ export class Execution {
         this.machine.observation.setStopKinds([
             ...this.eventStops.kinds,
             MachineEventKind.Exception,
+            MachineEventKind.ExternalInterrupt,
             ...(relocation?.isSearching() === true ? [MachineEventKind.CrWrite] : []),
         ]);
     }
@@ -137,29 +141,22 @@ export class Execution {
         }
     }
 
-    /**
-     * @param byLine steps as far as the source line goes, where one is known
-     * @throws TargetError
-     */
-    step(vcpu: number, kind: StepKind, byLine = false): void {
+    /** @throws TargetError */
+    step(vcpu: number, kind: StepKind, options: StepOptions): void {
         this.requireStopped();
-        const place = byLine ? this.source?.placeOf(vcpu) : undefined;
-        if (place !== undefined && (kind !== 'out' || place.inlined > 0) && this.views[vcpu].isActive) {
-            this.start(() => this.stepLine(vcpu, kind, place), vcpu);
-            return;
-        }
-        const plan = this.plan(vcpu, kind);
-        switch (plan.kind) {
-            case 'single':
-                this.start(async () => this.executeSingle(vcpu), vcpu);
-                return;
-            case 'until':
-                this.breakpoints.setTemporary(plan.breakpoint);
-                this.start(() => this.run(), vcpu);
-                return;
-            case 'untilReturn':
-                this.start(() => this.stepUntilReturn(vcpu, plan.stackPointer), vcpu);
-        }
+        const { cpu, memory, disassembler } = this.views[vcpu];
+        const view = {
+            cpu,
+            disassembler,
+            place: () => this.source?.placeOf(vcpu),
+            caller: () => this.source?.callerOf(vcpu) ?? walkStack(cpu, memory, disassembler).at(1),
+        };
+        const steps = new Steps(this.stepHost, vcpu, view, options);
+        const plan = steps.plan(kind);
+        this.start(async () => {
+            const outcome = await steps.run(kind, plan);
+            return outcome === 'stepped' ? { reason: 'stepped' } : outcome;
+        }, vcpu);
     }
 
     /** Another engine executes the machine: it counts time in its own way. */
@@ -226,7 +223,7 @@ export class Execution {
     }
 
     /** Runs on where a stop was only ours. */
-    private async run(): Promise<Outcome> {
+    private async run(): Promise<RunOutcome> {
         for (;;) {
             const outcome = await this.runner.run();
             if (!this.relocates) {
@@ -329,94 +326,27 @@ export class Execution {
 
     // ---- steps ---------------------------------------------------------------------------------------------------
 
-    private plan(vcpu: number, kind: StepKind): StepPlan {
-        const { cpu, memory, disassembler } = this.views[vcpu];
-        switch (kind) {
-            case 'into':
-                return planStepInto(vcpu, cpu);
-            case 'over':
-                return planStepOver(vcpu, cpu, disassembler);
-            case 'out':
-                return planStepOut(
-                    vcpu,
-                    cpu,
-                    this.source?.callerOf(vcpu) ?? walkStack(cpu, memory, disassembler).at(1),
-                );
-        }
-    }
+    private readonly stepHost: StepHost<RunOutcome> = {
+        single: (vcpu, intoInterrupts) => this.executeSingle(vcpu, intoInterrupts),
+        runUntil: (vcpu, breakpoint, intoInterrupts) => this.runUntil(vcpu, breakpoint, intoInterrupts),
+        paused: { reason: 'paused' },
+        isActive: vcpu => this.views[vcpu].isActive,
+        yield: () => this.host.yield(),
+        isPauseRequested: () => this.runner.isPauseRequested,
+    };
 
-    /** Instruction by instruction, over calls or into them, until another statement begins. */
-    private async stepLine(vcpu: number, kind: StepKind, start: StepPlace): Promise<Outcome> {
-        let from = start;
-        for (let steps = 1; ; steps++) {
-            const { cpu, disassembler } = this.views[vcpu];
-            const { instruction } = disassembler.at(programCounter(cpu), codeView(cpu));
-            const floor = stackPointer(cpu);
-            const outcome = await this.stepInstruction(vcpu, kind === 'into' ? 'into' : 'over');
-            if (outcome.reason !== 'stepped') {
-                return outcome;
-            }
-            if (this.runner.isPauseRequested || !this.views[vcpu].isActive) {
-                return { reason: 'paused' };
-            }
-            if (steps % STEPS_PER_SLICE === 0) {
-                await this.host.yield();
-            }
-            const place = this.source?.placeOf(vcpu);
-            const called = instruction?.row.mnemonic === 'CALL' && stackPointer(cpu) < floor;
-            if (called && place?.body !== undefined) {
-                return this.runTo(vcpu, place.body);
-            }
-            if (place === undefined) {
-                // Code without lines: what was called is left again, anything else is where it ends.
-                const back = called ? this.plan(vcpu, 'out') : undefined;
-                if (back?.kind !== 'until') return outcome;
-                const returned = await this.runUntil(back.breakpoint);
-                if (returned.reason !== 'stepped') return returned;
-                continue;
-            }
-            if (place.func === from.func) {
-                const isDeeper = kind !== 'into' && place.inlined > (kind === 'out' ? from.inlined - 1 : from.inlined);
-                if (isDeeper || (kind !== 'out' && place.line === from.line)) continue;
-            }
-            if (place.isStart || kind === 'out') {
-                return outcome;
-            }
-            // In the middle of a statement, as after a return: on to its end.
-            from = kind === 'over' || kind === 'into' ? place : from;
-        }
-    }
-
-    private async stepInstruction(vcpu: number, kind: 'into' | 'over'): Promise<Outcome> {
-        const plan = this.plan(vcpu, kind);
-        return plan.kind === 'until' ? this.runUntil(plan.breakpoint) : this.executeSingle(vcpu);
-    }
-
-    private runTo(vcpu: number, address: bigint): Promise<Outcome> {
-        return this.runUntil({ address, hits: other => other === vcpu });
-    }
-
-    /** Runs to a breakpoint of our own; `stepped` if nothing else stopped the guest there. */
-    private async runUntil(breakpoint: TemporaryBreakpoint): Promise<Outcome> {
-        this.breakpoints.setTemporary(breakpoint);
-        const outcome = await this.run();
-        this.breakpoints.setTemporary(undefined);
-        if (outcome.reason === 'breakpoint' && this.breakpoints.isOnlyTemporary) {
-            this.breakpoints.takeHits();
-            return { reason: 'stepped' };
-        }
-        return outcome;
-    }
-
-    private executeSingle(vcpu: number): Outcome {
+    private executeSingle(vcpu: number, intoInterrupts: boolean): RunOutcome | 'stepped' {
         const { machine } = this;
         const { cpu } = this.views[vcpu];
         this.single = true;
-        const stop = executeSingle(machine.loop, vcpu, cpu);
+        this.steppedInto = intoInterrupts ? vcpu : undefined;
+        const stop = executeSingle(machine.loop, vcpu, cpu, intoInterrupts);
         this.single = false;
+        this.steppedInto = undefined;
         if (stop.reason === 'breakpoint') {
             return { reason: 'breakpoint', vcpu, id: stop.id };
         }
+        this.engine.passNothing(vcpu);
         if (stop.reason === 'shutdown') {
             machine.loop.finish({ reason: 'tripleFault', vcpu, report: cpu.shutdownReport });
         }
@@ -426,27 +356,33 @@ export class Execution {
             case 'budget':
             case 'idle':
             case 'stopRequested':
-                return { reason: 'stepped' };
+                return 'stepped';
             default:
                 return after;
         }
     }
 
-    private async stepUntilReturn(vcpu: number, start: bigint): Promise<Outcome> {
-        const { cpu, disassembler } = this.views[vcpu];
-        for (let steps = 1; ; steps++) {
-            const { instruction } = disassembler.at(programCounter(cpu), codeView(cpu));
-            const outcome = this.executeSingle(vcpu);
-            if (outcome.reason !== 'stepped' || (isReturn(instruction) && stackPointer(cpu) > start)) {
-                return outcome;
-            }
-            if (this.runner.isPauseRequested || !this.views[vcpu].isActive) {
-                return { reason: 'paused' };
-            }
-            if (steps % STEPS_PER_SLICE === 0) {
-                await this.host.yield();
-            }
+    private async runUntil(
+        vcpu: number,
+        breakpoint: TemporaryBreakpoint,
+        intoInterrupts: boolean,
+    ): Promise<RunOutcome | 'stepped'> {
+        this.breakpoints.setTemporary(breakpoint);
+        this.steppedInto = intoInterrupts ? vcpu : undefined;
+        this.wasInterrupted = false;
+        const outcome = await this.run();
+        this.steppedInto = undefined;
+        this.breakpoints.setTemporary(undefined);
+        if (outcome.reason === 'paused' && this.wasInterrupted) {
+            return 'stepped';
         }
+        if (outcome.reason === 'breakpoint' && outcome.id !== EVENT_STOP && this.breakpoints.takeTemporaryHit()) {
+            // Perhaps the step goes on from here: whatever else stands here has been asked.
+            this.engine.passNothing(vcpu);
+            this.views[vcpu].markResumed();
+            return 'stepped';
+        }
+        return outcome;
     }
 
     // ---- breakpoints and exceptions ------------------------------------------------------------------------------
@@ -461,6 +397,10 @@ export class Execution {
             this.events.push(describeEvent(recordOf(event), event.device, this.views[event.vcpu], this.machine));
         } else if (this.single && event.kind === MachineEventKind.Exception) {
             this.engine.requestExit();
+        } else if (this.steppedInto === event.vcpu && event.kind === MachineEventKind.ExternalInterrupt) {
+            this.wasInterrupted = true;
+            this.runner.requestPause();
+            this.machine.requestStop();
         }
         return stops || this.relocates;
     }

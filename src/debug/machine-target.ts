@@ -42,8 +42,8 @@ import type {
     EngineOption,
     EvaluationResult,
     NamedFrame,
-    StepGranularity,
     StepKind,
+    StepOptions,
     TargetListener,
     TargetState,
 } from './target';
@@ -149,9 +149,9 @@ export class MachineTarget implements DebugTarget {
         this.execution.pause(vcpu);
     }
 
-    async step(vcpu: number, kind: StepKind, granularity: StepGranularity = 'instruction'): Promise<void> {
+    async step(vcpu: number, kind: StepKind, options: StepOptions = {}): Promise<void> {
         this.view(vcpu);
-        this.execution.step(vcpu, kind, granularity !== 'instruction');
+        this.execution.step(vcpu, kind, options);
     }
 
     async setProgramCounter(vcpu: number, linear: bigint): Promise<void> {

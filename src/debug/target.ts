@@ -23,6 +23,13 @@ export type StepKind = 'into' | 'over' | 'out';
 /** How far a step goes: an instruction, or to where another statement of the source begins. */
 export type StepGranularity = 'instruction' | 'line';
 
+export interface StepOptions {
+    /** `instruction` unless told otherwise. Where no line is known a step goes by instructions. */
+    readonly granularity?: StepGranularity;
+    /** An interrupt that arrives is stepped into; otherwise interrupts wait while an instruction is stepped. */
+    readonly intoInterrupts?: boolean;
+}
+
 export type TargetState = 'stopped' | 'running' | 'ended';
 
 /** Why the guest has stopped. */
@@ -102,8 +109,8 @@ export interface DebugTarget {
     resume(): Promise<void>;
     /** Reports `pause` as soon as the slice in progress ends. */
     pause(vcpu: number): Promise<void>;
-    /** The stop is reported to the listener. Where no line is known a step goes by instructions. */
-    step(vcpu: number, kind: StepKind, granularity?: StepGranularity): Promise<void>;
+    /** The stop is reported to the listener. */
+    step(vcpu: number, kind: StepKind, options?: StepOptions): Promise<void>;
     /** Makes a vCPU go on elsewhere. */
     setProgramCounter(vcpu: number, linear: bigint): Promise<void>;
     /** The reset button; the machine stops at its first instruction. */

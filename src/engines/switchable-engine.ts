@@ -270,6 +270,10 @@ export class MachineEngine implements SwitchableEngine {
         this.engine.passBreakpoint(vcpu);
     }
 
+    passNothing(vcpu: number): void {
+        this.engine.passNothing(vcpu);
+    }
+
     /** Absent on KVM, which cannot watch memory. */
     get setWatchpoints(): ((watchpoints: readonly Watchpoint[]) => void) | undefined {
         return this.runningOn === 'kvm' ? undefined : watchpoints => this.translator.setWatchpoints(watchpoints);

@@ -218,6 +218,11 @@ export class KvmEngine implements Engine {
         this.passing.add(vcpu);
     }
 
+    /** Takes {@link passBreakpoint} back: the vCPU has gone on from there. */
+    passNothing(vcpu: number): void {
+        this.passing.delete(vcpu);
+    }
+
     // ---- time ----------------------------------------------------------------------------------------------------
 
     private retiredBy(vcpu: number): number {

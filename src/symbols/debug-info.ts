@@ -106,12 +106,12 @@ export class DebugInfo {
         return path === '' ? undefined : { path, line: table.lines[row], column: table.columns[row] };
     }
 
-    /** The row of the line table that an instruction belongs to. */
+    /** The row of the line table that an instruction belongs to: of several, one at which a debugger should stop. */
     rowAt(address: number): { readonly table: LineTable; readonly row: number } | undefined {
         const unit = this.unitAt(address);
         const table = unit && this.sources.tableOf(unit);
         const row = table?.rowAt(address) ?? -1;
-        return table === undefined || row < 0 ? undefined : { table, row };
+        return table === undefined || row < 0 ? undefined : { table, row: statementAt(table, row) };
     }
 
     /**
@@ -280,4 +280,14 @@ export class DebugInfo {
 /** Whether a debugger may stop at a row. */
 function isPlace(table: LineTable, row: number): boolean {
     return (table.flags[row] & (RowFlag.Statement | RowFlag.EndSequence)) === RowFlag.Statement && table.lines[row] > 0;
+}
+
+/** Of the rows at one address, the one that begins a statement. */
+function statementAt(table: LineTable, last: number): number {
+    for (let row = last; row >= 0 && table.addresses[row] === table.addresses[last]; row--) {
+        if (table.isStatement(row) && table.lines[row] !== 0) {
+            return row;
+        }
+    }
+    return last;
 }

@@ -424,6 +424,11 @@ export class TranslatorEngine implements Engine {
         };
     }
 
+    /** Takes {@link passBreakpoint} back: the vCPU has gone on from there. */
+    passNothing(vcpu: number): void {
+        this.departures[vcpu] = undefined;
+    }
+
     stateChanged(vcpu: number): void {
         this.departures[vcpu] = undefined; // RIP may be elsewhere
         this.jumpCaches[vcpu].flush(false);

@@ -1,7 +1,7 @@
 /** The kernel `programs/debuggee.S` under a debugger, without a protocol between them. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import type { End, Stop } from '../../../src/debug/target';
+import type { End, StepKind, StepOptions, Stop } from '../../../src/debug/target';
 import { MachineTarget } from '../../../src/debug/machine-target';
 import { Machine } from '../../../src/machine/machine';
 import { readElfSymbols } from '../../../src/symbols/elf';
@@ -12,6 +12,7 @@ export interface DebuggeeOptions {
     /** False for the interpreter tier only. */
     readonly translate?: boolean;
     readonly hotThreshold?: number;
+    readonly cpus?: number;
 }
 
 /** A stop, or the end. */
@@ -27,10 +28,11 @@ export class Debuggee {
     private failed: (error: unknown) => void = () => undefined;
 
     /** @param kernel path of the assembled program */
-    constructor(kernel: string, options: DebuggeeOptions = {}) {
+    constructor(kernel: string, { cpus, ...options }: DebuggeeOptions = {}) {
         const data = readFileSync(kernel);
         this.machine = new Machine({
             memory: 16 * 0x100000,
+            cpus,
             engine: translatorEngine({ now: () => performance.now(), ...options }),
             engineArena: CODE_ARENA_SIZE,
             kernel: { kernel: { name: kernel, data }, modules: [], commandLine: '' },
@@ -74,8 +76,8 @@ export class Debuggee {
         return this.until(() => this.target.resume());
     }
 
-    async step(): Promise<Heard> {
-        return this.until(() => this.target.step(0, 'into'));
+    async step(kind: StepKind = 'into', options?: StepOptions): Promise<Heard> {
+        return this.until(() => this.target.step(0, kind, options));
     }
 
     /** Goes on to the end; returns what `describe` says at each stop for the reason given. */
