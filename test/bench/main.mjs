@@ -6,6 +6,7 @@ const BENCHMARKS = {
     boot: 'boot Linux to a shell command and power off: wall time',
     compute: 'the compute suite inside Linux, item by item: wall time',
     views: 'page tables, search of memory and all views refreshed on a booted Linux, through the adapter',
+    breakpoints: 'conditions that never hold, in a boot of Linux; setting and removing a breakpoint',
     exits: 'counting the guest’s exits: per exit, and in a boot of Linux',
     memory: 'what a booted Linux costs of the host’s memory, beyond its own RAM',
 };
@@ -13,7 +14,7 @@ const BENCHMARKS = {
 const USAGE = `usage: npm run bench -- NAME [--runs N] [--only ENGINE] [--cpus N] [--memory MIB]
 
 ${Object.entries(BENCHMARKS)
-    .map(([name, what]) => `  ${name.padEnd(9)} ${what}`)
+    .map(([name, what]) => `  ${name.padEnd(11)} ${what}`)
     .join('\n')}
 
   --runs N         runs of each engine, taken in turns (3)
