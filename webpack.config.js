@@ -24,6 +24,8 @@ const PROGRAMS = [
         plugins: [new webpack.BannerPlugin({ banner: '#!/usr/bin/env node', raw: true }), new ExecutableFile('cli.js')],
     },
     { name: 'adapter', entry: 'src/dap/main.ts' },
+    // A worker thread of the two above, which they find beside themselves.
+    { name: 'symbol-indexer', entry: 'src/dap/symbol-indexer.ts' },
     { name: 'extension', entry: 'src/extension/extension.ts', externals: { vscode: 'commonjs vscode' } },
     { name: 'webview-memory', entry: 'src/webview/memory/main.ts', browser: true },
     { name: 'webview-vm-exits', entry: 'src/webview/vm-exits/main.ts', browser: true },

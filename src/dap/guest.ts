@@ -12,6 +12,7 @@ import type { ImageFile } from '../machine/loaders/image';
 import { parseModuleList } from '../machine/loaders/multiboot';
 import { Machine } from '../machine/machine';
 import { chooseEngine } from '../engines/choose';
+import type { BackgroundIndex } from './background-index';
 import type { LaunchConfiguration } from './launch-configuration';
 import { RequestError } from './request-error';
 import { SerialOutput } from './serial-output';
@@ -25,6 +26,10 @@ export interface Guest {
     readonly target: DebugTarget;
     /** The files that the guest consists of. */
     readonly modules: readonly GuestModule[];
+    /** Symbol files that are still being read. */
+    readonly indexing?: readonly BackgroundIndex[];
+    /** Lets go of the files. */
+    readonly close?: () => void;
     /** What is known of the guest's operating system: names for the views. */
     readonly naming?: GuestNaming;
     /** Where this guest can do less, or more, than was promised before there was one. */
@@ -89,6 +94,8 @@ export function createGuest(configuration: LaunchConfiguration, output: GuestOut
     return {
         target: new MachineTarget(machine, table, host, { programs, mapping }),
         modules,
+        indexing: symbols.indexing,
+        close: () => symbols.close(),
         note: engine.note,
         thenTranslate: configuration.thenTranslate,
     };

@@ -102,8 +102,12 @@ export abstract class ProtocolSession extends DebugSession {
                 activity.cancel();
             }
         }
+        this.cancelProgress(args.progressId);
         this.sendResponse(responseTo(request));
     }
+
+    /** A progress that belongs to no request. */
+    protected cancelProgress(_progressId: unknown): void {}
 
     private cancelAllBut(last: Activity): void {
         this.activities.forEach(activity => {

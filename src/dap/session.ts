@@ -22,6 +22,7 @@ import {
 } from './launch-configuration';
 import { MemoryRequests } from './memory-requests';
 import { hex, presentStop } from './presentation';
+import { IndexProgressReports } from './index-progress';
 import { ProtocolSession, type RequestHandlers } from './protocol-session';
 import { connectToStub } from './remote-guest';
 import { RequestError } from './request-error';
@@ -69,6 +70,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
     private readonly eventStops = new EventStopStore();
     private readonly breakpoints = new BreakpointRequests(this, this.sources, this.eventStops);
     private readonly vmExits = new VmExitRequests(this, this.eventStops);
+    private readonly indexProgress = new IndexProgressReports(this);
     private readonly stateRequests = new StateRequests(this, this.sources);
     private readonly dataBreakpoints = new DataBreakpointRequests(this, this.stateRequests.store, () =>
         this.breakpoints.store.nextId(),
@@ -210,6 +212,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         await this.vmExits.guestCame(guest.target);
         this.recordExits(guest, launched);
         this.announce(running);
+        this.indexProgress.show(guest.indexing ?? [], this.showsProgress);
         await this.breakpoints.apply(guest.target);
         await this.dataBreakpoints.apply(guest.target);
         if (this.configured) {
@@ -349,6 +352,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         if (guest !== undefined) {
             guest.target.listener = undefined;
             await guest.target.dispose();
+            guest.close?.();
         }
     }
 
@@ -443,6 +447,10 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
 
     logged(text: string): void {
         this.console(`${text}\n`);
+    }
+
+    protected override cancelProgress(progressId: unknown): void {
+        this.indexProgress.cancel(progressId);
     }
 
     relocated(): void {

@@ -6,6 +6,7 @@ import { isElf } from '../symbols/elf';
 import { SymbolFileError } from '../symbols/errors';
 import { Program, ProgramSet } from '../symbols/program';
 import { SymbolTable } from '../symbols/symbol-table';
+import { BackgroundIndex } from './background-index';
 import { RequestError } from './request-error';
 
 /** A file of the guest, and what it tells. */
@@ -70,6 +71,8 @@ export class SymbolFiles {
     readonly table = new SymbolTable();
     readonly programs = new ProgramSet();
     readonly modules: GuestModule[] = [];
+    /** Programs whose names are being read. */
+    readonly indexing: BackgroundIndex[] = [];
     private readonly opened: { close(): void }[] = [];
     private readonly opener: SourceOpener = {
         open: name => (existsSync(name) ? this.track(openFile(name)) : undefined),
@@ -100,9 +103,12 @@ export class SymbolFiles {
         this.table.add(symbols);
         this.programs.programs.push(program);
         this.modules.push({ path: name, symbols: symbols.length, program });
+        const indexing = BackgroundIndex.start(program);
+        if (indexing !== undefined) this.indexing.push(indexing);
     }
 
     close(): void {
+        for (const indexing of this.indexing.splice(0)) indexing.cancel();
         for (const file of this.opened.splice(0)) file.close();
     }
 

@@ -52,10 +52,9 @@ export class DebugInfo {
     constructor(
         readonly elf: ElfFile,
         opener?: SourceOpener,
-        knownSources?: ConstructorParameters<typeof SourceIndex>[1],
     ) {
         this.dwarf = new DwarfFile(elf, opener);
-        this.sources = new SourceIndex(this.dwarf, knownSources);
+        this.sources = new SourceIndex(this.dwarf);
         this.unitMap = new UnitMap(this.dwarf);
     }
 

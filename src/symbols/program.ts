@@ -6,6 +6,7 @@ import { CallFrameUnwinder } from './dwarf/call-frame';
 import { At } from './dwarf/constants';
 import type { Die } from './dwarf/die';
 import { type DwarfSection, elfSection } from './dwarf/sections';
+import { FileIndex, type ProgramIndex } from './dwarf/index-file';
 import { type NameTable, NameCollector, NameIndex, NameKind } from './dwarf/name-index';
 import { TypeReader } from './dwarf/type-reader';
 import type { Unit } from './dwarf/unit';
@@ -57,6 +58,7 @@ export class Program {
     /** What {@link symbols} gave last. */
     loadedSymbols: readonly GuestSymbol[] = [];
     private knownNames: NameIndex | undefined;
+    private knownTable: NameTable | undefined;
     private readonly unitNames = new Map<Unit, NameIndex>();
 
     /** @throws SymbolFileError if the file is no ELF file */
@@ -95,6 +97,9 @@ export class Program {
      * asked, in this thread.
      */
     get names(): NameIndex | undefined {
+        if (this.knownNames === undefined && this.knownTable !== undefined) {
+            this.knownNames = new NameIndex(this.knownTable);
+        }
         if (this.knownNames === undefined && !this.isIndexing) {
             const collector = new NameCollector(this.info.dwarf);
             for (const unit of this.info.dwarf.units) collector.add(unit);
@@ -103,12 +108,15 @@ export class Program {
         return this.knownNames;
     }
 
-    /** Somebody reads the names in the background; {@link adoptNames} ends that. */
+    /** Somebody reads the names in the background; {@link adoptIndex} ends that. */
     isIndexing = false;
 
-    adoptNames(table: NameTable): void {
-        this.knownNames = new NameIndex(table);
+    /** Takes over what was read in another thread, or in an earlier session. */
+    adoptIndex({ names, files }: ProgramIndex): void {
+        this.knownTable = names;
+        this.knownNames = undefined;
         this.isIndexing = false;
+        this.info.sources.adopt(new FileIndex(files));
     }
 
     /** A type by its name, or by its tag; the unit's own goes before others. @throws SymbolFileError */
@@ -158,8 +166,8 @@ export class Program {
         if (found === undefined) {
             return undefined;
         }
-        const owner = near === undefined ? dwarf.units.at(0) : unit;
-        const die = owner && owner.file.dieAt(found.offset, owner);
+        const owner = near === undefined || unit === undefined ? dwarf : unit.file;
+        const die = owner.namedDie(found.offset);
         return die && { kind: found.kind, die };
     }
 

@@ -107,6 +107,8 @@ export class SourceView {
         }
         const unit = blocks?.at(0)?.die.unit;
         return this.programs.programs.some(other => {
+            // While names are still being read nobody can say that it is none.
+            if (other.isIndexing) return true;
             const found = whatIsReadable(() => other.findGlobal(name, other === program ? unit : undefined));
             return found !== undefined && found.type.kind !== 'function';
         });

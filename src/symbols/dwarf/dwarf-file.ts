@@ -65,6 +65,19 @@ export class DwarfFile {
         return unit;
     }
 
+    /** The entry at an offset as `NameTable` has it: in `.debug_info` or, below 0, in `.debug_types`. */
+    namedDie(offset: number): Die | undefined {
+        if (offset >= 0) {
+            const [first] = this.units;
+            return first === undefined ? undefined : this.dieAt(offset, first);
+        }
+        const at = -1 - offset;
+        const unit = this.units.find(
+            ({ header }) => header.section === 'types' && at >= header.offset && at < header.end,
+        );
+        return unit?.tryDie(at);
+    }
+
     /** The entry at an offset of `.debug_info`, in whichever unit. */
     dieAt(offset: number, near: Unit): Die | undefined {
         const { header } = near;

@@ -46,7 +46,7 @@ interface Plan {
 export interface NameTable {
     readonly names: readonly string[];
     readonly kinds: Uint8Array;
-    /** Offsets of entries in `.debug_info`. */
+    /** Offsets of entries in `.debug_info`; those in `.debug_types` as -1 minus their offset. */
     readonly offsets: Float64Array;
 }
 
@@ -68,7 +68,7 @@ export class NameCollector {
     add(unit: Unit): void {
         try {
             const full = unit.full;
-            if (full.file !== this.dwarf || full.header.section !== 'info') return; // its offsets mean nothing here
+            if (full.file !== this.dwarf) return; // its offsets mean nothing here
             const { root } = full;
             if (root.hasChildren) this.scan(full, root.next, 0);
         } catch (error) {
@@ -168,7 +168,7 @@ export class NameCollector {
         this.seenTexts.add(text);
         this.names.push(name);
         this.kinds.push(kind);
-        this.offsets.push(offset);
+        this.offsets.push(unit.header.section === 'types' ? -1 - offset : offset);
     }
 
     private stringAt(unit: Unit, form: number, cursor: ReturnType<Unit['cursor']>): string | undefined {

@@ -3,6 +3,7 @@ import { SymbolFileError } from '../errors';
 import { baseName, commonTail, isAbsolute, joinPath, normalizePath } from '../paths';
 import { At } from './constants';
 import type { DwarfFile } from './dwarf-file';
+import type { FileIndex } from './index-file';
 import { type LineHeader, readLineHeader, StringCache } from './line-header';
 import { type LineTable, runLineProgram } from './line-table';
 import type { Unit } from './unit';
@@ -30,12 +31,15 @@ export class SourceIndex {
     private readonly found = new Map<string, SourceFile[]>();
     private directories: ReadonlyMap<number, string> | undefined;
 
-    constructor(
-        private readonly file: DwarfFile,
-        /** Knows header offsets by base name from an earlier session; see `line-cache.ts`. */
-        private readonly known?: { headersOf(name: string): readonly number[] | undefined },
-    ) {
+    /** Knows line tables by the base names of their files, without reading all headers. */
+    private known: Pick<FileIndex, 'headersOf'> | undefined;
+
+    constructor(private readonly file: DwarfFile) {
         this.strings = new StringCache(file.sections);
+    }
+
+    adopt(known: Pick<FileIndex, 'headersOf'>): void {
+        this.known = known;
     }
 
     /**
