@@ -182,11 +182,10 @@ export class EventLog {
         kinds?: readonly MachineEventName[],
     ): ExitTimeline {
         const { clock } = this.machine;
-        const part = this.journal.timeline.part(from ?? 0, to ?? clock.now() + 1, buckets, kindSet(kinds));
-        const length = part.counts[0]?.[1].length ?? 0;
+        const part = this.journal.stretch(from ?? 0, to ?? clock.now() + 1, buckets, kindSet(kinds));
         return {
             from: part.from,
-            to: part.from + length * part.width,
+            to: part.from + part.length * part.width,
             bucket: part.width,
             counts: Object.fromEntries(part.counts.map(([kind, counts]) => [MACHINE_EVENTS[kind], counts])),
         };

@@ -1,6 +1,7 @@
 import { type CounterRow, EventCounters } from './counters';
 import { type EventRecord, EventSlots, type MachineEvent } from './event';
-import { Timeline } from './timeline';
+import type { MachineEventKind } from './kinds';
+import { Timeline, type TimelinePart } from './timeline';
 
 /** One in so many operations is timed while nobody watches. A prime: guests do things in rounds. */
 const SAMPLE = 61;
@@ -73,6 +74,45 @@ export class EventJournal {
     get keptCounts(): { readonly kept: number; readonly dropped: number } {
         const kept = Math.min(this.keptEver, this.capacity);
         return { kept, dropped: this.keptEver - kept };
+    }
+
+    /**
+     * The events from virtual time `from` to `to` in at most `buckets` buckets: as fine as asked where the kept events
+     * reach back so far, else as fine as the time line is.
+     */
+    stretch(from: number, to: number, buckets: number, kinds: ReadonlySet<MachineEventKind> | undefined): TimelinePart {
+        const coarse = this.timeline.part(from, to, buckets, kinds);
+        const width = Math.max(1, Math.ceil((to - from) / buckets));
+        const { ring } = this;
+        if (ring === undefined || width >= coarse.width || !this.reachesBackTo(from)) {
+            return coarse;
+        }
+        const length = Math.max(1, Math.ceil((to - from) / width));
+        const counts = new Map<MachineEventKind, number[]>();
+        for (const slot of this.slots()) {
+            const kind = ring.kind(slot);
+            const bucket = Math.floor((ring.time(slot) - from) / width);
+            if (bucket < 0 || bucket >= length || kinds?.has(kind) === false) {
+                continue;
+            }
+            let sums = counts.get(kind);
+            if (sums === undefined) {
+                sums = new Array<number>(length).fill(0);
+                counts.set(kind, sums);
+            }
+            sums[bucket]++;
+        }
+        return { from, width, length, counts: [...counts].sort(([a], [b]) => a - b) };
+    }
+
+    /** Whether every event since then is kept. */
+    private reachesBackTo(time: number): boolean {
+        const { ring, keptEver, total } = this;
+        if (ring === undefined || keptEver === 0) {
+            return false;
+        }
+        const all = keptEver === total && keptEver <= ring.capacity;
+        return all || ring.time(Math.max(0, keptEver - ring.capacity) % ring.capacity) <= time;
     }
 
     clear(): void {

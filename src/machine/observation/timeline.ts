@@ -10,6 +10,8 @@ export interface TimelinePart {
     readonly from: number;
     /** Virtual time of a bucket. */
     readonly width: number;
+    /** Buckets. */
+    readonly length: number;
     /** By bucket. */
     readonly counts: readonly (readonly [kind: MachineEventKind, counts: readonly number[]])[];
 }
@@ -59,7 +61,7 @@ export class Timeline {
                 counts.push([kind, sums]);
             }
         }
-        return { from: first * this.width, width: joined * this.width, counts };
+        return { from: first * this.width, width: joined * this.width, length, counts };
     }
 
     private widen(): void {

@@ -150,6 +150,26 @@ describe('observation', () => {
         assert.deepEqual(machine.observation.journal.counters.rows, []);
     });
 
+    it('shows a short stretch as finely as asked where the kept exits reach back so far', () => {
+        // l: out 0x80, al; inc al; jmp l
+        const machine = romMachine(rom('e680 fec0 ebfa'));
+        machine.run({ instructions: 60_000 });
+        const { journal } = machine.observation;
+        const middle = machine.clock.now();
+        assert.ok(journal.stretch(middle - 2000, middle, 20, undefined).width > 100, 'nothing was kept');
+        journal.keep(100_000);
+        machine.run({ instructions: 3000 });
+        const from = middle + 10_000;
+        const fine = journal.stretch(from, from + 10_000, 20, undefined);
+        assert.deepEqual([fine.from, fine.width, fine.length], [from, 500, 20]);
+        const [[kind, counts]] = fine.counts;
+        assert.equal(kind, MachineEventKind.PortOut);
+        const total = counts.reduce((sum, count) => sum + count, 0);
+        const records = [...journal.slots()].map(slot => journal.keptEvents!.time(slot));
+        assert.equal(total, records.filter(time => time >= from && time < from + 10_000).length);
+        assert.ok(journal.stretch(0, 2000, 20, undefined).width > 100, 'not kept then');
+    });
+
     it('estimates the time from a sample while nobody watches', () => {
         let asked = 0;
         const machine = romMachine(rom('e680 fec0 ebfa'), { exitClock: () => (asked++ % 2) * 50 });
