@@ -26,8 +26,8 @@ export class MemoryRequests {
     private async writeMemory(args: RequestArguments): Promise<object> {
         const body = await writeMemory(this.session.target, this.session.focus, args);
         if (this.session.client.memory) {
-            const { memoryReference } = args.raw;
-            this.session.emitEvent('memory', { memoryReference, offset: 0, count: body?.bytesWritten ?? 0 });
+            const { memoryReference, offset = 0 } = args.raw;
+            this.session.emitEvent('memory', { memoryReference, offset, count: body?.bytesWritten ?? 0 });
         }
         return body ?? {};
     }
@@ -55,8 +55,16 @@ async function writeMemory(
 ): Promise<DebugProtocol.WriteMemoryResponse['body']> {
     const address = args.address('memoryReference');
     const bytes = Buffer.from(args.string('data'), 'base64');
+    const all = !args.flag('allowPartial');
+    // Half a write is worse than none, unless it was asked for.
+    const readable = all ? (await target.readMemory(vcpu, address, bytes.length)).length : 0;
+    if (all && readable < bytes.length) {
+        throw new RequestError(
+            `only ${readable} of ${bytes.length} bytes at ${formatAddress(address)} meet memory: nothing was written`,
+        );
+    }
     const bytesWritten = await target.writeMemory(vcpu, address, bytes);
-    if (bytesWritten < bytes.length && !args.flag('allowPartial')) {
+    if (all && bytesWritten < bytes.length) {
         throw new RequestError(
             `only ${bytesWritten} of ${bytes.length} bytes at ${formatAddress(address)} met memory and were written`,
         );

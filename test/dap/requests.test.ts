@@ -1,0 +1,187 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import type { DebugProtocol } from '@vscode/debugprotocol';
+import { Activity } from '../../src/dap/activity';
+import { sampleElf } from '../support/sample';
+import { guestImage } from './guest';
+import { InProcessClient } from './in-process';
+
+const base64 = (...bytes: readonly number[]): string => Buffer.from(bytes).toString('base64');
+
+describe('requests', () => {
+    let folder: string;
+    let client: InProcessClient;
+
+    before(() => {
+        folder = mkdtempSync(path.join(os.tmpdir(), 'hyperscope-dap-'));
+        writeFileSync(path.join(folder, 'guest.elf'), guestImage('spin'));
+    });
+
+    after(() => rmSync(folder, { recursive: true, force: true }));
+
+    beforeEach(() => {
+        client = new InProcessClient();
+    });
+
+    afterEach(() => client.close());
+
+    const start = async (attributes: object = {}, initialize: object = {}): Promise<void> => {
+        await client.launch({ kernel: path.join(folder, 'guest.elf'), ...attributes }, initialize);
+        await client.run('configurationDone', {});
+    };
+    const evaluate = async (expression: string, more: object = {}): Promise<string> =>
+        (await client.request<{ result: string }>('evaluate', { expression, ...more })).result;
+
+    it('can be cancelled while they wait and while they are worked on', async () => {
+        await start({ memory: '64M' });
+        // Nothing like it is in memory: all of it has to be searched.
+        const search = client.send('hyperscope/searchMemory', {
+            space: 'physical',
+            pattern: '5a 17 c3 99 e1 42',
+            length: '0x4000000',
+        });
+        const waiting = client.send('evaluate', { expression: 'eax' });
+        const last = client.send('threads');
+        await client.request('cancel', { requestId: waiting.seq });
+        await client.request('cancel', { progressId: `request ${search.seq}` });
+        assert.deepEqual(await waiting.answer.then(({ success, message }) => [success, message]), [false, 'cancelled']);
+        assert.equal((await last.answer).success, true);
+        // What is answered already, or was never asked, is no reason to refuse.
+        await client.request('cancel', { requestId: 999 });
+        await client.request('cancel', {});
+    });
+
+    it('show their progress if they take long, and end when they are cancelled', async () => {
+        const said: string[] = [];
+        const activity = new Activity(7, {
+            showsProgress: true,
+            emitEvent: (event, body) => said.push(`${event} ${JSON.stringify(body)}`),
+        });
+        for (let turn = 0; said.length < 2; turn++) {
+            const until = performance.now() + 20;
+            while (performance.now() < until);
+            await activity.breathe('Searching memory', Math.min(1, turn / 20));
+        }
+        activity.end();
+        activity.cancel();
+        await assert.rejects(activity.breathe('Searching memory'), /cancelled/);
+        assert.match(
+            said[0],
+            /^progressStart .*"progressId":"request 7","title":"Searching memory","requestId":7,"cancellable":true,"percentage":\d+/,
+        );
+        assert.match(
+            said[1],
+            /^progressUpdate .*"progressId":"request 7","message":"Searching memory","percentage":\d+/,
+        );
+        assert.equal(said[2], 'progressEnd {"progressId":"request 7"}');
+    });
+
+    it('page variables, and show numbers in the base that is wanted', async () => {
+        await start({}, { supportsVariableType: true, supportsInvalidatedEvent: true });
+        await evaluate('eax = 1234', { context: 'repl' });
+        const { scopes } = await client.request<{ scopes: DebugProtocol.Scope[] }>('scopes', { frameId: 1 });
+        const general = scopes[0].variablesReference;
+        const variables = async (args: object): Promise<DebugProtocol.Variable[]> =>
+            (await client.request<{ variables: DebugProtocol.Variable[] }>('variables', args)).variables;
+        const all = await variables({ variablesReference: general });
+        assert.equal(all[0].value, '0x00000000000004d2');
+        assert.deepEqual(await variables({ variablesReference: general, start: 3, count: 2 }), all.slice(3, 5));
+        assert.deepEqual(await variables({ variablesReference: general, filter: 'indexed' }), []);
+        assert.equal((await variables({ variablesReference: general, format: { hex: false } }))[0].value, '1234');
+        assert.equal(await evaluate('eax', { format: { hex: false } }), '1234');
+        assert.equal(await evaluate('eax'), '0x4d2 (1234)');
+        assert.equal(await evaluate('eax', { context: 'clipboard' }), '0x4d2');
+        const invalidated = client.next('invalidated');
+        await client.request('hyperscope/numberBase', { base: 'binary' });
+        assert.deepEqual((await invalidated).body.areas, ['variables', 'stacks']);
+        assert.equal(await evaluate('eax'), '0b10011010010');
+    });
+
+    it('show the stack word by word, and change it', async () => {
+        await start();
+        await client.request('setFunctionBreakpoints', { breakpoints: [{ name: 'increment' }] });
+        await client.run('continue');
+        const { scopes } = await client.request<{ scopes: DebugProtocol.Scope[] }>('scopes', { frameId: 1 });
+        const { variablesReference, indexedVariables } = scopes.find(({ name }) => name === 'Stack')!;
+        assert.equal(indexedVariables, 64);
+        const { variables } = await client.request<{ variables: DebugProtocol.Variable[] }>('variables', {
+            variablesReference,
+            filter: 'indexed',
+            start: 0,
+            count: 2,
+        });
+        assert.deepEqual(
+            variables.map(({ name, value, evaluateName }) => ({ name, value, evaluateName })),
+            [
+                { name: '+0x0', value: '0x10001d <again+0x5>', evaluateName: 'u32[linear:0x7fffc]' },
+                { name: '+0x4', value: '0x0', evaluateName: 'u32[linear:0x80000]' },
+            ],
+        );
+        await client.request('setVariable', { variablesReference, name: '+0x4', value: '0x11223344' });
+        assert.equal(await evaluate('u32[0x80000]', { context: 'clipboard' }), '0x11223344');
+        assert.match(
+            await client.refusal('setVariable', { variablesReference, name: '+0x999', value: '1' }),
+            /no '\+0x999'/,
+        );
+    });
+
+    it('read what is readable of memory, and write all or nothing unless told otherwise', async () => {
+        await start({ memory: '2M' }, { supportsMemoryEvent: true });
+        const end = 'phys:0x1ffffe';
+        const read = await client.request<object>('readMemory', { memoryReference: end, count: 8 });
+        assert.deepEqual(read, { address: '0x1ffffe', data: 'AAA=', unreadableBytes: 6 });
+        const data = base64(1, 2, 3, 4);
+        assert.match(
+            await client.refusal('writeMemory', { memoryReference: end, data }),
+            /^only 2 of 4 bytes at phys:0x1ffffe meet memory: nothing was written$/,
+        );
+        assert.deepEqual(client.said('memory'), []);
+        assert.deepEqual(await client.request('writeMemory', { memoryReference: end, data, allowPartial: true }), {
+            bytesWritten: 2,
+        });
+        await client.request('writeMemory', { memoryReference: '0x110000', offset: 0x10, data });
+        assert.deepEqual(client.said('memory'), [
+            { memoryReference: end, offset: 0, count: 2 },
+            { memoryReference: '0x110000', offset: 0x10, count: 4 },
+        ]);
+    });
+
+    it('give exactly as many instructions as are asked for, also where there is no memory', async () => {
+        await start();
+        for (const [memoryReference, instructionOffset, instructionCount] of [
+            ['0x10000c', -50, 100],
+            ['0x10000c', 0, 50],
+            ['0x0', -10, 30],
+            ['0x1ffff0', 0, 40],
+            ['0x50000000', -5, 10],
+            ['0xfffffff8', 0, 20],
+        ] as const) {
+            const { instructions } = await client.request<{ instructions: unknown[] }>('disassemble', {
+                memoryReference,
+                instructionOffset,
+                instructionCount,
+            });
+            assert.equal(instructions.length, instructionCount, memoryReference);
+        }
+    });
+
+    it('tell when a breakpoint binds that was set before its address existed', async () => {
+        await client.launch({ kernel: sampleElf, memory: '64M' });
+        await client.run('configurationDone', {});
+        const { breakpoints } = await client.request<{ breakpoints: DebugProtocol.Breakpoint[] }>(
+            'setInstructionBreakpoints',
+            { breakpoints: [{ instructionReference: '0xffffffff80101000' }] },
+        );
+        const [{ id, verified, reason, message }] = breakpoints;
+        assert.deepEqual({ verified, reason }, { verified: false, reason: 'pending' });
+        assert.match(message!, /^set, and waits for the guest to map its address: /);
+        await client.request('setFunctionBreakpoints', { breakpoints: [{ name: 'kernel_main' }] });
+        const told = client.next('breakpoint');
+        await client.run('continue');
+        const { reason: change, breakpoint } = (await told).body;
+        const now = breakpoint as DebugProtocol.Breakpoint;
+        assert.deepEqual([change, now.id, now.verified, now.message], ['changed', id, true, undefined]);
+    });
+});
