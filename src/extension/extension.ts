@@ -4,6 +4,7 @@ import * as vscode from 'vscode';
 import { registerAddressCommands } from './address-commands';
 import { AdapterProcess, type AdapterCommand } from './adapter-process';
 import { attachToGdbStub, Configurations, FoundGuests } from './configurations';
+import { switchEngine } from './engine-switch';
 import { DEBUG_TYPE, GuestSessions } from './guest-sessions';
 import { registerDecorations, type TreeNode } from './guest-tree';
 import { openListing, TranslationDocuments } from './listings';
@@ -86,6 +87,7 @@ export function activate(context: vscode.ExtensionContext): void {
         loadMemory: () => memory.load(),
         recordExits: () => exits.record(),
         clearExits: () => exits.clear(),
+        switchEngine: () => switchEngine(sessions),
         disassemble: async (subject: Parameters<typeof readSubject>[0]) => {
             const guest = sessions.live;
             if (guest === undefined) return;

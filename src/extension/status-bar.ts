@@ -1,5 +1,6 @@
 /** One line about the guest: whether it runs, on what, how fast, and what time it is there. */
 import * as vscode from 'vscode';
+import type { EngineBody } from '../messages/engine';
 import type { VmExitsResponse } from '../messages/vm-exits';
 import { formatCount, formatTime } from './format';
 import type { GuestSession, GuestSessions } from './guest-sessions';
@@ -21,10 +22,15 @@ export class StatusBar implements vscode.Disposable {
     private last: Progress | undefined;
     private guest: GuestSession | undefined;
     private vcpus = 1;
+    private engine = '';
 
     constructor(private readonly sessions: GuestSessions) {
         this.item.name = 'Hyperscope guest';
-        this.subscriptions = [this.item, sessions.onDidChange(change => change === 'state' && this.update())];
+        this.subscriptions = [
+            this.item,
+            sessions.onDidChange(change => change === 'state' && this.update()),
+            sessions.onDidReceiveEvent(({ event }) => event === 'hyperscope/engine' && this.update()),
+        ];
     }
 
     dispose(): void {
@@ -42,6 +48,7 @@ export class StatusBar implements vscode.Disposable {
         }
         if (guest !== this.guest) {
             this.guest = guest;
+            this.engine = '';
             this.last = undefined;
             this.show(guest, undefined, undefined);
         }
@@ -50,12 +57,16 @@ export class StatusBar implements vscode.Disposable {
 
     private async look(guest: GuestSession): Promise<void> {
         try {
-            const [{ now, instructions }, { threads }] = await Promise.all([
+            const [{ now, instructions }, { threads }, { engine, engines }] = await Promise.all([
                 guest.request<VmExitsResponse>('hyperscope/vmExits'),
                 guest.request<{ threads: unknown[] }>('threads'),
+                guest.request<EngineBody>('hyperscope/engine'),
             ]);
             if (guest !== this.sessions.live) return;
             this.vcpus = threads.length;
+            const choice = engines.some(({ active, problem }) => !active && problem === undefined);
+            void vscode.commands.executeCommand('setContext', 'hyperscope.engines', choice);
+            this.engine = engines.find(({ name }) => name === engine)?.label ?? 'attached';
             const present = { at: performance.now(), instructions, now };
             const { last } = this;
             const since = last === undefined ? 0 : present.at - last.at;
@@ -79,17 +90,16 @@ export class StatusBar implements vscode.Disposable {
     private show(guest: GuestSession, now: number | undefined, mips: number | undefined): void {
         const { state, debug } = guest;
         const running = state === 'running';
-        const engine = typeof debug.configuration.engine === 'string' ? debug.configuration.engine : 'translator';
         const parts = [
-            debug.configuration.request === 'attach' ? 'attached' : engine === 'auto' ? 'translator' : engine,
+            this.engine === '' ? undefined : this.engine.replace(/^[A-Z](?=[a-z])/, letter => letter.toLowerCase()),
             mips === undefined ? undefined : `${formatCount(Math.round(mips))} MIPS`,
             now === undefined ? undefined : `${formatTime(now)} guest`,
             `${this.vcpus} vCPU${this.vcpus === 1 ? '' : 's'}`,
         ].filter(part => part !== undefined);
         this.item.text = `$(${running ? 'play' : 'debug-pause'}) ${parts.join(' · ')}`;
-        this.item.tooltip = `${debug.name}: ${running ? 'running; click to pause' : (guest.stop?.text ?? guest.stop?.description ?? 'stopped')}`;
+        this.item.tooltip = `${debug.name}: ${running ? 'running; click to pause' : (guest.stop?.text ?? guest.stop?.description ?? 'stopped; click to choose the engine')}`;
         this.item.accessibilityInformation = { label: `Hyperscope guest ${state}, ${parts.join(', ')}` };
-        this.item.command = running ? 'workbench.action.debug.pause' : 'hyperscope.registers.focus';
+        this.item.command = running ? 'workbench.action.debug.pause' : 'hyperscope.switchEngine';
         this.item.show();
     }
 }
