@@ -1,6 +1,7 @@
 /** Guest code beside the IR and the WebAssembly that the translator makes of it. */
 import type { InspectionSource } from '../debug/inspection-source';
 import { formatInstruction, type Instruction } from '../isa/x86';
+import { type Engine, isSwitchable } from '../machine/engine';
 import { ModeKey, StateOffset } from '../machine/state';
 import type { TranslatedBlock, TranslatedExit, TranslatedInstruction, TranslationBody } from '../messages/translation';
 import { TranslatorEngine } from '../translator';
@@ -18,8 +19,8 @@ export function viewTranslation(source: InspectionSource, linear: bigint, brief:
     if (machine === undefined) {
         return { ...head, problem: 'translated code can be seen only in a machine that Hyperscope itself runs' };
     }
-    const { engine } = machine;
-    if (!(engine instanceof TranslatorEngine)) {
+    const engine = activeTranslator(machine.engine);
+    if (engine === undefined) {
         return { ...head, problem: 'this engine runs guest code as it is: nothing is translated' };
     }
     const place = physicalOf(source, linear);
@@ -37,6 +38,14 @@ export function viewTranslation(source: InspectionSource, linear: bigint, brief:
         };
     }
     return { ...head, ...new Presenter(source, view, linear, place).body() };
+}
+
+/** The translator, where it is what executes the machine now: alone, or as one of several engines. */
+function activeTranslator(engine: Engine): TranslatorEngine | undefined {
+    if (engine instanceof TranslatorEngine) return engine;
+    if (!isSwitchable(engine) || engine.active !== 'translator') return undefined;
+    const { translator } = engine as { readonly translator?: unknown };
+    return translator instanceof TranslatorEngine ? translator : undefined;
 }
 
 function physicalOf(source: InspectionSource, linear: bigint): number | string {
