@@ -2,6 +2,7 @@
 import { HyperscopeError } from '../common/errors';
 import { runDapServer } from '../dap/server';
 import { packageVersion } from './package-files';
+import { lockstep } from './lockstep';
 import { run } from './run';
 import { HELP, UsageError } from './usage';
 
@@ -14,6 +15,8 @@ async function main(args: readonly string[]): Promise<number> {
                 return 0;
             }
             return run(rest);
+        case 'lockstep':
+            return lockstep(rest);
         case 'dap':
             return runDapServer(rest);
         case undefined:

@@ -20,6 +20,7 @@ export const HELP = `Usage: hyperscope <command> [options]
 
 Commands
   run     run a guest; see below
+  lockstep  run a guest on the translator and on KVM, instruction by instruction, up to where they differ
   dap     debug adapter (Debug Adapter Protocol) on standard input and output,
           or with --listen [HOST:]PORT for clients that connect (loopback unless told)
   help    this text (--version tells the version)
@@ -46,6 +47,12 @@ hyperscope run --sample | --kernel FILE | --firmware FILE [options]
                      a fast one)
   --gdb [HOST:]PORT  let gdb attach: target remote HOST:PORT (loopback unless told); monitor help tells the rest
   --wait             with --gdb: the guest waits at its first instruction for gdb
+
+hyperscope lockstep --kernel FILE | --firmware FILE | --random SEED [options]
+  --random SEED      random instructions instead of a guest
+  --instructions N   stop after so many (default 1000000)
+  --except NAMES     instructions whose results are taken from the translator: SYSCALL,SWAPGS
+  --initrd, --append, --memory, --cpus as above; exit status 1 for a difference
 
 On a terminal, Ctrl-A X ends the run, Ctrl-A S saves (see --save), and Ctrl-A Ctrl-A sends one Ctrl-A.
 

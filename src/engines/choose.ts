@@ -60,7 +60,8 @@ export function chooseEngine({ choice, cpus, translator }: EngineRequest): Chose
                 memory,
                 translatorEngine({ now: () => performance.now(), ...translator, arena: codeArena })(memory),
                 {
-                    create: executeElsewhere => new KvmEngine({ memory, arena: kvmArena, executeElsewhere }),
+                    create: executeElsewhere =>
+                        new KvmEngine({ memory, arena: kvmArena, executeElsewhere, emulated: isEmulated() }),
                     features: hostFeatures,
                 },
                 name,
@@ -72,7 +73,7 @@ export function chooseEngine({ choice, cpus, translator }: EngineRequest): Chose
 let offered: FeatureWords | undefined;
 
 /** @throws KvmUnavailableError */
-function hostFeatures(): FeatureWords {
+export function hostFeatures(): FeatureWords {
     if (offered === undefined) {
         const { fd } = openKvm();
         try {
@@ -84,14 +85,16 @@ function hostFeatures(): FeatureWords {
     return offered;
 }
 
-/** KVM without VT-x or AMD-V beneath it emulates the guest, and is slower than the translator. */
-function slownessProblem(): string | undefined {
+/** Whether this host's KVM has no VT-x or AMD-V beneath it: it emulates the guest, and is slower than the translator. */
+export function isEmulated(): boolean {
     try {
         const flags = /^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'latin1'))?.[1] ?? '';
-        return /\b(?:vmx|svm)\b/.test(flags)
-            ? undefined
-            : "this host's KVM has no VT-x or AMD-V beneath it, which makes it slow";
+        return !/\b(?:vmx|svm)\b/.test(flags);
     } catch {
-        return undefined;
+        return false;
     }
+}
+
+function slownessProblem(): string | undefined {
+    return isEmulated() ? "this host's KVM has no VT-x or AMD-V beneath it, which makes it slow" : undefined;
 }

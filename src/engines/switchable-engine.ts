@@ -56,6 +56,7 @@ export class MachineEngine implements SwitchableEngine {
         readonly translator: TranslatorEngine,
         private readonly source: KvmSource,
         start: EngineName,
+        private readonly options: { readonly counted?: boolean } = {},
     ) {
         if (start === 'kvm') {
             this.kvm = this.createKvm();
@@ -68,7 +69,7 @@ export class MachineEngine implements SwitchableEngine {
     }
 
     get timed(): boolean {
-        return this.runningOn === 'kvm';
+        return this.runningOn === 'kvm' && this.options.counted !== true;
     }
 
     /** The engine on KVM, once it has been used. */

@@ -13,6 +13,7 @@ import { deliverDebugTrap, deliverException, deliverInterrupt, deliverNmi } from
 import { interruptsOpen, nmiOpen, softwareInterrupt, wake } from '../machine/cpu/interrupts';
 import type { CodeBreakpoint } from '../machine/breakpoint';
 import type { Cpu } from '../machine/cpu/cpu';
+import { type InterruptSource, serviceEvents } from '../machine/cpu/boundary';
 import { DebugStatus } from '../machine/cpu/breakpoints';
 import { EventKind } from '../machine/cpu/event';
 import { GuestFault, guestFault, Vector } from '../machine/cpu/fault';
@@ -22,14 +23,15 @@ import type { GuestMemory } from '../machine/memory';
 import type { Processor } from '../machine/processor';
 import { ActivityState, Flag, StateOffset } from '../machine/state';
 import { DebugExit, ExitReason, GuestDebug, IoExit, MmioExit, MsrExit, RUN_SIZE } from './abi';
-import { isRepeatedString } from './repeated-string';
+import { beforeStep, clearPushedTrapFlag } from './pushed-trap-flag';
+import { isHalt, isRepeatedString, losesStep } from './step-instructions';
 import { CodeBreakpoints, guestHits, isExecution } from './breakpoints';
 import { KvmError } from './errors';
 import { decodeExit, explainExit, Suberror } from './exits';
 import { GuestTime, hostNanoseconds } from './guest-time';
 import { ThreadAlarm } from './libc';
 import { MemorySlots } from './memory-slots';
-import { addInstructions, EINTR, instructionsOf, KvmVcpu } from './vcpu';
+import { addInstructions, EINTR, instructionsOf, KvmVcpu, NO_DEBUG } from './vcpu';
 import { KvmVm } from './vm';
 
 /** Bytes of the shared memory that the engine needs for a machine's vCPUs. */
@@ -51,6 +53,12 @@ const DEBUG_TRAPS = DebugStatus.Breakpoints | DebugStatus.SingleStep | DebugStat
 const EXCEPTION_DB = 1;
 const EXCEPTION_BP = 3;
 
+/** How often a step that leaves RIP where it is, is tried: it may be a branch to itself. */
+const MOST_ATTEMPTS = 3;
+
+/** Exceptions that can follow each other before a handler is reached, or none. */
+const MOST_FAULTS = 4;
+
 /** Iterations of a repeated instruction that one step executes at most. */
 const MOST_ITERATIONS = 100_000;
 
@@ -66,13 +74,23 @@ export interface KvmEngineOptions {
      * shared memory; undefined if that is impossible too. Without it, such an instruction ends the run.
      */
     readonly executeElsewhere?: (vcpu: number) => RunStop | undefined;
+    /**
+     * Executes instruction by instruction and counts them, as the translator does: for comparing the two. Slow. Events
+     * are delivered by `machine/cpu`, and a run leaves x87, SSE and MSRs in KVM until {@link KvmEngine.settle}.
+     */
+    readonly counted?: boolean;
+    /**
+     * KVM has no VT-x or AMD-V beneath it: single steps over some instructions execute one more, so those are
+     * left to {@link executeElsewhere}.
+     */
+    readonly emulated?: boolean;
 }
 
 /** What handling an exit leads to. */
 type Outcome = RunStop | undefined;
 
 export class KvmEngine implements Engine {
-    readonly timed = true;
+    readonly timed: boolean;
     private readonly vm: KvmVm;
     private readonly alarm: ThreadAlarm;
     private readonly slots: MemorySlots;
@@ -108,6 +126,7 @@ export class KvmEngine implements Engine {
      */
     constructor(private readonly options: KvmEngineOptions) {
         const { memory } = options;
+        this.timed = options.counted !== true;
         this.vm = new KvmVm(memory);
         try {
             this.alarm = new ThreadAlarm();
@@ -142,7 +161,9 @@ export class KvmEngine implements Engine {
     run(vcpu: number, budget: number): RunStop {
         try {
             this.createVcpus();
-            return this.slice(this.vcpus[vcpu], vcpu, budget);
+            return this.timed
+                ? this.slice(this.vcpus[vcpu], vcpu, budget)
+                : this.countedSlice(this.vcpus[vcpu], budget);
         } catch (error) {
             if (error instanceof HyperscopeError) {
                 return { reason: 'failed', problem: error.message };
@@ -181,6 +202,11 @@ export class KvmEngine implements Engine {
     }
 
     synchronize(vcpu?: number): void {
+        if (this.timed || vcpu !== undefined) this.settle(vcpu);
+    }
+
+    /** Brings everything that is in KVM into the shared memory. */
+    settle(vcpu?: number): void {
         const some = vcpu === undefined ? this.vcpus : this.vcpus.slice(vcpu, vcpu + 1);
         for (const each of some) {
             if (!each.holdsRest) continue;
@@ -267,7 +293,7 @@ export class KvmEngine implements Engine {
             cpu.stateReplaced();
             if (events !== undefined) {
                 // Faults come again with their instruction; so do INT3 and INTO.
-                if (events.exception === Vector.DB) {
+                if (events.exception === Vector.DB && asksForDebugTraps(cpu)) {
                     cpu.pendDebug(cpu.lo(StateOffset.dr + 6 * 8) & DEBUG_TRAPS);
                 }
                 if (events.nmi) deliverNmi(cpu);
@@ -330,6 +356,72 @@ export class KvmEngine implements Engine {
             }
         } while (outcome === undefined && !this.exitRequested);
         return this.leave(vcpu, outcome ?? { reason: 'exit' });
+    }
+
+    /** The same instruction by instruction: what happens between two of them is what the translator does there. */
+    private countedSlice(vcpu: KvmVcpu, budget: number): RunStop {
+        const { cpu, processor } = vcpu;
+        this.exitRequested = false;
+        this.slots.update();
+        for (let done = 0; done < budget && !this.exitRequested; done++) {
+            this.deliverEvents(vcpu);
+            const idle = this.idleStop(cpu, processor);
+            if (idle !== undefined) return idle;
+            vcpu.load();
+            let outcome = this.step(vcpu);
+            for (let faults = 0; faults < MOST_FAULTS && outcome === undefined && this.tookException(vcpu); faults++) {
+                outcome = this.step(vcpu); // the first instruction of its handler
+            }
+            addInstructions(cpu, 1);
+            if (outcome !== undefined) return this.leave(vcpu, outcome);
+        }
+        return { reason: this.exitRequested ? 'exit' : 'budget' };
+    }
+
+    /**
+     * If a step has ended with an exception that KVM has yet to deliver, that is done here: KVM would push RFLAGS with the
+     * TF that it steps by.
+     */
+    private tookException(vcpu: KvmVcpu): boolean {
+        const { cpu } = vcpu;
+        const events = vcpu.isStale ? undefined : vcpu.transfer.pendingEvents();
+        if (events === undefined || events.exception < 0) {
+            return false;
+        }
+        if (events.exception === Vector.DB && !asksForDebugTraps(cpu)) {
+            // Our own step, which KVM would hand to the guest.
+            vcpu.markChanged();
+            return false;
+        }
+        this.bringBack(vcpu);
+        guestFault.vector = events.exception;
+        guestFault.errorCode = events.exceptionError;
+        guestFault.addressLo = cpu.lo(StateOffset.cr2);
+        guestFault.addressHi = cpu.hi(StateOffset.cr2);
+        guestFault.debugStatus = 0;
+        deliverException(cpu, guestFault, false);
+        vcpu.load();
+        return true;
+    }
+
+    private deliverEvents(vcpu: KvmVcpu): void {
+        const { cpu, processor } = vcpu;
+        if (cpu.lo(StateOffset.pendingDebug) === 0 && !processor.interruptPending && !processor.nmiPending) {
+            return;
+        }
+        this.bringBack(vcpu);
+        const source: InterruptSource = {
+            nmiPending: () => processor.nmiPending,
+            takeNmi: () => {
+                processor.nmiPending = false;
+            },
+            interruptPending: () => processor.interruptPending,
+            acknowledge: () => processor.acknowledgeInterrupt(),
+        };
+        while (serviceEvents(cpu, source)) {
+            // Delivering one may open or close the way for the next.
+        }
+        vcpu.takeBack();
     }
 
     /** Why a vCPU has nothing to execute, if so; a halted one is woken if there is an event to take. */
@@ -414,13 +506,40 @@ export class KvmEngine implements Engine {
      */
     private step(vcpu: KvmVcpu): Outcome {
         const { cpu } = vcpu;
+        const before = beforeStep(cpu);
+        const start = linearRip(cpu);
+        for (let attempts = 0; attempts < MOST_ATTEMPTS; attempts++) {
+            const outcome = this.stepInstruction(vcpu);
+            if (outcome !== undefined) return outcome;
+            this.finish(vcpu);
+            this.copyShared(vcpu);
+            // KVM may come back before it has done anything: a page of its own was missing, say.
+            if (linearRip(cpu) !== start || vcpu.isStale || vcpu.transfer.pendingEvents() !== undefined) break;
+        }
+        clearPushedTrapFlag(cpu, this.options.memory, before);
+        return undefined;
+    }
+
+    private stepInstruction(vcpu: KvmVcpu): Outcome {
+        const { cpu } = vcpu;
         const start = linearRip(cpu);
         if (!isRepeatedString(cpu, this.options.memory)) {
-            return this.stepOnce(vcpu);
+            if (this.options.emulated === true && losesStep(cpu, this.options.memory)) {
+                const stop = this.elsewhere(vcpu);
+                vcpu.load();
+                if (stop !== undefined) {
+                    this.counts.executedElsewhere++;
+                    return stop.reason === 'breakpoint' || stop.reason === 'shutdown' ? stop : undefined;
+                }
+            }
+            const halts = isHalt(cpu, this.options.memory);
+            const outcome = this.stepOnce(vcpu, halts);
+            // KVM without hardware beneath it tells of the step, and of the HLT with the next instruction that it emulates.
+            return halts && outcome === undefined && this.halted(vcpu, start) ? { reason: 'halted' } : outcome;
         }
         // The processor stops after every iteration.
         for (let iteration = 0; iteration < MOST_ITERATIONS; iteration++) {
-            const outcome = this.stepOnce(vcpu);
+            const outcome = this.stepOnce(vcpu, false);
             if (outcome !== undefined || this.exitRequested) return outcome;
             this.copyShared(vcpu);
             if (linearRip(cpu) !== start) break;
@@ -428,14 +547,26 @@ export class KvmEngine implements Engine {
         return undefined;
     }
 
-    private stepOnce(vcpu: KvmVcpu): Outcome {
+    private halted(vcpu: KvmVcpu, start: bigint): boolean {
+        this.copyShared(vcpu);
+        if (linearRip(vcpu.cpu) !== BigInt.asUintN(64, start + 1n)) {
+            return false; // it has faulted
+        }
+        this.noteHalt(vcpu);
+        return true;
+    }
+
+    private stepOnce(vcpu: KvmVcpu, halts: boolean): Outcome {
         const { cpu } = vcpu;
         const traced = (cpu.systemFlags & Flag.TF) !== 0;
         const block = this.vm.capabilities.guestDebugFlags & GuestDebug.BlockInterrupts;
+        const changed = vcpu.hasUnreadRegisters;
         this.takeOver(vcpu);
         vcpu.wantsInterruptWindow = false;
-        vcpu.setDebug({ control: GuestDebug.Enable | GuestDebug.SingleStep | block, addresses: [], dr7: 0 }, true);
-        this.alarm.consume();
+        // KVM notes where a step begins when it is told to step: again for registers that it did not set itself.
+        const control = GuestDebug.Enable | GuestDebug.SingleStep | block;
+        vcpu.setDebug({ ...NO_DEBUG, control }, this.timed || changed);
+        if (this.timed) this.alarm.consume();
         try {
             for (let exits = 0; exits < MOST_EXITS_OF_A_STEP; exits++) {
                 if (vcpu.enter(vcpu.isUnfinished) === EINTR) {
@@ -447,12 +578,15 @@ export class KvmEngine implements Engine {
                     if (traced) cpu.pendDebug(DebugStatus.SingleStep);
                     return undefined;
                 }
+                if (vcpu.exitReason === ExitReason.Hlt && !halts) {
+                    return undefined;
+                }
                 const outcome = this.handle(vcpu);
                 if (outcome !== undefined) return outcome;
             }
             return undefined;
         } finally {
-            vcpu.setDebug({ control: 0, addresses: [], dr7: 0 });
+            if (this.timed) vcpu.setDebug(NO_DEBUG);
         }
     }
 
@@ -640,7 +774,7 @@ export class KvmEngine implements Engine {
         }
         this.noteHalt(vcpu);
         // An interrupt that waits ends the HLT at once, if it may be taken: KVM says so.
-        if (processor.nmiPending || (processor.interruptPending && vcpu.readyForInterrupt)) {
+        if (this.timed && (processor.nmiPending || (processor.interruptPending && vcpu.readyForInterrupt))) {
             return undefined;
         }
         return { reason: 'halted' };
@@ -832,6 +966,11 @@ export class KvmEngine implements Engine {
         vcpu.load();
         return cpu.activity === ActivityState.Shutdown ? { reason: 'shutdown' } : undefined;
     }
+}
+
+/** Whether the guest itself has debug exceptions enabled. */
+function asksForDebugTraps(cpu: Cpu): boolean {
+    return (cpu.systemFlags & Flag.TF) !== 0 || (cpu.lo(StateOffset.dr + 7 * 8) & 0xff) !== 0;
 }
 
 const msrValue = { lo: 0, hi: 0 };

@@ -79,6 +79,7 @@ const MXCSR_MASK_AT = 28;
 /** What an exit left pending inside KVM; none of it has a place in the machine's state. */
 export interface PendingEvents {
     exception: number;
+    exceptionError: number;
     interrupt: number;
     nmi: boolean;
     nmiPending: boolean;
@@ -216,6 +217,7 @@ export class StateTransfer {
         }
         return {
             exception: exception ? u8[at + EventField.exceptionNumber] : -1,
+            exceptionError: this.u32[(at + EventField.exceptionError) >> 2],
             interrupt: interrupt ? u8[at + EventField.interruptNumber] : -1,
             nmi,
             nmiPending,

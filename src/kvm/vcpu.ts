@@ -21,7 +21,7 @@ export interface DebugSetting {
     readonly dr7: number;
 }
 
-const NO_DEBUG: DebugSetting = { control: 0, addresses: [], dr7: 0 };
+export const NO_DEBUG: DebugSetting = { control: 0, addresses: [], dr7: 0 };
 
 /** CPUID.1:ECX.XSAVE. */
 const XSAVE_BIT = 26;

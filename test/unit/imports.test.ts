@@ -31,7 +31,7 @@ const RULES: Readonly<Record<string, FolderRule>> = {
     translator: { imports: ['common', 'isa', 'wasm', 'softfloat', 'machine'], runsIn: 'browser' },
     kvm: { imports: ['common', 'machine'], runsIn: 'node', packages: ['koffi'] },
 
-    engines: { imports: ['common', 'machine', 'translator', 'kvm'], runsIn: 'node' },
+    engines: { imports: ['common', 'isa', 'machine', 'translator', 'kvm'], runsIn: 'node' },
     debug: { imports: ['common', 'isa', 'machine', 'translator', 'symbols'], runsIn: 'browser' },
     inspect: { imports: ['debug', 'messages'], andBelow: true, runsIn: 'browser' },
     gdb: { imports: ['debug'], andBelow: true, runsIn: 'node' },

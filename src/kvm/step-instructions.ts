@@ -1,9 +1,20 @@
-/** Recognises repeated string instructions (SDM Vol. 2, 2.1.1; REP): the processor can be left between iterations. */
+/**
+ * Instructions that single-stepping has to know: repeated string instructions (SDM Vol. 2, REP), in which the processor
+ * can be left between iterations, and HLT.
+ */
 import type { Cpu } from '../machine/cpu/cpu';
 import { walkPages } from '../machine/cpu/page-walk';
 import type { GuestMemory } from '../machine/memory';
 
 const MOST_BYTES = 15;
+const HLT = 0xf4;
+const IRET = 0xcf;
+const TWO_BYTE = 0x0f;
+const SYSCALL = 0x05;
+const SYSRET = 0x07;
+const GROUP_7 = 0x01;
+const SWAPGS = 0xf8;
+const OPERAND_SIZE = 0x66;
 
 /** Whether the instruction at RIP is a string instruction with REP or REPNE. */
 export function isRepeatedString(cpu: Cpu, memory: GuestMemory): boolean {
@@ -40,11 +51,39 @@ function isString(opcode: number): boolean {
     );
 }
 
+/** Whether the instruction at RIP is HLT. */
+export function isHalt(cpu: Cpu, memory: GuestMemory): boolean {
+    return codeByte(cpu, memory, 0) === HLT;
+}
+
+/**
+ * Whether KVM without hardware beneath it does not step properly over the instruction at RIP. After IRET, SWAPGS, SYSCALL
+ * and SYSRET it stops an instruction later; at CPL 3 it comes back before the instruction, or gives the guest the #DB.
+ */
+export function losesStep(cpu: Cpu, memory: GuestMemory): boolean {
+    if (cpu.cpl === 3) return true;
+    let offset = 0;
+    let byte = codeByte(cpu, memory, offset);
+    if (byte === OPERAND_SIZE) byte = codeByte(cpu, memory, ++offset);
+    if (cpu.code64 && (byte & 0xf0) === 0x40) byte = codeByte(cpu, memory, ++offset);
+    if (byte === TWO_BYTE) {
+        const second = codeByte(cpu, memory, offset + 1);
+        return (
+            second === SYSCALL ||
+            second === SYSRET ||
+            (second === GROUP_7 && codeByte(cpu, memory, offset + 2) === SWAPGS)
+        );
+    }
+    return byte === IRET;
+}
+
 /** A byte of the code at RIP, or -1. */
 function codeByte(cpu: Cpu, memory: GuestMemory, offset: number): number {
     const sum = (cpu.code64 ? cpu.ripLo : cpu.segmentBase(1) + cpu.ripLo) + offset;
-    const lo = sum >>> 0;
-    const hi = cpu.code64 ? cpu.ripHi + (sum > 0xffffffff ? 1 : 0) : 0;
+    return linearByte(cpu, memory, sum >>> 0, cpu.code64 ? cpu.ripHi + (sum > 0xffffffff ? 1 : 0) : 0);
+}
+
+function linearByte(cpu: Cpu, memory: GuestMemory, lo: number, hi: number): number {
     if (!cpu.memory.isCanonical(lo, hi)) return -1;
     const mapping = walkPages(cpu, cpu.port, lo, hi).mapping;
     if (mapping === undefined) return -1;

@@ -1,0 +1,155 @@
+/** `hyperscope lockstep`: one guest on both engines, compared instruction by instruction. */
+import { parseArgs } from 'node:util';
+import { Lockstep, type Divergence, isDivergence } from '../engines/lockstep';
+import { buildPair, type Pair } from '../engines/lockstep-pair';
+import { idleKernel, randomStream, RandomNumbers, startStream } from '../engines/random-streams';
+import { formatInstruction } from '../isa/x86';
+import type { MachineStop } from '../machine/stop';
+import { decompressors, readImage, readModules } from './files';
+import { parseSize } from './options';
+import { UsageError } from './usage';
+
+const STREAM_LENGTH = 40;
+/** Instructions between two looks at the signals and the limit. */
+const CHUNK = 1000;
+
+interface LockstepOptions {
+    readonly kernel: string | undefined;
+    readonly firmware: string | undefined;
+    readonly initrd: string | undefined;
+    readonly append: string;
+    readonly memory: number;
+    readonly cpus: number;
+    readonly instructions: number;
+    readonly random: number | undefined;
+    readonly except: ReadonlySet<string>;
+}
+
+/** @returns exit status: 0 if no difference was found, 1 if one was */
+export async function lockstep(args: readonly string[]): Promise<number> {
+    const options = parse(args);
+    const pair = buildPair({
+        memory: options.memory,
+        cpus: options.cpus,
+        firmware: options.firmware === undefined ? undefined : readImage('--firmware', options.firmware),
+        kernel:
+            options.random !== undefined
+                ? { kernel: { name: 'random instructions', data: idleKernel() }, modules: [], commandLine: '' }
+                : options.kernel === undefined
+                  ? undefined
+                  : {
+                        kernel: readImage('--kernel', options.kernel),
+                        modules: readModules(options.initrd),
+                        commandLine: options.append,
+                        decompressors,
+                    },
+    });
+    try {
+        return await compare(pair, options);
+    } finally {
+        pair.engine.dispose();
+    }
+}
+
+async function compare(pair: Pair, options: LockstepOptions): Promise<number> {
+    const steps = new Lockstep(pair.translator, pair.kvm, pair.engine, { except: options.except });
+    let interrupted = false;
+    process.once('SIGINT', () => (interrupted = true));
+    const random = options.random === undefined ? undefined : new RandomNumbers(options.random);
+    let outcome: MachineStop | Divergence | undefined;
+    while (steps.executed < options.instructions && !interrupted) {
+        outcome = random === undefined ? guestChunk(steps) : streamChunk(steps, pair, random);
+        if (outcome !== undefined) break;
+        await new Promise(resolve => setImmediate(resolve));
+    }
+    const summary =
+        `${steps.executed} instructions on both engines, ${steps.executedElsewhere} of them left to the translator by ` +
+        `this host's KVM; ${[...steps.explained].map(([name, count]) => `${name} differed ${count} times, as expected; `).join('')}`;
+    if (outcome !== undefined && isDivergence(outcome)) {
+        process.stdout.write(`${summary}a difference:\n${describe(outcome)}`);
+        return 1;
+    }
+    const end = outcome === undefined ? '' : ` (the guest ended: ${outcome.reason})`;
+    process.stdout.write(`${summary}no difference${end}\n`);
+    return 0;
+}
+
+function guestChunk(steps: Lockstep): MachineStop | Divergence | undefined {
+    for (let count = 0; count < CHUNK; count++) {
+        const outcome = steps.step();
+        if (outcome !== undefined) return outcome;
+    }
+    return undefined;
+}
+
+function streamChunk(steps: Lockstep, pair: Pair, random: RandomNumbers): Divergence | undefined {
+    const stream = randomStream(random, STREAM_LENGTH);
+    startStream(pair.translator, stream);
+    startStream(pair.kvm, stream);
+    const { cpu } = pair.translator.processors[0];
+    for (let count = 0; count <= STREAM_LENGTH + 2; count++) {
+        const outcome = steps.step();
+        if (outcome !== undefined && isDivergence(outcome)) return outcome;
+        if (outcome !== undefined || cpu.activity !== 0) break;
+    }
+    return undefined;
+}
+
+function describe({ vcpu, address, instruction, bytes, differences, within }: Divergence): string {
+    const text = instruction === undefined ? '(bad)' : formatInstruction(instruction, address);
+    const length = instruction?.length ?? bytes.length;
+    const hexBytes = Array.from(bytes.subarray(0, length), byte => byte.toString(16).padStart(2, '0')).join(' ');
+    const width = Math.max(...differences.map(({ name }) => name.length));
+    const lines = differences.map(
+        ({ name, translator, kvm }) =>
+            `  ${name.padEnd(width)}  translator ${translator.toString(16).padStart(16, '0')}` +
+            `  kvm ${kvm.toString(16).padStart(16, '0')}\n`,
+    );
+    const place = within === 1 ? 'after' : `in the ${within} instructions up to`;
+    return `  vCPU ${vcpu}, ${place} ${address.toString(16)}  ${text}  (${hexBytes})\n${lines.join('')}`;
+}
+
+/** @throws UsageError */
+function parse(args: readonly string[]): LockstepOptions {
+    let values: Record<string, string | undefined>;
+    try {
+        const string = { type: 'string' } as const;
+        values = parseArgs({
+            args: [...args],
+            allowPositionals: false,
+            options: {
+                kernel: string,
+                firmware: string,
+                initrd: string,
+                append: string,
+                memory: string,
+                cpus: string,
+                instructions: string,
+                random: string,
+                except: string,
+            },
+        }).values;
+    } catch (error) {
+        throw new UsageError(error instanceof Error ? error.message.split('. ')[0] : String(error));
+    }
+    const number = (name: string, fallback: string, most: number): number => {
+        const text = values[name] ?? fallback;
+        const value = /^\d+$/.test(text) ? Number(text) : -1;
+        if (value < 0 || value > most) throw new UsageError(`--${name} takes a number up to ${most}, not '${text}'`);
+        return value;
+    };
+    if (values.kernel === undefined && values.firmware === undefined && values.random === undefined) {
+        throw new UsageError('nothing to compare: give --kernel FILE, --firmware FILE or --random SEED');
+    }
+    return {
+        kernel: values.kernel,
+        firmware: values.firmware,
+        initrd: values.initrd,
+        append: values.append ?? '',
+        memory: parseSize('--memory', values.memory ?? '32M'),
+        cpus: Math.max(1, number('cpus', '1', 64)),
+        instructions: number('instructions', '1000000', Number.MAX_SAFE_INTEGER),
+        random: values.random === undefined ? undefined : number('random', '1', 0xffffffff),
+        except: new Set((values.except ?? '').toUpperCase().split(',').filter(Boolean)),
+    };
+}
