@@ -140,8 +140,10 @@ export function switchTask(
     cpu.setSegment(SystemSegment.Tr, tss.selector, base, 0, tss.limit, busy);
     cpu.setLo(StateOffset.cr0, cpu.cr0 | Cr0.TS);
     if (format === TSS32 && cpu.cr0 & Cr0.PG && cpu.cr3Lo !== cr3) {
+        const old = cpu.cr3Lo;
         cpu.set(StateOffset.cr3, cr3, 0);
         cpu.mmu.flushNonGlobal();
+        cpu.hooks.observer?.controlWritten(cpu, 3, old, 0, cr3, 0);
     }
     const dr7 = StateOffset.dr + 7 * 8;
     cpu.setLo(dr7, cpu.lo(dr7) & ~DR7_LOCAL);

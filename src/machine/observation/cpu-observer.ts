@@ -5,7 +5,7 @@ export interface CpuObserver {
     /** An instruction that TypeScript executes begins, RIP still at it; {@link endOperation} follows unless it faults. */
     beginOperation(cpu: Cpu): void;
     endOperation(): void;
-    /** A control register was written by an instruction. */
+    /** A control register was written by an instruction, or CR3 by a task switch. */
     controlWritten(cpu: Cpu, register: number, oldLo: number, oldHi: number, lo: number, hi: number): void;
     msrRead(cpu: Cpu, index: number, lo: number, hi: number): void;
     /** `hasOld`: the register can be read, and held `old` before. */

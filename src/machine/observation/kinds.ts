@@ -13,7 +13,7 @@ export const enum MachineEventKind {
     /** Cause: index. */
     MsrRead,
     MsrWrite,
-    /** MOV to CR, LMSW, CLTS; cause: number of the register. */
+    /** MOV to CR, LMSW, CLTS, a task switch; cause: number of the register. */
     CrWrite,
     /** Cause: leaf. */
     Cpuid,

@@ -100,8 +100,15 @@ describe('task switches', () => {
         machine.cpu.setLo(StateOffset.cr3, 0x20000);
         machine.cpu.setLo(StateOffset.cr0, 0x80000011);
         machine.poke32(NEW_TSS + 0x1c, 0x21000);
+        const written: number[][] = [];
+        const observer = {
+            controlWritten: (_cpu: unknown, ...what: number[]) => written.push(what),
+            modeMayHaveChanged: () => undefined,
+        };
+        Object.assign(machine.cpu.hooks, { observer });
         machine.execute(...jumpTask);
         assert.equal(machine.cpu.cr3Lo, 0x21000);
+        assert.deepEqual(written, [[3, 0x20000, 0, 0x21000, 0]]);
         assert.equal(machine.flushes.at(-1), 'all');
     });
 
