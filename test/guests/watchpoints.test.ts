@@ -12,6 +12,7 @@ const DATA = 0x200000n;
 const WORD = DATA + 0x100n;
 const EDGE = DATA + 0xffen;
 const ALIAS = 0x40000000n;
+const OWN = DATA + 0x3200n;
 const FIELD = DATA + 0x10000n;
 
 describe('watchpoints', function () {
@@ -176,6 +177,27 @@ describe('watchpoints', function () {
                 assert.deepEqual(seen, ['write w1 4@200100', 'modify w1 4@200100', 'locked w2 4@200100']);
                 assert.deepEqual(debuggee.logged, ['0x0 to 0x400', '0x400 to 0x800', '0x800 to 0xc00']);
                 assert.deepEqual(debuggee.outcome, await unwatched(options));
+            });
+
+            it('leave the guest its own data breakpoints, which trap right after the instruction', async () => {
+                const watchpoint = { id: 1, space: 'linear', address: OWN, length: 4, kind: 'readWrite' } as const;
+                for (const watchpoints of [[], [watchpoint]]) {
+                    const debuggee = await start(options, watchpoints);
+                    await debuggee.target.setBreakpoints([{ id: 9, address: debuggee.at('finish') }]);
+                    const stops: string[] = [];
+                    for (let stop = await debuggee.resume(); stop.reason === 'watchpoint';) {
+                        stops.push(debuggee.label(stop.watch![0].instruction!));
+                        stop = await debuggee.resume();
+                    }
+                    assert.equal(stops.length, watchpoints.length === 0 ? 0 : 4, stops.join());
+                    // One store, one element of the string; nothing once DR7 is clear.
+                    assert.equal(await debuggee.value('u32[notes]'), 2n);
+                    assert.equal(await debuggee.value('u64[notes + 8]'), debuggee.at('trapped'));
+                    assert.equal(await debuggee.value('u64[notes + 16]'), 0n);
+                    await debuggee.target.setBreakpoints([]);
+                    assert.equal((await debuggee.resume()).reason, 'debugExit');
+                    assert.deepEqual(debuggee.outcome, await unwatched(options));
+                }
             });
 
             it('leave no trace over long ranges and whole pages', async () => {

@@ -366,7 +366,15 @@ export class TranslatorEngine implements Engine {
         }
         this.watchHit = true;
         this.attention(vcpu);
-        if (this.inCode && this.running(cpu).repeat !== RepeatPrefix.None) {
+        if (this.inCode) {
+            this.stopRepeat(cpu);
+        }
+    }
+
+    /** Has a repeated string instruction end after the present element. */
+    private stopRepeat(cpu: Cpu): void {
+        if (this.running(cpu).repeat !== RepeatPrefix.None) {
+            this.noteRip(cpu);
             this.repeatStopped = true;
             this.repeatRip = { lo: cpu.ripLo, hi: cpu.ripHi };
             cpu.setLo(StateOffset.repeatStop, 1);
@@ -533,6 +541,9 @@ export class TranslatorEngine implements Engine {
         }
         if (vcpu === this.current && this.inCode && !this.inRegion) {
             this.leaveAfterInstruction(this.cpus[vcpu]);
+            if (this.cpus[vcpu].lo(StateOffset.pendingDebug) !== 0) {
+                this.stopRepeat(this.cpus[vcpu]);
+            }
         }
     }
 

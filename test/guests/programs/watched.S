@@ -13,6 +13,7 @@
         .set    EDGE, DATA + 0xffe      # four bytes in two pages
         .set    FIELD, DATA + 0x10000   # for long strings
         .set    HOLE, 0x600000          # not mapped until its page fault
+        .set    OWN, DATA + 0x3200      # for the guest's debug registers
         .set    ROUNDS, 5000
 
         .text
@@ -112,8 +113,52 @@ hot:    mov     %ecx, (%rbx)
         cmp     $ROUNDS, %ecx
         jne     again
 
-        mov     $21, %al
+# The guest's own data breakpoint: writes of four bytes at OWN.
+        mov     $debug_trap, %eax
+        mov     $idt + 1 * 16, %esi
+        mov     %ax, (%rsi)
+        movw    $0x18, 2(%rsi)
+        movw    $0x8e00, 4(%rsi)
+        shr     $16, %eax
+        mov     %ax, 6(%rsi)
+        mov     $OWN, %esi
+        mov     %rsi, %dr0
+        mov     $0xd0401, %eax
+        mov     %rax, %dr7
+        mov     $notes, %ebp
+        xor     %ecx, %ecx
+        movl    $1, (%rsi)
+trapped:
+        inc     %ecx
+        inc     %ecx
+        mov     (%rsi), %eax
+        mov     $ROUNDS, %ecx
+1:      mov     %ecx, 8(%rsi)           # the same page, often
+        mov     %ecx, 4096(%rsi)        # and another one
+        loop    1b
+        lea     -4(%rsi), %rdi
+        mov     $4, %ecx
+        rep stosl
+        xor     %eax, %eax
+        mov     %rax, %dr7
+        movl    $1, (%rsi)
+        nop
+finish: mov     $21, %al
         out     %al, $0xf4
+
+# Counts, and notes where it first was and with which RCX.
+debug_trap:
+        push    %rax
+        incl    (%rbp)
+        cmpl    $1, (%rbp)
+        jne     1f
+        mov     8(%rsp), %rax
+        mov     %rax, 8(%rbp)
+        mov     %rcx, 16(%rbp)
+1:      xor     %eax, %eax
+        mov     %rax, %dr6
+        pop     %rax
+        iretq
 
 # Maps HOLE.
 page_fault:
@@ -136,5 +181,7 @@ idtr:   .word   15 * 16 - 1
         .bss
         .balign 4096
 idt:    .skip   256 * 16
+notes:  .skip   24
+        .balign 4096
         .skip   4096
 stack:
