@@ -124,38 +124,50 @@ export class PacketReader {
     }
 }
 
+/** `*` begins a run-length in what a client reads. */
+const ESCAPED = new Uint8Array(256);
+for (const byte of [Code.Hash, Code.Dollar, Code.Brace, Code.Star]) {
+    ESCAPED[byte] = 1;
+}
+
 /** A payload as it goes over the wire, what has to be escaped included. */
 export function encodePacket(payload: Uint8Array): Uint8Array {
     let escapes = 0;
-    for (const byte of payload) {
-        if (mustEscape(byte)) escapes++;
+    let sum = 0;
+    for (let i = 0; i < payload.length; i++) {
+        escapes += ESCAPED[payload[i]];
+        sum += payload[i];
     }
     const packet = new Uint8Array(payload.length + escapes + 4);
-    let at = 0;
-    let sum = 0;
-    const put = (byte: number): void => {
-        packet[at++] = byte;
-        sum = (sum + byte) & 0xff;
-    };
-    packet[at++] = Code.Dollar;
-    for (const byte of payload) {
-        if (mustEscape(byte)) {
-            put(Code.Brace);
-            put(byte ^ ESCAPE);
-        } else {
-            put(byte);
-        }
+    packet[0] = Code.Dollar;
+    if (escapes === 0) {
+        packet.set(payload, 1);
+    } else {
+        sum = escapeInto(packet, payload);
     }
-    packet[at++] = Code.Hash;
-    const digits = sum.toString(16).padStart(2, '0');
-    packet[at++] = digits.charCodeAt(0);
-    packet[at++] = digits.charCodeAt(1);
+    const digits = (sum & 0xff).toString(16).padStart(2, '0');
+    const end = packet.length - 3;
+    packet[end] = Code.Hash;
+    packet[end + 1] = digits.charCodeAt(0);
+    packet[end + 2] = digits.charCodeAt(1);
     return packet;
 }
 
-/** `*` begins a run-length in what a client reads. */
-function mustEscape(byte: number): boolean {
-    return byte === Code.Hash || byte === Code.Dollar || byte === Code.Brace || byte === Code.Star;
+/** Writes the payload behind the packet's first byte; returns the sum of what it has become. */
+function escapeInto(packet: Uint8Array, payload: Uint8Array): number {
+    let at = 1;
+    let sum = 0;
+    for (const byte of payload) {
+        if (ESCAPED[byte] !== 0) {
+            packet[at++] = Code.Brace;
+            packet[at++] = byte ^ ESCAPE;
+            sum += Code.Brace + (byte ^ ESCAPE);
+        } else {
+            packet[at++] = byte;
+            sum += byte;
+        }
+    }
+    return sum;
 }
 
 export const ACKNOWLEDGE = Uint8Array.of(Code.Plus);

@@ -3,15 +3,11 @@
 const encoder = new TextEncoder();
 /** Every byte is a character: packets are not UTF-8. */
 export function latin1(bytes: Uint8Array): string {
-    let text = '';
-    for (let at = 0; at < bytes.length; at += 0x8000) {
-        text += String.fromCharCode(...bytes.subarray(at, at + 0x8000));
-    }
-    return text;
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
 }
 
 export function fromLatin1(text: string): Uint8Array {
-    return Uint8Array.from(text, character => character.charCodeAt(0));
+    return Buffer.from(text, 'latin1');
 }
 
 export function hexOfText(text: string): string {

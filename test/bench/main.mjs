@@ -8,6 +8,7 @@ const BENCHMARKS = {
     views: 'page tables, search of memory and all views refreshed on a booted Linux, through the adapter',
     breakpoints: 'conditions that never hold, in a boot of Linux; setting and removing a breakpoint',
     exits: 'counting the guest’s exits: per exit, and in a boot of Linux',
+    gdb: 'gdb on our server and on QEMU’s: steps and memory',
     memory: 'what a booted Linux costs of the host’s memory, beyond its own RAM',
 };
 
