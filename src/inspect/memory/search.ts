@@ -11,6 +11,9 @@ const PAGE = 0x1000;
 const PREVIEW = 16;
 /** Pieces of page tables looked at in one go. */
 const RANGES = 1024;
+/** Tables looked at in one go, and pages without memory passed over: hostile page tables have no end of either. */
+const MOST_TABLES = 0x10000;
+const MOST_PASSED = 0x40000;
 /** RAM that hides behind ROM and graphics memory is in no region of its own. */
 const LEGACY = { first: 0xa0000, last: 0xfffff };
 /** Places that fit but are not aligned: so many, and the search lets others have a turn. */
@@ -43,8 +46,13 @@ interface Stretch {
     readonly length: number;
 }
 
+/** Where to go on if page tables were too many. */
+interface Cursor {
+    next?: bigint;
+}
+
 /** What there is to search, ascending, from an address on. */
-function* stretches(source: InspectionSource, request: SearchRequest): Generator<Stretch> {
+function* stretches(source: InspectionSource, request: SearchRequest, cursor: Cursor): Generator<Stretch> {
     const { tables, first, last } = request;
     if (tables === undefined || tables.mode === 'none') {
         const regions = (source.regions ?? [])
@@ -65,7 +73,12 @@ function* stretches(source: InspectionSource, request: SearchRequest): Generator
     }
     let page: number | undefined = pageOf(tables, first);
     const lastPage = pageOf(tables, last);
+    let seen = 0;
     while (page !== undefined && page <= lastPage) {
+        if (seen >= MOST_TABLES) {
+            cursor.next = linearOf(tables, page);
+            return;
+        }
         const folding = foldRanges(source, tables, { first: page, last: lastPage, contiguous: true, limit: RANGES });
         for (const range of folding.ranges) {
             const begin = linearOf(tables, range.first);
@@ -77,14 +90,15 @@ function* stretches(source: InspectionSource, request: SearchRequest): Generator
                 yield { address: from, physical: range.physical + Number(from - begin), length };
             }
         }
+        seen += folding.tables;
         page = folding.next;
     }
 }
 
-/** Bytes that a search looks at altogether. */
+/** Bytes that a search looks at altogether, as far as that can be told at once. */
 export function searchable(source: InspectionSource, request: SearchRequest): number {
     let total = 0;
-    for (const { length } of stretches(source, request)) total += length;
+    for (const { length } of stretches(source, request, {})) total += length;
     return total;
 }
 
@@ -98,6 +112,7 @@ class Searcher {
     private tailPhysical = 0;
     private tailEnd = -1n;
     private rejected = 0;
+    private passed = 0;
     /** Bytes to look at: always enough to get on. */
     private readonly budget: number;
 
@@ -115,10 +130,16 @@ class Searcher {
         const { last } = this.request;
         const most = BigInt.asUintN(64, -1n);
         const extended = last > most - reach ? most : last + reach;
-        for (const stretch of stretches(this.source, { ...this.request, last: extended })) {
+        const cursor: Cursor = {};
+        let ended = true;
+        for (const stretch of stretches(this.source, { ...this.request, last: extended }, cursor)) {
             if (!this.search(stretch)) {
+                ended = false;
                 break;
             }
+        }
+        if (ended && cursor.next !== undefined && cursor.next <= last) {
+            this.next = cursor.next;
         }
         return { matches: this.matches, searched: this.searched, next: this.next };
     }
@@ -130,8 +151,11 @@ class Searcher {
             const chunk = this.chunk(physical + done, Math.min(length - done, this.budget - this.searched));
             const at = address + BigInt(done);
             if (chunk === undefined) {
-                const toNext = PAGE - ((physical + done) % PAGE);
-                done += toNext;
+                if (++this.passed >= MOST_PASSED && at <= this.request.last) {
+                    this.next = at;
+                    return false;
+                }
+                done += PAGE - ((physical + done) % PAGE);
                 continue;
             }
             if (!this.searchChunk(chunk, at, physical + done)) {

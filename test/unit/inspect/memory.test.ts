@@ -173,6 +173,29 @@ describe('memory search', () => {
         assert.deepEqual(found(search(source, '00', { pattern: long })), ['0x400800 0x5800']);
     });
 
+    it('ends each piece on page tables that have no end', () => {
+        const source = new FakeSource();
+        for (let index = 0; index < 512; index++) {
+            source.poke64(0x10000 + index * 8, 0x11000n | 7n);
+            source.poke64(0x11000 + index * 8, 0x11000n | 7n);
+        }
+        let first = 0n;
+        for (let piece = 0; piece < 3; piece++) {
+            const { next, searched } = search(source, '77 77', { first, bytes: 2 ** 20 });
+            assert.ok(next !== undefined && next > first && searched > 0);
+            first = next;
+        }
+        // Tables that map nothing but what is not there, for ever.
+        for (let index = 0; index < 512; index++) source.poke64(0x12000 + index * 8, 0xfee00000n | 7n);
+        for (let index = 0; index < 512; index++) source.poke64(0x11000 + index * 8, 0x12000n | 7n);
+        const nothing = search(source, '77 77', { first: 0n });
+        assert.ok(nothing.next !== undefined && nothing.next > 0n);
+        assert.equal(nothing.searched, 0);
+        // Nor does looking for pages come to an end by finding one.
+        for (let index = 0; index < 512; index++) source.poke64(0x11000 + index * 8, 0x11000n | 3n | (1n << 50n));
+        assert.deepEqual(found(search(source, '77 77', { first: 0n })), []);
+    });
+
     it('looks through physical memory where paging is off', () => {
         const source = guest();
         source.system = REAL_MODE;
