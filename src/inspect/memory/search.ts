@@ -12,7 +12,7 @@ const PREVIEW = 16;
 /** Pieces of page tables looked at in one go. */
 const RANGES = 1024;
 /** Tables looked at in one go, and pages without memory passed over: hostile page tables have no end of either. */
-const MOST_TABLES = 0x10000;
+const MOST_TABLES = 0x4000;
 const MOST_PASSED = 0x40000;
 /** RAM that hides behind ROM and graphics memory is in no region of its own. */
 const LEGACY = { first: 0xa0000, last: 0xfffff };

@@ -7,7 +7,7 @@ import { Bit, decoders, describeReserved, Entry, type EntryDecoder, linearOf, ty
 const PAGE = 0x1000;
 
 /** Tables to visit in one go: hostile ones contain themselves, and would go on for 2^36 pages. */
-const MOST_TABLES = 0x10000;
+const MOST_TABLES = 0x4000;
 const MOST_PROBLEMS = 100;
 
 /** Attributes of a page as one number: equal numbers make a range. */
@@ -224,7 +224,7 @@ class Scan {
                 goesOn = this.folder.overflow === undefined;
             } else if (entry.kind === 'table') {
                 goesOn = this.visit(depth + 1, entry.target, page, allowed);
-            } else {
+            } else if (this.problems.length < MOST_PROBLEMS) {
                 this.problem(page, level.structure, entry.bits, describeReserved(entry));
             }
         }
@@ -263,7 +263,7 @@ class Scan {
             return Uint32Array.from(pageTables.pdptes.flatMap(halvesOf));
         }
         const table = readTable(this.source, address);
-        if (table === undefined) {
+        if (table === undefined && this.problems.length < MOST_PROBLEMS) {
             const above = Math.max(0, depth - 1);
             const entry = depth === 0 ? pageTables.cr3 : entries[above].bits;
             this.problem(base, decoders[above].level.structure, entry, `the table at ${hex(address)} is not in memory`);
@@ -272,9 +272,7 @@ class Scan {
     }
 
     private problem(page: number, structure: PageTableProblem['structure'], entry: bigint, text: string): void {
-        if (this.problems.length < MOST_PROBLEMS) {
-            this.problems.push({ linear: hex(linearOf(this.pageTables, page)), structure, entry: hex(entry), text });
-        }
+        this.problems.push({ linear: hex(linearOf(this.pageTables, page)), structure, entry: hex(entry), text });
     }
 }
 

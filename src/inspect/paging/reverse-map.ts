@@ -7,7 +7,7 @@ import { halvesOf, permissionsOf, readTable, Key } from './ranges';
 
 const PAGE = 0x1000;
 /** As for ranges: page tables that contain themselves have no end. */
-const MOST_TABLES = 0x10000;
+const MOST_TABLES = 0x4000;
 const MOST_USES = 16;
 
 export interface ReverseMapping {
