@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import type { EventFilter } from '../../../src/debug/events/event-stops';
 import { MachineTarget } from '../../../src/debug/machine-target';
@@ -6,6 +7,7 @@ import type { End, Stop } from '../../../src/debug/target';
 import type { Machine } from '../../../src/machine/machine';
 import { SymbolTable } from '../../../src/symbols/symbol-table';
 import { rom, ROM_BASE, romMachine } from '../../support/rom-machine';
+import { sampleRom } from '../../support/sample';
 
 const host = {
     now: () => performance.now(),
@@ -28,10 +30,10 @@ class Session {
     static last: Session | undefined;
     private settle: (outcome: Stop | End) => void = () => undefined;
 
-    /** @param code begins at F000:0000; the handler at F000:0080 is IRET */
-    constructor(code: string, options: Parameters<typeof romMachine>[1] = {}) {
-        const image = rom(code);
-        image[HANDLER_OFFSET] = 0xcf;
+    /** @param code a ROM, or what begins at F000:0000; the handler at F000:0080 is IRET then */
+    constructor(code: string | Uint8Array, options: Parameters<typeof romMachine>[1] = {}) {
+        const image = typeof code === 'string' ? rom(code) : code;
+        if (typeof code === 'string') image[HANDLER_OFFSET] = 0xcf;
         this.machine = romMachine(image, options);
         this.target = new MachineTarget(this.machine, new SymbolTable(), host);
         Session.last = this;
@@ -248,6 +250,21 @@ describe('stops at machine events', () => {
             ].map(text => text?.slice(0, 60)),
         );
         assert.ok(problems.every(problem => problem !== undefined));
+    });
+
+    it('at what a guest does on its way to long mode and to its other processors', async () => {
+        const options = { memory: 64 << 20, cpus: 2, serial: [() => undefined] };
+        const session = new Session(readFileSync(sampleRom), options);
+        await session.filter({ kind: 'modeSwitch', condition: 'paging && !wasPaging' }, { kind: 'ipi' });
+        assert.match((await session.next())[0]!, /^mode switch: protected mode → compatibility mode at 0x/);
+        assert.match((await session.next())[0]!, /^IPI: INIT, vector 0x0 to (?:all others|APIC 0x1) at 0x/);
+        await session.filter({ kind: 'ipi', condition: 'mode == 6 && vector > 0 && (value & 0x700) == 0x600' });
+        assert.match((await session.next())[0]!, /^IPI: start-up, vector 0x[0-9a-f]+ to/);
+        await session.filter({ kind: 'modeSwitch', condition: 'vcpu == 1 && from == compatibility && to == long' });
+        const stop = (await session.go()) as Stop;
+        assert.equal(stop.vcpu, 1);
+        await session.filter({ kind: 'cpuid' }, { kind: 'exception', cause: 14, condition: '0x0-0xfff' });
+        assert.match((await session.next())[0]!, /^#PF .*likely a null pointer/);
     });
 
     it('takes accesses that reach into a listed range', async () => {
