@@ -9,6 +9,7 @@ const BENCHMARKS = {
     breakpoints: 'conditions that never hold, in a boot of Linux; setting and removing a breakpoint',
     exits: 'counting the guest’s exits: per exit, and in a boot of Linux',
     gdb: 'gdb on our server and on QEMU’s: steps and memory',
+    dap: 'instruction steps and what an editor asks after each, through the adapter',
     memory: 'what a booted Linux costs of the host’s memory, beyond its own RAM',
 };
 
