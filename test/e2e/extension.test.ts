@@ -315,13 +315,13 @@ describe('the extension in VS Code', function () {
             const memory = await code.openPage('Memory');
             await memory.locator('.number').first().waitFor();
             await code.screenshot('linux-dark');
-            await code.theme('Light Modern');
+            await code.theme('light');
             await code.screenshot('linux-light');
-            await code.theme('Dark High Contrast');
+            await code.theme('high contrast');
             await code.page.setViewportSize({ width: 900, height: 700 });
             await code.screenshot('linux-high-contrast-narrow');
             await code.page.setViewportSize({ width: 1400, height: 900 });
-            await code.theme('Dark Modern');
+            await code.theme('dark');
             await code.stop();
         });
     });

@@ -26,7 +26,9 @@ const SETTINGS = {
     'workbench.startupEditor': 'none',
     'workbench.tips.enabled': false,
     'workbench.secondarySideBar.defaultVisibility': 'hidden',
-    'workbench.colorTheme': 'Default Dark Modern',
+    // The browser tells which theme: see `theme` below.
+    'window.autoDetectColorScheme': true,
+    'window.autoDetectHighContrast': true,
     'security.workspace.trust.enabled': false,
     'chat.disableAIFeatures': true,
     'chat.commandCenter.enabled': false,
@@ -43,8 +45,7 @@ const SETTINGS = {
     'window.restoreWindows': 'none',
 };
 
-/** As the list of themes has them. */
-export type Theme = 'Dark Modern' | 'Light Modern' | 'Dark High Contrast';
+export type Theme = 'dark' | 'light' | 'high contrast';
 
 /** Packs the extension as it was built last. */
 export function packExtension(): { file: string; bytes: number } {
@@ -136,6 +137,7 @@ export class VsCode {
         const browser = await chromium.launch({ executablePath: browserPath(), args: BROWSER_ARGUMENTS });
         const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
         page.setDefaultTimeout(PATIENCE);
+        await page.emulateMedia({ colorScheme: 'dark' });
         const vsCode = new VsCode(server, browser, folder, page);
         await page.goto(`http://127.0.0.1:${port}/?folder=${workspace}`);
         await page.locator('.monaco-workbench').waitFor();
@@ -210,10 +212,14 @@ export class VsCode {
     }
 
     async theme(theme: Theme): Promise<void> {
-        await this.command('Preferences: Color Theme');
-        await this.answer(theme);
-        const kind = theme.includes('Contrast') ? 'hc-black' : theme.includes('Dark') ? 'vs-dark' : 'vs';
-        await this.page.locator(`.monaco-workbench.${kind}`).waitFor();
+        await this.page.emulateMedia({
+            colorScheme: theme === 'light' ? 'light' : 'dark',
+            forcedColors: theme === 'high contrast' ? 'active' : 'none',
+        });
+        const workbench = { dark: 'vs-dark', light: 'vs', 'high contrast': 'hc-black' }[theme];
+        await this.page.locator(`.monaco-workbench.${workbench}`).waitFor();
+        // Pages of views are told of it later.
+        await this.page.waitForTimeout(500);
     }
 
     // ---- looking -------------------------------------------------------------------------------------------------
