@@ -1,10 +1,10 @@
 /** `hyperscope run --gdb`: the guest runs as a debugger's target, and gdb may attach and leave as it likes. */
 import { performance } from 'node:perf_hooks';
-import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
-import path from 'node:path';
+import { readFileSync } from 'node:fs';
 import { MachineTarget } from '../debug/machine-target';
 import type { End, Stop } from '../debug/target';
-import { type GdbEndpoint, GdbServer, type GdbServerOptions } from '../gdb/server';
+import { openProgram } from '../gdb/program';
+import { type GdbEndpoint, GdbServer } from '../gdb/server';
 import type { Machine } from '../machine/machine';
 import { readElfSymbols } from '../symbols/elf';
 import { SymbolTable } from '../symbols/symbol-table';
@@ -45,7 +45,7 @@ export async function runWithGdb(machine: Machine, options: GdbOptions, say: (li
     const ended = new Promise<GdbRunEnd>(resolve => {
         finish = resolve;
     });
-    const program = openProgram(options.program);
+    const program = options.program === undefined ? undefined : openProgram(options.program);
     const server = await GdbServer.listen(target, options.endpoint, {
         program,
         kill: () => finish({ reason: 'killed' }),
@@ -85,22 +85,4 @@ export async function runWithGdb(machine: Machine, options: GdbOptions, say: (li
 
 function symbolsOf(file: string | undefined): SymbolTable {
     return new SymbolTable(file === undefined ? [] : readElfSymbols(file, readFileSync(file)));
-}
-
-type Program = NonNullable<GdbServerOptions['program']> & { close(): void };
-
-function openProgram(file: string | undefined): Program | undefined {
-    if (file === undefined) {
-        return undefined;
-    }
-    const descriptor = openSync(file, 'r');
-    return {
-        path: path.resolve(file),
-        size: fstatSync(descriptor).size,
-        read: (offset, length) => {
-            const bytes = new Uint8Array(length);
-            return bytes.subarray(0, readSync(descriptor, bytes, 0, length, offset));
-        },
-        close: () => closeSync(descriptor),
-    };
 }

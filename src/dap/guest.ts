@@ -5,7 +5,11 @@ import { performance } from 'node:perf_hooks';
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import { MachineTarget } from '../debug/machine-target';
 import type { TargetHost } from '../debug/machine-runner';
+import { SharedTarget } from '../debug/shared-target';
 import type { DebugTarget } from '../debug/target';
+import { openProgram } from '../gdb/program';
+import { type GdbEndpoint, GdbServer } from '../gdb/server';
+import { isElf } from '../symbols/elf';
 import type { GuestNaming } from '../inspect/naming';
 import type { BootModule } from '../machine/loaders/boot-context';
 import type { ImageFile } from '../machine/loaders/image';
@@ -51,9 +55,6 @@ const NODE: TargetHost = {
  */
 export function createGuest(configuration: LaunchConfiguration, output: GuestOutput, host = NODE): Guest {
     const { kernel, firmware, symbols: symbolFiles, realTime } = configuration;
-    if (configuration.gdbServer !== undefined) {
-        throw new RequestError('gdbServer: this version has no server for gdb');
-    }
     const kernelFile = kernel === undefined ? undefined : readFile('kernel', kernel);
     const firmwareFile = firmware === undefined ? undefined : readFile('firmware', firmware);
     const symbols = new SymbolFiles();
@@ -91,14 +92,54 @@ export function createGuest(configuration: LaunchConfiguration, output: GuestOut
         configuration.sourceMap,
         modules.map(module => module.path),
     );
+    const own = new MachineTarget(machine, table, host, { programs, mapping });
+    const target =
+        configuration.gdbServer === undefined
+            ? own
+            : shareWithGdb(own, configuration.gdbServer, [kernel, firmware].find(isProgram));
     return {
-        target: new MachineTarget(machine, table, host, { programs, mapping }),
+        target,
         modules,
         indexing: symbols.indexing,
         close: () => symbols.close(),
         note: engine.note,
         thenTranslate: configuration.thenTranslate,
     };
+}
+
+/** gdb has the same machine as the session, which is told where, and why not. */
+function shareWithGdb(target: MachineTarget, endpoint: GdbEndpoint, program: string | undefined): DebugTarget {
+    const shared = new SharedTarget(target);
+    const say = (text: string): void => session.listener?.logged(text);
+    const file = program === undefined ? undefined : openProgram(program);
+    const forGdb = shared.join(async () => undefined);
+    const listening = GdbServer.listen(forGdb, endpoint, {
+        program: file,
+        kill: () => say('gdb has asked to end the guest: end the session to do so'),
+        failed: error => target.listener?.failed(error),
+    }).then(
+        server => {
+            forGdb.listener = {
+                stopped: stop => server.stopped(stop),
+                ended: end => server.ended(end),
+                logged: text => server.logged(text),
+                failed: () => undefined,
+            };
+            say(`gdb can attach: target remote ${server.address}`);
+            return server;
+        },
+        (error: unknown) => say(error instanceof Error ? error.message : String(error)),
+    );
+    const session = shared.join(async () => {
+        await (await listening)?.close();
+        file?.close();
+        await target.dispose();
+    });
+    return session;
+}
+
+function isProgram(name: string | undefined): name is string {
+    return name !== undefined && isElf(readFileSync(name));
 }
 
 function serialOutput(to: LaunchConfiguration['serial'], output: (byte: number) => void): (byte: number) => void {

@@ -436,6 +436,11 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         await this.breakpoints.stopped(target, ids);
     }
 
+    resumedElsewhere(): void {
+        this.stateRequests.invalidate();
+        this.emitEvent('continued', { threadId: this.focus + 1, allThreadsContinued: true });
+    }
+
     ended({ reason, status, note }: End): void {
         this.flushSerial();
         this.console(`${note}\n`);

@@ -58,6 +58,8 @@ export interface End {
 
 export interface TargetListener {
     stopped(stop: Stop): void;
+    /** Somebody else, who debugs the same guest, has made it go on. */
+    resumedElsewhere?(): void;
     ended(end: End): void;
     /** A log point has something to say. */
     logged(text: string): void;
