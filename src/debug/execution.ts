@@ -27,6 +27,8 @@ export interface DebugEngine extends Engine {
     passBreakpoint(vcpu: number): void;
     /** Takes that back: the vCPU has gone on from there, and may come again. */
     passNothing(vcpu: number): void;
+    /** Whether breakpoints at physical addresses work; without them they are left out. */
+    readonly physicalBreakpoints?: boolean;
     /** Engines without watchpoints have neither of the two. */
     setWatchpoints?(watchpoints: readonly Watchpoint[]): void;
     accessObserver?: AccessObserver;

@@ -60,6 +60,9 @@ export interface DebugInformation {
 
 const NO_DEBUG_INFORMATION: DebugInformation = { programs: new ProgramSet() };
 
+const NO_PHYSICAL_BREAKPOINTS =
+    'this engine has breakpoints at linear addresses only: the translator has physical ones';
+
 export class MachineTarget implements DebugTarget {
     private readonly engine: DebugEngine;
     private readonly views: readonly VcpuView[];
@@ -205,7 +208,11 @@ export class MachineTarget implements DebugTarget {
 
     async setBreakpoints(requests: readonly BreakpointRequest[]): Promise<BreakpointStatus[]> {
         const problems = this.execution.breakpoints.replace(requests);
-        return requests.map(({ id }) => ({ id, problem: problems.get(id) }));
+        const cannot = this.engine.physicalBreakpoints === true ? undefined : NO_PHYSICAL_BREAKPOINTS;
+        return requests.map(({ id, space }) => ({
+            id,
+            problem: problems.get(id) ?? (space === 'physical' ? cannot : undefined),
+        }));
     }
 
     async setWatchpoints(requests: readonly WatchpointRequest[]): Promise<BreakpointStatus[]> {

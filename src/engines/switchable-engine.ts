@@ -275,6 +275,10 @@ export class MachineEngine implements SwitchableEngine {
         this.engine.passNothing(vcpu);
     }
 
+    get physicalBreakpoints(): boolean {
+        return this.runningOn === 'translator';
+    }
+
     /** Absent on KVM, which cannot watch memory. */
     get setWatchpoints(): ((watchpoints: readonly Watchpoint[]) => void) | undefined {
         return this.runningOn === 'kvm' ? undefined : watchpoints => this.translator.setWatchpoints(watchpoints);

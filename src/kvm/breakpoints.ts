@@ -46,6 +46,9 @@ export class CodeBreakpoints {
     replace(breakpoints: readonly CodeBreakpoint[]): void {
         this.byAddress.clear();
         for (const breakpoint of breakpoints) {
+            if (breakpoint.space === 'physical') {
+                continue; // neither debug registers nor an INT3 know of those; the user has been told
+            }
             const address = (BigInt(breakpoint.hi >>> 0) << 32n) | BigInt(breakpoint.lo >>> 0);
             const others = this.byAddress.get(address);
             if (others === undefined) {

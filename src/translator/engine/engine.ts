@@ -123,6 +123,7 @@ export class TranslatorEngine implements Engine {
     private exitRequested = false;
     /** The vCPU must be looked at before its next instruction. */
     private attentionNeeded = false;
+    readonly physicalBreakpoints = true;
     private readonly breakpoints: Breakpoints;
     private readonly watchpoints = new Watchpoints();
     /** Hears of accesses to what {@link setWatchpoints} names; where it says so the run ends with {@link WATCH_STOP}. */
