@@ -163,6 +163,8 @@ export abstract class GuestTree implements vscode.TreeDataProvider<TreeNode>, vs
             }
             this.refresh();
         }
+        // A guest that has not been stopped since the view was opened: its present state is better than nothing.
+        if (guest?.state === 'running' && this.shown.size === 0) this.refresh();
         if (dimmed !== wasDimmed) decorations?.refresh();
     }
 

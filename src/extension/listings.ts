@@ -7,6 +7,7 @@ import { ask } from './client';
 import type { GuestSession, GuestSessions } from './guest-sessions';
 
 const TRANSLATION_SCHEME = 'hyperscope-translation';
+const TRANSLATION_LANGUAGE = 'hyperscope-translation';
 
 /** Opens the listing of an address beside what is open, at its line. */
 export async function openListing(guest: GuestSession, { address }: Pick<AddressTarget, 'address'>): Promise<void> {
@@ -57,10 +58,12 @@ export class TranslationDocuments implements vscode.TextDocumentContentProvider,
             WebAssembly: wasmText(translation),
         });
         for (const [index, [name, text]] of parts.entries()) {
-            const uri = vscode.Uri.from({ scheme: TRANSLATION_SCHEME, path: `/${name}.hyperscope-translation` });
+            const uri = vscode.Uri.from({ scheme: TRANSLATION_SCHEME, path: `/${name}` });
             this.texts.set(uri.path, text);
             this.changes.fire(uri);
-            await vscode.window.showTextDocument(uri, {
+            const document = await vscode.workspace.openTextDocument(uri);
+            await vscode.languages.setTextDocumentLanguage(document, TRANSLATION_LANGUAGE);
+            await vscode.window.showTextDocument(document, {
                 viewColumn: index + 1,
                 preserveFocus: index > 0,
                 preview: false,
