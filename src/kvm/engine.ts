@@ -239,6 +239,19 @@ export class KvmEngine implements Engine {
         this.breakpoints.replace(breakpoints);
     }
 
+    /** Starts or stops noting which pages the guest writes. @throws KvmError */
+    logDirtyPages(on: boolean): void {
+        this.slots.logDirtyPages(on);
+    }
+
+    /**
+     * Physical addresses of the pages that the guest has written since the last call; not what devices wrote.
+     * @throws KvmError
+     */
+    takeDirtyPages(): number[] {
+        return this.slots.takeDirtyPages();
+    }
+
     /** The instruction at RIP of a vCPU is next, whatever breakpoint stands there. */
     passBreakpoint(vcpu: number): void {
         this.passing.add(vcpu);

@@ -134,6 +134,7 @@ export class KvmVcpu {
         const { run, view } = this;
         this.bytes[run + RunOffset.immediateExit] = immediate ? 1 : 0;
         this.unfinished = false;
+        const given = this.hasUnreadRegisters;
         if (rawIoctl(this.fd, Ioctl.Run, 0) === 0) {
             return 0;
         }
@@ -141,9 +142,11 @@ export class KvmVcpu {
         if (errno === EINTR || errno === EAGAIN) {
             return EINTR;
         }
-        if (view.getBigUint64(run + RunOffset.dirtyRegisters, true) !== 0n) {
-            view.setBigUint64(run + RunOffset.dirtyRegisters, 0n, true);
+        view.setBigUint64(run + RunOffset.dirtyRegisters, 0n, true);
+        if (given) {
+            // KVM has written what it has over what it was given.
             this.stale = true;
+            this.transfer.loadShared();
             this.transfer.explainRefusal();
         }
         throw new KvmError('KVM_RUN', errno, `vCPU ${this.processor.index}`);

@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict';
+import { chooseEngine } from '../../../src/engines/choose';
+import type { MachineEngine } from '../../../src/engines/switchable-engine';
+import { Machine } from '../../../src/machine/machine';
+import { kvm, needs } from '../../support/requirements';
+import { ENTRY, tinyKernel } from './kernel';
+
+describe('the engine on KVM', function () {
+    this.timeout(30_000);
+    let machine: Machine | undefined;
+
+    before(function () {
+        needs(this, kvm);
+    });
+    afterEach(() => {
+        machine?.engine.dispose?.();
+        machine = undefined;
+    });
+
+    const build = (code: string): { machine: Machine; engine: MachineEngine } => {
+        const chosen = chooseEngine({ choice: 'kvm', cpus: 1, translator: {} });
+        machine = new Machine({
+            memory: 16 << 20,
+            engine: chosen.factory,
+            engineArena: chosen.arenaSize,
+            features: chosen.features,
+            kernel: { kernel: { name: 'kernel', data: tinyKernel(code) }, modules: [], commandLine: '' },
+        });
+        return { machine, engine: machine.engine as MachineEngine };
+    };
+    const at = (offset: number): { id: number; lo: number; hi: number } => ({ id: offset, lo: ENTRY + offset, hi: 0 });
+    /** Runs to the next stop that is one. */
+    const next = (of: Machine): string => {
+        for (;;) {
+            const stop = of.run({ instructions: 1e7 });
+            if (stop.reason === 'breakpoint') return `${stop.id} at ${of.processors[0].cpu.ripLo - ENTRY}`;
+            if (stop.reason !== 'budget') return stop.reason;
+        }
+    };
+
+    // Eight times INC EAX, and back.
+    const LOOP = '40 40 40 40 40 40 40 40 eb f6';
+
+    it('stops at more breakpoints than there are debug registers, once each a round, and shows none in memory', () => {
+        const { machine, engine } = build(LOOP);
+        engine.setBreakpoints([0, 1, 2, 3, 4, 5, 6].map(at));
+        const stops = Array.from({ length: 14 }, () => next(machine));
+        const round = ['0 at 0', '1 at 1', '2 at 2', '3 at 3', '4 at 4', '5 at 5', '6 at 6'];
+        assert.deepEqual(stops, [...round, ...round]);
+        const bytes = new Uint8Array(10);
+        machine.memory.readBytes(ENTRY, bytes);
+        assert.equal(Buffer.from(bytes).toString('hex'), '4040404040404040ebf6');
+    });
+
+    it('asks conditions, of patched breakpoints too, and passes those that do not hold', () => {
+        const { machine, engine } = build(LOOP);
+        const { cpu } = machine.processors[0];
+        const first = cpu.gpr(0);
+        const atRound = (offset: number, round: number) => ({
+            ...at(offset),
+            condition: () => (cpu.gpr(0) - first) >>> 0 === round * 8 + offset,
+        });
+        engine.setBreakpoints([0, 1, 2, 3].map(offset => atRound(offset, 1000)).concat([atRound(5, 3), atRound(6, 4)]));
+        assert.equal(next(machine), '5 at 5');
+        assert.equal((cpu.gpr(0) - first) >>> 0, 3 * 8 + 5);
+        assert.equal(next(machine), '6 at 6');
+        assert.equal((cpu.gpr(0) - first) >>> 0, 4 * 8 + 6);
+    });
+
+    it("leaves the guest its own INT3 while the debugger's are in memory", () => {
+        // lidt [esp] of an IDT at 0x5000 whose vector 3 is the handler; int3; spin. The handler adds 16 to EBX.
+        const { machine, engine } = build(
+            [
+                'bc 00 80 00 00', // 0: mov esp, 0x8000
+                '31 db', // 5: xor ebx, ebx
+                'c7 05 18 50 00 00 3c 00 08 00', // 7: mov dword [0x5018], 0x0008003c (selector 8)
+                'c7 05 1c 50 00 00 00 8e 10 00', // 17: mov dword [0x501c], 0x00108e00
+                '66 c7 05 00 60 00 00 ff 00', // 27: mov word [0x6000], 0xff
+                'c7 05 02 60 00 00 00 50 00 00', // 36: mov dword [0x6002], 0x5000
+                '90 90', // 46: nop, where the handler's offset is patched in below
+                '0f 01 1d 00 60 00 00', // 48: lidt [0x6000] -> 55
+                'cc', // 55: int3
+                '43', // 56: inc ebx
+                'eb fd', // 57: jmp 56
+                '90', // 59
+                '83 c3 10', // 60: add ebx, 16 — the handler
+                'cf', // 63: iret
+            ].join(' '),
+        );
+        // The gate: offset of the handler, low and high half.
+        const handler = ENTRY + 60;
+        const { cpu } = machine.processors[0];
+        const selector = cpu.selector(1);
+        machine.memory.writeBytes(
+            ENTRY + 13,
+            Uint8Array.of(handler & 0xff, (handler >> 8) & 0xff, selector & 0xff, selector >> 8),
+        );
+        machine.memory.writeBytes(ENTRY + 25, Uint8Array.of((handler >> 16) & 0xff, handler >>> 24));
+        // Four in debug registers, and one INT3 of ours.
+        engine.setBreakpoints([at(59), at(2), at(3), at(4), at(56)]);
+        assert.equal(next(machine), '56 at 56');
+        assert.equal(cpu.gpr(3), 16);
+    });
+
+    it('goes on at the instruction that it stopped at when the engine changes', () => {
+        const { machine, engine } = build(LOOP);
+        const { cpu } = machine.processors[0];
+        const first = cpu.gpr(0);
+        engine.setBreakpoints([at(3)]);
+        for (let round = 0; round < 20; round++) {
+            assert.equal(next(machine), '3 at 3');
+            assert.equal((cpu.gpr(0) - first) >>> 0, round * 8 + 3);
+            engine.switchTo(engine.active === 'kvm' ? 'translator' : 'kvm');
+            engine.passBreakpoint(0);
+        }
+    });
+
+    it('comes back for an instruction that only the other engine knows, and for a triple fault with its exceptions', () => {
+        const { machine } = build('f3 0f b8 c3 0f 0b'); // popcnt eax, ebx; ud2
+        for (;;) {
+            const stop = machine.run({ instructions: 1e6 });
+            if (stop.reason === 'budget') continue;
+            assert.equal(stop.reason, 'tripleFault');
+            assert.equal(stop.reason === 'tripleFault' && stop.report?.chain[0].vector, 6);
+            break;
+        }
+        assert.equal(machine.processors[0].cpu.gpr(0), bitCount(machine.processors[0].cpu.gpr(3)));
+    });
+
+    it('says what was wrong, and leaves the memory readable, when KVM refuses the state', () => {
+        const { machine } = build(LOOP);
+        machine.run({ instructions: 1e5 });
+        const { cpu } = machine.processors[0];
+        cpu.setLo(0x220, 0x80000000); // CR0: paging without protection
+        cpu.stateReplaced();
+        const stop = machine.run({ instructions: 1e5 });
+        assert.equal(stop.reason, 'engineFailed');
+        assert.match(
+            stop.reason === 'engineFailed' ? stop.problem : '',
+            /^KVM_SET_SREGS failed with EINVAL: .*control registers/,
+        );
+        assert.equal(machine.memory.read(ENTRY, 1), 0x40);
+        cpu.setLo(0x220, 0x11);
+        cpu.stateReplaced();
+        assert.equal(machine.run({ instructions: 1e5 }).reason, 'budget');
+    });
+
+    it('notes the pages that the guest writes', () => {
+        const { machine, engine } = build('c7 05 00 70 20 00 01 00 00 00 eb fe'); // mov dword [0x207000], 1; spin
+        machine.run({ instructions: 1e5 });
+        engine.kvmEngine!.logDirtyPages(true);
+        machine.processors[0].cpu.setRip(ENTRY, 0);
+        machine.processors[0].cpu.stateReplaced();
+        machine.run({ instructions: 1e7 });
+        assert.deepEqual(engine.kvmEngine!.takeDirtyPages(), [0x207000]);
+        assert.deepEqual(engine.kvmEngine!.takeDirtyPages(), []);
+    });
+});
+
+function bitCount(value: number): number {
+    let count = 0;
+    for (let rest = value; rest !== 0; rest &= rest - 1) count++;
+    return count;
+}
