@@ -30,6 +30,7 @@ Debugs the sample guest and prints what happens.
   --memory SIZE     default 256M
   --cpus N          default 1
   --seconds N       how long another guest runs before it is looked at; default 3
+  --break NAME      stop another guest at that function instead
   --vscode          open VS Code on the guest instead, where the command 'code' exists
   --adapter FILE    the adapter to use, as it is: nothing is installed or built`;
 
@@ -42,6 +43,7 @@ const OPTIONS = {
     memory: { type: 'string' },
     cpus: { type: 'string' },
     seconds: { type: 'string' },
+    break: { type: 'string' },
     vscode: { type: 'boolean' },
     adapter: { type: 'string' },
     help: { type: 'boolean', short: 'h' },
@@ -77,7 +79,9 @@ function build() {
 function chosenGuest(options) {
     const { kernel, firmware, initrd, append, symbols, memory, cpus } = options;
     if (kernel === undefined && firmware === undefined) {
-        const idle = ['initrd', 'append', 'symbols', 'memory', 'cpus', 'seconds'].find(name => name in options);
+        const idle = ['initrd', 'append', 'symbols', 'memory', 'cpus', 'seconds', 'break'].find(
+            name => name in options,
+        );
         if (idle !== undefined) throw new DemoError(`--${idle} belongs to a guest: give --kernel or --firmware too`);
         return undefined;
     }
@@ -119,13 +123,13 @@ function openEditor(attributes) {
     console.log(`demo: VS Code opens ${WORKSPACE}; F5 there starts the guest`);
 }
 
-async function debug(adapter, attributes, seconds) {
+async function debug(adapter, attributes, where) {
     const session = new DemoSession([process.execPath, adapter]);
     try {
         if (attributes === undefined) {
             await tourSample(session);
         } else {
-            await tourGuest(session, { attributes, seconds });
+            await tourGuest(session, { attributes, ...where });
         }
     } finally {
         await session.close();
@@ -146,7 +150,7 @@ async function main() {
         openEditor(attributes);
         return;
     }
-    await debug(options.adapter ?? ADAPTER, attributes, seconds);
+    await debug(options.adapter ?? ADAPTER, attributes, { seconds, functionName: options.break });
     console.log('\nThe same in VS Code: npm run demo -- --vscode. Another guest: npm run demo -- --kernel FILE');
 }
 

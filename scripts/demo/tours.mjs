@@ -5,6 +5,9 @@ import { SAMPLE_FOLDER } from '../sample-guest.mjs';
 /** What breaks a tour: a guest that does not do what the tour is about. */
 export class TourError extends Error {}
 
+/** Scopes of a function's parameters and variables. */
+const VARIABLES = /^(arguments|locals)$/i;
+
 const WORKLOAD = path.join(SAMPLE_FOLDER, 'kernel', 'workload.c');
 
 const IN_LONG_MODE = ['rax', 'rbx', 'rcx', 'rdx', 'rsi', 'rdi', 'rbp', 'rsp', 'rflags', 'cr0', 'cr3', 'cr4'];
@@ -40,7 +43,7 @@ export async function tourSample(session) {
     session.title('A condition: hanoi, when it moves a tower of 4 disks');
     await continueTo(session, 'hanoi');
     await session.showStack();
-    await session.showScope(/local|argument|parameter/i);
+    await session.showScope(VARIABLES);
 
     session.title('Registers');
     await session.showRegisters(...IN_LONG_MODE);
@@ -111,17 +114,19 @@ async function continueTo(session, name) {
     if (!top.startsWith(name)) throw new TourError(`the guest was to stop at ${name} and came to ${top}`);
 }
 
-/** Any guest: its first instructions, and what it does after some seconds. */
-export async function tourGuest(session, { attributes, seconds }) {
+/** Any guest: its first instructions, and what it does at a function or after some seconds. */
+export async function tourGuest(session, { attributes, seconds, functionName }) {
     session.title('The first instruction');
     await session.showStop(await session.launch(attributes));
     await session.showInstructions(5);
     await session.showStop(await session.run('stepIn', { granularity: 'instruction' }));
 
-    session.title(`${seconds} seconds later`);
+    session.title(functionName === undefined ? `${seconds} seconds later` : `A breakpoint at ${functionName}`);
+    if (functionName !== undefined) await session.breakAt({ name: functionName });
     const stop = session.client.next('stopped', 'terminated');
     await session.request('continue', { threadId: 1 });
-    const timer = setTimeout(() => session.request('pause', { threadId: 1 }).catch(() => undefined), seconds * 1000);
+    const pause = () => session.request('pause', { threadId: 1 }).catch(() => undefined);
+    const timer = functionName === undefined ? setTimeout(pause, seconds * 1000) : undefined;
     const reached = await stop;
     clearTimeout(timer);
     await session.showStop(reached);
@@ -130,6 +135,7 @@ export async function tourGuest(session, { attributes, seconds }) {
 
     session.title('Stack');
     await session.showStack();
+    await session.showScope(VARIABLES);
 
     session.title('Registers');
     await session.showScope(/^General$/, () => true, 3);

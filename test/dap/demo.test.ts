@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { projectRoot } from '../support/project';
 import { guestFiles, guestsDirectory, needs } from '../support/requirements';
-import { SAMPLE_END, sampleOutput } from '../support/sample';
+import { SAMPLE_END, sampleElf, sampleOutput } from '../support/sample';
 
 const DEMO = path.join(projectRoot, 'scripts', 'demo.mjs');
 const ADAPTER = path.join(projectRoot, 'out', 'src', 'dap', 'main.js');
@@ -96,6 +96,15 @@ describe('npm run demo', function () {
         assert.match(demo.section('1 seconds later'), /stopped: Paused/);
         assert.match(demo.section('Stack'), /#0 {2}0x/);
         assert.match(demo.section('Registers'), /rip/);
+    });
+
+    it('stops another guest at a function', () => {
+        const demo = runDemo('--kernel', sampleElf, '--break', 'sleep_ticks', '--memory', '64M');
+
+        assert.equal(demo.errors, '');
+        assert.equal(demo.status, 0);
+        assert.match(demo.section('A breakpoint at sleep_ticks'), /▶ .*sleep_ticks[^]*timer\.c/);
+        assert.match(demo.section('Stack'), /#1 .* wait_for_ticks {2}workload\.c:\d+[^]*\n +count +20\n/);
     });
 
     it('opens VS Code on a configuration of the guest', () => {
