@@ -77,6 +77,19 @@ export class DemoSession {
         });
     }
 
+    /** Stops at accesses to these variables, and to no others. */
+    async watch(...watched) {
+        const breakpoints = [];
+        for (const { name, ...more } of watched) {
+            const { dataId, description } = await this.request('dataBreakpointInfo', { name });
+            this.say(
+                `data breakpoint ${bold(name)}${more.condition ? `, if ${bold(more.condition)}` : ''} ${dim(description)}`,
+            );
+            if (dataId !== null) breakpoints.push({ dataId, ...more });
+        }
+        await this.request('setDataBreakpoints', { breakpoints });
+    }
+
     /** Breaks at the first line of a file that holds `text`; takes the file's other breakpoints away. */
     async breakAtLine(file, text) {
         const line =

@@ -62,6 +62,12 @@ export async function tourSample(session) {
     session.say('and out of the function:');
     await session.showStop(await session.run('stepOut'));
 
+    session.title('A data breakpoint: the write that makes moves 100');
+    await session.watch({ name: 'moves', accessType: 'write', condition: 'moves == 100' });
+    await session.showStop(await session.run('continue'));
+    await session.showStack();
+    await session.watch();
+
     session.title('Where the code is: a page walk');
     await session.showWalk('rip', 'execute');
 

@@ -97,7 +97,7 @@ export class Execution {
             changed: () => this.engine.setBreakpoints(this.breakpoints.forEngine()),
         });
         this.watchpoints = new WatchpointSet({
-            context: vcpu => this.views[vcpu].context,
+            context: vcpu => this.views[vcpu].expressions,
             programCounter: vcpu => programCounter(this.views[vcpu].cpu),
             log: text => this.listener?.logged(text),
             changed: watchpoints => engine.setWatchpoints?.(watchpoints),

@@ -4,6 +4,7 @@ import { type Address, formatAddress, halves } from './address';
 import { StopDecision, type StopConditions } from './breakpoint-conditions';
 import type { EvaluationContext } from './expression/evaluator';
 import { ExpressionError } from './expression/error';
+import { NamedValuesContext } from './expression/named-values';
 import type { AddressSpace } from './expression/value';
 
 export type WatchKind = 'read' | 'write' | 'readWrite';
@@ -206,15 +207,8 @@ function watchedPart({ space, address, length }: WatchpointRequest, access: Watc
 /** Conditions and log messages may speak of the watched bytes as `old` and `now`. */
 function withValues(context: EvaluationContext, { watched, old, now }: WatchHit): EvaluationContext {
     const width = watched.length <= 1 ? 8 : watched.length <= 2 ? 16 : watched.length <= 4 ? 32 : 64;
-    return {
-        readRegister: name => {
-            const value = name === 'old' ? old : name === 'now' ? now : undefined;
-            return value === undefined ? context.readRegister(name) : { value, width };
-        },
-        writeRegister: (name, value) => context.writeRegister(name, value),
-        readMemory: (space, address, size) => context.readMemory(space, address, size),
-        writeMemory: (space, address, bytes) => context.writeMemory(space, address, bytes),
-        symbol: name => context.symbol(name),
-        segmentLinear: (segment, offset) => context.segmentLinear(segment, offset),
-    };
+    return new NamedValuesContext(name => {
+        const value = name === 'old' ? old : name === 'now' ? now : undefined;
+        return value === undefined ? undefined : { value, width };
+    }, context);
 }

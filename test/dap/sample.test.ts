@@ -84,6 +84,29 @@ for (const engine of engines()) {
             log.check();
         });
 
+        it('watches a variable, in terms of the program', async () => {
+            const log = new GoldenLog('sample-watch');
+            const guest = begin(log);
+            await guest.launch('pvh');
+            await guest.breakAt({ name: 'run_recursion' });
+            await guest.run('configurationDone');
+            await guest.run('continue');
+            const { dataId } = await guest.ask<{ dataId: string }>('dataBreakpointInfo', { name: 'moves' });
+            await guest.ask('setDataBreakpoints', {
+                breakpoints: [{ dataId, accessType: 'write', condition: 'moves == 100 && last_move.disk > 2' }],
+            });
+            await guest.run('continue');
+            await guest.evaluate('moves', 'last_move');
+            await guest.ask('setDataBreakpoints', { breakpoints: [] });
+            await guest.ask('setExceptionBreakpoints', {
+                filters: [],
+                filterOptions: [{ filterId: 'pf', condition: 'error & 2 && memory_statistics.faults_handled == 2' }],
+            });
+            await guest.run('continue');
+            await guest.evaluate('memory_statistics.faults_handled');
+            log.check();
+        });
+
         it('shows a page before and after the guest maps it', async () => {
             const log = new GoldenLog('sample-lazy-page');
             const guest = begin(log);

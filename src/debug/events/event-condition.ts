@@ -4,7 +4,7 @@ import { parseCondition } from '../breakpoints';
 import { ExpressionError } from '../expression/error';
 import type { EvaluationContext, Expression } from '../expression/evaluator';
 import { pattern } from '../expression/value';
-import { EventContext, fieldNames, hasField, listedField, readField } from './event-fields';
+import { eventContext, fieldNames, hasField, listedField, readField } from './event-fields';
 
 /** What has to hold for an event to count. */
 export interface EventCondition {
@@ -54,7 +54,8 @@ export function parseEventCondition(
             hasField(kind, name.toLowerCase()) ||
             context === undefined ||
             context.readRegister(name.toLowerCase()) !== undefined ||
-            context.symbol(name) !== undefined;
+            context.symbol(name) !== undefined ||
+            isVariable(name, context);
         if (!known) {
             const fields = fieldNames(kind).join(', ');
             throw new ExpressionError(
@@ -65,6 +66,12 @@ export function parseEventCondition(
         }
     }
     return new ExpressionCondition(expression);
+}
+
+/** Whether a name begins with a variable: `statistics.faults` is one's member. */
+function isVariable(name: string, context: EvaluationContext): boolean {
+    const [variable] = name.split('.');
+    return (context.local?.(variable) ?? context.global?.(variable)) !== undefined;
 }
 
 class ListCondition implements EventCondition {
@@ -104,6 +111,6 @@ class ExpressionCondition implements EventCondition {
     constructor(private readonly expression: Expression) {}
 
     holds(event: MachineEvent, context: EvaluationContext): boolean {
-        return pattern(this.expression.evaluate(new EventContext(event, context))) !== 0n;
+        return pattern(this.expression.evaluate(eventContext(event, context))) !== 0n;
     }
 }

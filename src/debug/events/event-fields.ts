@@ -3,7 +3,7 @@ import { Vector } from '../../machine/cpu/fault';
 import type { MachineEvent } from '../../machine/observation/event';
 import { MachineEventKind, OperatingMode } from '../../machine/observation/kinds';
 import type { EvaluationContext } from '../expression/evaluator';
-import type { AddressSpace } from '../expression/value';
+import { NamedValuesContext } from '../expression/named-values';
 
 interface Field {
     readonly width: number;
@@ -113,36 +113,10 @@ export function readField(event: MachineEvent, name: string): bigint {
 }
 
 /** What a condition sees: the event's fields first, then what the vCPU has. */
-export class EventContext implements EvaluationContext {
-    constructor(
-        private readonly event: MachineEvent,
-        private readonly below: EvaluationContext,
-    ) {}
-
-    readRegister(name: string): { readonly value: bigint; readonly width: number } | undefined {
-        const field = fieldsOf(this.event.kind).get(name);
-        return field === undefined
-            ? this.below.readRegister(name)
-            : { value: field.read(this.event), width: field.width };
-    }
-
-    writeRegister(name: string, newValue: bigint): void {
-        this.below.writeRegister(name, newValue);
-    }
-
-    readMemory(space: AddressSpace, at: bigint, count: number): Uint8Array | undefined {
-        return this.below.readMemory(space, at, count);
-    }
-
-    writeMemory(space: AddressSpace, at: bigint, bytes: Uint8Array): boolean {
-        return this.below.writeMemory(space, at, bytes);
-    }
-
-    symbol(name: string): bigint | undefined {
-        return this.below.symbol(name);
-    }
-
-    segmentLinear(segment: string, offset: bigint): bigint {
-        return this.below.segmentLinear(segment, offset);
-    }
+export function eventContext(event: MachineEvent, below: EvaluationContext): EvaluationContext {
+    const fields = fieldsOf(event.kind);
+    return new NamedValuesContext(name => {
+        const field = fields.get(name);
+        return field && { value: field.read(event), width: field.width };
+    }, below);
 }
