@@ -11,6 +11,7 @@ const BENCHMARKS = {
     exits: 'counting the guest’s exits: per exit, and in a boot of Linux',
     gdb: 'gdb on our server and on QEMU’s: steps and memory',
     dap: 'instruction steps and what an editor asks after each, through the adapter',
+    symbols: 'the kernel’s DWARF: a line’s breakpoint, and lines, layouts, stacks, locals against readelf and gdb',
     memory: 'what a booted Linux costs of the host’s memory, beyond its own RAM',
 };
 
@@ -21,7 +22,7 @@ ${Object.entries(BENCHMARKS)
     .join('\n')}
 
   --runs N         runs of each engine, taken in turns (3)
-  --only ENGINE    qemu or hyperscope alone
+  --only ENGINE    qemu or hyperscope alone; for symbols: lookups, lines, stacks or layouts
   --cpus N         virtual CPUs (1)
   --memory MIB     guest memory (256)`;
 

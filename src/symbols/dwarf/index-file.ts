@@ -59,7 +59,9 @@ export function encodeIndex({ names, files }: ProgramIndex): Uint8Array {
 /** @returns undefined for bytes that are no index, or of another version, or damaged */
 export function decodeIndex(bytes: Uint8Array): ProgramIndex | undefined {
     try {
-        const cursor = new Cursor(bytes, 'an index');
+        // Not as what Node reads files into, whose slices are no copies.
+        const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+        const cursor = new Cursor(plain, 'an index');
         if (cursor.u32() !== MAGIC || cursor.u32() !== VERSION) {
             return undefined;
         }
