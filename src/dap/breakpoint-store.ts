@@ -105,9 +105,21 @@ export class BreakpointStore {
                     const linear = { space: stored.place.space ?? 'linear', offset };
                     const { space, offset: address } = stored.physical ? await physicalPlace(target, linear) : linear;
                     requests.push({ id, space, address, condition, hitCondition, logMessage });
+                    const loaded = space === 'linear' && target.loadedAt?.(offset);
+                    if (typeof loaded === 'bigint') {
+                        // Where the code runs before the guest has mapped it; afterwards the other one tells.
+                        const elsewhere = `pc != 0x${offset.toString(16)}`;
+                        const both = isBlank(condition) ? elsewhere : `(${condition}) && ${elsewhere}`;
+                        requests.push({
+                            ...{ id, hitCondition, logMessage, condition: both },
+                            ...{ space: 'physical', address: loaded },
+                        });
+                    }
                 }
             }
-            const refusals = new Map((await target.setBreakpoints(requests)).map(({ id, problem }) => [id, problem]));
+            // Of several places of one breakpoint, the first decides.
+            const results = (await target.setBreakpoints(requests)).reverse();
+            const refusals = new Map(results.map(({ id, problem }) => [id, problem]));
             for (const stored of all) {
                 stored.refusal = refusals.get(stored.id);
             }
@@ -193,6 +205,10 @@ export class BreakpointStore {
         stored.bound = true;
         return { ...common, verified: true, instructionReference };
     }
+}
+
+function isBlank(text: string | undefined): text is undefined {
+    return text === undefined || text.trim() === '';
 }
 
 /** Why no vCPU could execute an address now; undefined if one can. */

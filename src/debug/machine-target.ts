@@ -4,6 +4,7 @@ import type { Machine } from '../machine/machine';
 import { ActivityState } from '../machine/state';
 import { Segment } from '../isa/x86/instruction';
 import { ProgramSet } from '../symbols/program';
+import { type LoadSegment, readMovedSegments } from '../symbols/load-segments';
 import type { SymbolTable } from '../symbols/symbol-table';
 import { type Address, codeSize, halves, segmentLinear } from './address';
 import type { BreakpointRequest } from './breakpoints';
@@ -72,6 +73,7 @@ export class MachineTarget implements DebugTarget {
     private readonly locator: KernelLocator;
     /** Found, but not told yet. */
     private moves: KernelPlace[] = [];
+    private readonly movedSegments: readonly LoadSegment[];
     private readonly sourceViews: readonly SourceView[];
     readonly sourceLines: SourceLines | undefined;
     readonly events: MachineEvents;
@@ -87,6 +89,7 @@ export class MachineTarget implements DebugTarget {
         debugInformation: DebugInformation = NO_DEBUG_INFORMATION,
     ) {
         this.engine = debugEngine(machine.engine);
+        this.movedSegments = readMovedSegments(machine.options.kernel?.kernel.data ?? new Uint8Array(0));
         this.views = machine.processors.map(
             ({ cpu, index }) =>
                 new VcpuView(cpu, machine.memory, symbols, () => {
@@ -337,6 +340,11 @@ export class MachineTarget implements DebugTarget {
                 isStatement: true,
             },
         };
+    }
+
+    loadedAt(linear: bigint): bigint | undefined {
+        const segment = this.movedSegments.find(({ virtual, size }) => linear >= virtual && linear < virtual + size);
+        return segment && segment.physical + (linear - segment.virtual);
     }
 
     async isHalted(vcpu: number): Promise<boolean> {

@@ -143,6 +143,11 @@ export interface DebugTarget {
     codeRegion(vcpu: number, address: bigint): Promise<CodeRegion>;
     stack(vcpu: number): Promise<NamedFrame[]>;
     isHalted(vcpu: number): Promise<boolean>;
+    /**
+     * Physical address at which the boot loader put what is linked at a linear address, if that is another: code runs
+     * there until the guest has mapped it.
+     */
+    loadedAt?(linear: bigint): bigint | undefined;
     /** Variables of stack frames; absent where nobody knows any. */
     readonly variables?: FrameVariables;
     /**

@@ -95,8 +95,11 @@ function assemble(pieces: readonly Piece[]): { code: Uint8Array; labels: Map<str
     return { code, labels };
 }
 
-/** A 32-bit Multiboot ELF file with the program above and its labels as symbols. */
-export function guestImage(ending: keyof typeof ENDINGS): Uint8Array {
+/**
+ * A 32-bit Multiboot ELF file with the program above and its labels as symbols.
+ * @param linkedAbove what it is linked above the address that it is loaded at
+ */
+export function guestImage(ending: keyof typeof ENDINGS, linkedAbove = 0): Uint8Array {
     const { code, labels } = assemble(program(ENDINGS[ending]));
     const names = [...labels.keys()];
     const strings = new TextEncoder().encode(`\0${names.map(name => `${name}\0`).join('')}`);
@@ -116,12 +119,12 @@ export function guestImage(ending: keyof typeof ENDINGS): Uint8Array {
     halves(16, [2, 3]);
     words(20, [1, BASE + labels.get('start')!, 52, sectionsAt, 0]);
     halves(40, [52, 32, 1, 40, 3, 0]);
-    words(52, [1, codeAt, BASE, BASE, code.length, code.length, 7, 0x1000]);
+    words(52, [1, codeAt, BASE + linkedAbove, BASE, code.length, code.length, 7, 0x1000]);
     image.set(code, codeAt);
     let nameAt = 1;
     names.forEach((name, index) => {
         const at = symbolsAt + (index + 1) * 16;
-        words(at, [nameAt, BASE + labels.get(name)!, 0]);
+        words(at, [nameAt, BASE + linkedAbove + labels.get(name)!, 0]);
         // A local symbol without a type in section 1, as assemblers write labels.
         view.setUint16(at + 14, 1, true);
         nameAt += name.length + 1;

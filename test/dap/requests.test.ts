@@ -193,4 +193,22 @@ describe('requests', () => {
             ],
         );
     });
+
+    it('stop at a function of a kernel that still runs where it was loaded, not where it is linked', async () => {
+        const kernel = path.join(folder, 'high.elf');
+        writeFileSync(kernel, guestImage('spin', 0xc0000000));
+        await start({ kernel });
+        const { breakpoints } = await client.request<{ breakpoints: DebugProtocol.Breakpoint[] }>(
+            'setFunctionBreakpoints',
+            { breakpoints: [{ name: 'increment', condition: 'eax == 3' }] },
+        );
+        assert.equal(breakpoints[0].verified, false);
+        assert.equal(breakpoints[0].instructionReference, '0xc0100045');
+        const bound = client.next('breakpoint');
+        const stop = await client.run('continue');
+        assert.deepEqual(stop.hitBreakpointIds, [breakpoints[0].id]);
+        assert.equal(await evaluate('pc', { context: 'clipboard' }), '0x100045');
+        assert.equal(await evaluate('eax', { context: 'clipboard' }), '0x3');
+        assert.equal(((await bound).body.breakpoint as DebugProtocol.Breakpoint).verified, true);
+    });
 });
