@@ -246,6 +246,8 @@ export class RunLoop {
                 return undefined;
             case 'breakpoint':
                 processor.wake = true;
+                // One stop is enough: whoever asked for it finds all its events.
+                this.eventStop = -1;
                 return { reason: 'breakpoint', vcpu: this.current, id: stop.id };
             case 'failed':
                 processor.wake = true;

@@ -301,16 +301,23 @@ export class Observation implements CpuObserver {
     /** Counts the event under `cause`, and stops the vCPU behind its instruction if somebody wants that. */
     private emit(cause: number, span = 1): void {
         this.record(cause, span);
-        if (this.stopKinds & (1 << this.event.kind) && this.onEvent?.(this.event) === true) {
+        if (this.isStopWanted()) {
             this.machine.requestStop(this.event.vcpu);
         }
+    }
+
+    /** Not between instructions: an engine that finishes something there tells what it has told before. */
+    private isStopWanted(): boolean {
+        const { event, machine } = this;
+        const wanted = (this.stopKinds & (1 << event.kind)) !== 0 && machine.executing() >= 0;
+        return wanted && this.onEvent?.(event) === true;
     }
 
     /** The same for an event that can be stopped at before it happens. Then it has not been counted: it comes again. */
     private emitPreventable(preventable: boolean): void {
         const { event } = this;
         event.preventable = preventable;
-        const stops = this.stopKinds & (1 << event.kind) && this.onEvent?.(event) === true;
+        const stops = this.isStopWanted();
         if (stops && preventable) {
             throw stopBeforeEvent;
         }
