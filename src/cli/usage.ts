@@ -19,11 +19,11 @@ export function writeText(option: string, path: string, text: string): void {
 export const HELP = `Usage: hyperscope <command> [options]
 
 Commands
-  run     run a guest; see below
+  run       run a guest; see below
   lockstep  run a guest on the translator and on KVM, instruction by instruction, up to where they differ
-  dap     debug adapter (Debug Adapter Protocol) on standard input and output,
-          or with --listen [HOST:]PORT for clients that connect (loopback unless told)
-  help    this text (--version tells the version)
+  dap       debug adapter (Debug Adapter Protocol) on standard input and output,
+            or with --listen [HOST:]PORT for clients that connect (loopback unless told)
+  help      this text (--version tells the version)
 
 hyperscope run --sample | --kernel FILE | --firmware FILE [options]
   --sample           the sample guest that comes with Hyperscope: some 20 lines, then it powers off
