@@ -322,7 +322,15 @@ describe('the extension in VS Code', function () {
             await code.screenshot('linux-high-contrast-narrow');
             await code.page.setViewportSize({ width: 1400, height: 900 });
             await code.theme('dark');
-            await code.stop();
+        });
+
+        it('tells of an adapter that has died, and keeps what it showed last', async () => {
+            const levels = await row('Page Tables', 'Levels');
+            assert.equal(code.killAdapters(), 1);
+            await code.page.getByText("Hyperscope's debug adapter has gone: it was ended by SIGKILL").first().waitFor();
+            await code.page.locator('.debug-toolbar').waitFor({ state: 'hidden' });
+            assert.equal(await row('Page Tables', 'Levels'), levels);
+            await code.screenshot('adapter-gone');
         });
     });
 });

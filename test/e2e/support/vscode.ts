@@ -1,6 +1,6 @@
 /** A real VS Code, with the packaged extension in it, driven through a browser. scripts/vscode.mjs installs it. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net, { type AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
@@ -220,6 +220,23 @@ export class VsCode {
         await this.page.locator(`.monaco-workbench.${workbench}`).waitFor();
         // Pages of views are told of it later.
         await this.page.waitForTimeout(500);
+    }
+
+    /** Ends the adapters of this VS Code as a crash would. */
+    killAdapters(): number {
+        const adapter = path.join(this.folder, 'extensions');
+        const found = readdirSync('/proc')
+            .filter(name => /^\d+$/.test(name))
+            .filter(name => {
+                try {
+                    const command = readFileSync(`/proc/${name}/cmdline`, 'utf8').split('\0');
+                    return command[1]?.startsWith(adapter) && command[1].endsWith('adapter.js');
+                } catch {
+                    return false; // a process that has ended meanwhile
+                }
+            });
+        for (const name of found) process.kill(Number(name), 'SIGKILL');
+        return found.length;
     }
 
     // ---- looking -------------------------------------------------------------------------------------------------
