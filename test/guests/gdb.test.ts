@@ -16,25 +16,54 @@ const PREAMBLE = [
  * 1, 8.1.5) and 0x37f in QEMU; and what depends on the guest's clock, such as counts of ticks.
  */
 const COMMON = [
-    ...['break kernel_main', 'continue', 'info breakpoints', 'p/x $cs', 'p/x $cr0', 'p/x $efer', 'p $eflags'],
-    ...[
-        'rwatch *(long *)0x8278',
-        'continue',
-        'delete 2',
-        'tbreak schedule',
-        'continue',
-        'bt 1',
-        'hbreak task_create',
-        'continue',
-        'p *name@8',
-        'finish',
-        'delete',
-    ],
-    ...['watch ticks', 'continue', 'continue', 'delete', 'rwatch ticks', 'continue', 'delete'],
-    ...['break timer_interrupt if ticks == 40', 'commands', 'silent', 'p ticks', 'end', 'continue', 'delete'],
-    ...['stepi', 'x/i $pc', 'next', 'until', 'info threads', 'find /b &kernel_main, +64, 0x55', 'x/8xb &kernel_main'],
-    ...['set var ticks = 100', 'p ticks', 'set $rax = 0x1234567890abcdef', 'p/x $rax', 'p $xmm0.uint128', 'p $st0'],
-    ...['call_does_not_exist', 'x/4xb 0x123456789abc', 'p *(int *)0', 'detach'],
+    'break kernel_main',
+    'continue',
+    'info breakpoints',
+    'p/x $cs',
+    'p/x $cr0',
+    'p/x $efer',
+    'p $eflags',
+    'rwatch *(long *)0x8278',
+    'continue',
+    'delete 2',
+    'break hanoi if disks == 3 && to == 1',
+    'commands',
+    'silent',
+    'p disks',
+    'p from',
+    'end',
+    'continue',
+    'continue',
+    'delete',
+    'tbreak run_threads',
+    'continue',
+    'bt 1',
+    'hbreak task_create',
+    'continue',
+    'p *name@8',
+    'finish',
+    'delete',
+    'watch ticks',
+    'continue',
+    'continue',
+    'delete',
+    'stepi',
+    'x/i $pc',
+    'next',
+    'until',
+    'info threads',
+    'find /b &kernel_main, +64, 0x55',
+    'x/8xb &kernel_main',
+    'set var ticks = 100',
+    'p ticks',
+    'set $rax = 0x1234567890abcdef',
+    'p/x $rax',
+    'p $xmm0.uint128',
+    'p $st0',
+    'call_does_not_exist',
+    'x/4xb 0x123456789abc',
+    'p *(int *)0',
+    'detach',
 ];
 
 function gdb(endpoint: string, commands: readonly string[]): Promise<string> {
@@ -105,12 +134,12 @@ function normalized(output: string): string[] {
     return (
         output
             .split(/\n|\(gdb\) /)
-            .map(line => line.trimEnd())
+            .map(line => line.trimEnd().replace(/ {2,}/g, ' '))
             .filter(line => line !== '')
             // Where it begins: QEMU gives IP, we the linear address of CS:IP.
             .filter(
                 line =>
-                    !/^0x000000000000fff0 in|^reset_vector|^13\t|Remote debugging using|^warning: Load|^ {2}in /.test(
+                    !/^0x000000000000fff0 in|^reset_vector|^13\t|Remote debugging using|^warning: Load|^ in /.test(
                         line,
                     ),
             )
