@@ -66,11 +66,11 @@ export async function run(args: readonly string[]): Promise<number> {
         endExits?.();
         await serial.close();
     }
-    machine.engine.dispose?.();
     serial.check();
     if (options.stats !== undefined) {
         writeStatistics(options.stats, machine, (performance.now() - start) / 1000);
     }
+    machine.engine.dispose?.();
     return status;
 }
 

@@ -253,7 +253,18 @@ export class MachineEngine implements SwitchableEngine {
 
     statistics(): EngineStatistics {
         const statistics = this.translator.statistics();
-        return this.kvm === undefined ? statistics : { ...statistics, ...prefixed('kvm', this.kvm.statistics()) };
+        return this.kvm === undefined
+            ? statistics
+            : { ...statistics, ...prefixed('kvm', this.kvm.statistics()), ...this.kernelStatistics(this.kvm) };
+    }
+
+    private kernelStatistics(kvm: KvmEngine): EngineStatistics {
+        const { machine, vcpus } = kvm.kernelStatistics();
+        return Object.assign(
+            {},
+            prefixed('kernel', machine),
+            ...vcpus.map((counters, vcpu) => prefixed(`kernelVcpu${vcpu}`, counters)),
+        ) as EngineStatistics;
     }
 
     dispose(): void {

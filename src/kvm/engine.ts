@@ -31,6 +31,7 @@ import { decodeExit, explainExit, Suberror } from './exits';
 import { GuestTime, hostNanoseconds } from './guest-time';
 import { ThreadAlarm } from './libc';
 import { MemorySlots } from './memory-slots';
+import { readKernelStatistics } from './statistics';
 import { addInstructions, EINTR, instructionsOf, KvmVcpu, NO_DEBUG } from './vcpu';
 import { KvmVm } from './vm';
 
@@ -237,6 +238,15 @@ export class KvmEngine implements Engine {
     /** Replaces the breakpoints. Not while a vCPU runs. */
     setBreakpoints(breakpoints: readonly CodeBreakpoint[]): void {
         this.breakpoints.replace(breakpoints);
+    }
+
+    /** The kernel's counters of the machine and of its vCPUs, where this kernel offers them. */
+    kernelStatistics(): { readonly machine: EngineStatistics; readonly vcpus: readonly EngineStatistics[] } {
+        const offered = this.vm.capabilities.statistics && !this.disposed;
+        return {
+            machine: offered ? readKernelStatistics(this.vm.fd) : {},
+            vcpus: offered ? this.vcpus.map(({ fd }) => readKernelStatistics(fd)) : [],
+        };
     }
 
     /** Starts or stops noting which pages the guest writes. @throws KvmError */

@@ -145,6 +145,14 @@ describe('the engine on KVM', function () {
         assert.equal(machine.run({ instructions: 1e5 }).reason, 'budget');
     });
 
+    it("tells the kernel's counters", () => {
+        const { machine, engine } = build('e6 80 eb fc'); // out 0x80, al; jmp
+        machine.run({ instructions: 1e7 });
+        const { vcpus } = engine.kvmEngine!.kernelStatistics();
+        assert.ok(vcpus[0].exits > 0, JSON.stringify(vcpus[0]));
+        assert.equal(engine.statistics().kernelVcpu0Exits, engine.kvmEngine!.kernelStatistics().vcpus[0].exits);
+    });
+
     it('notes the pages that the guest writes', () => {
         const { machine, engine } = build('c7 05 00 70 20 00 01 00 00 00 eb fe'); // mov dword [0x207000], 1; spin
         machine.run({ instructions: 1e5 });
