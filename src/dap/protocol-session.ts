@@ -55,7 +55,8 @@ export abstract class ProtocolSession extends DebugSession {
 
     override sendResponse(response: DebugProtocol.Response): void {
         const { request_seq: seq, command, success, message, body } = response;
-        const answer = success ? JSON.stringify(body ?? {}) : `refused: ${message}`;
+        const said = this.log.isOpen ? JSON.stringify(body ?? {}) : 'answered';
+        const answer = success ? said : `refused: ${message}`;
         this.log.note(`<- ${seq} ${command} ${answer}`);
         super.sendResponse(response);
     }

@@ -35,6 +35,11 @@ export class SessionLog {
         this.file = file;
     }
 
+    /** Somebody reads it: what is said is worth its length. Otherwise only the requests and the outcomes are kept. */
+    get isOpen(): boolean {
+        return this.file !== undefined;
+    }
+
     close(): void {
         this.flush();
         this.file = undefined;
