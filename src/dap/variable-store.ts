@@ -3,6 +3,7 @@ import type { DebugProtocol } from '@vscode/debugprotocol';
 import type { RegisterGroupView, RegisterView } from '../debug/registers/register-file';
 import { formatAddress } from '../debug/address';
 import type { VariableScope, VariableView } from '../debug/source/variable-view';
+import type { FrameOrigin } from '../debug/stack';
 import type { DebugTarget, NamedFrame } from '../debug/target';
 import { hex, inBase, presentRegister, registerText } from './presentation';
 import { RequestError } from './request-error';
@@ -331,12 +332,23 @@ async function frameAt(target: DebugTarget, { vcpu, depth }: FramePlace): Promis
     return (await target.stack(vcpu)).at(depth);
 }
 
-function presentFrame({ pc, stackPointer }: NamedFrame): DebugProtocol.Variable[] {
-    return [
+function presentFrame({ pc, stackPointer, origin, inlined }: NamedFrame): DebugProtocol.Variable[] {
+    const variables: DebugProtocol.Variable[] = [
         { name: 'pc', value: hex(pc), variablesReference: 0, memoryReference: hex(pc) },
         { name: 'sp', value: hex(stackPointer), variablesReference: 0 },
     ];
+    if (origin !== undefined) {
+        const value = inlined === true ? 'it is inlined into its caller' : ORIGINS[origin];
+        variables.push({ name: 'found by', value, variablesReference: 0 });
+    }
+    return variables;
 }
+
+const ORIGINS: Readonly<Record<FrameOrigin, string>> = {
+    cfi: 'call frame information',
+    orc: "the kernel's ORC tables",
+    framePointer: 'the frame pointer',
+};
 
 /** Linear address of a frame's first word on the stack, and bytes of a word. */
 async function stackOf(target: DebugTarget, place: FramePlace): Promise<{ first: bigint; width: number }> {

@@ -89,6 +89,7 @@ describe('debugging with sources', () => {
         assert.equal(await client.evaluate('value'), '16');
         assert.equal((await client.variables('Arguments', 1)).get('start')?.value, '3');
         assert.equal(await client.evaluate('count', 2), '12');
+        assert.equal((await client.variables('Frame', 2)).get('found by')?.value, 'call frame information');
     });
 
     it('steps by line: over calls, into inlined functions and out of them', async () => {
