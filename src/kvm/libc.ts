@@ -1,5 +1,4 @@
 /** The system calls that KVM needs, through koffi: everything else of this folder is plain TypeScript over them. */
-import { createRequire } from 'node:module';
 import { IOCTL_NAMES, type Ioctl } from './abi';
 import { KvmError, KvmUnavailableError } from './errors';
 
@@ -56,8 +55,8 @@ function load(): Functions {
     let koffi: Koffi;
     let library: ReturnType<Koffi['load']>;
     try {
-        // Not an import: the translator has to work where the native part is missing.
-        koffi = createRequire(__filename)('koffi') as Koffi;
+        // Not an import, and out of the bundler's sight: the translator has to work where the native part is missing.
+        koffi = process.getBuiltinModule('node:module').createRequire(__filename)('koffi') as Koffi;
         library = koffi.load('libc.so.6');
     } catch (error) {
         const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
