@@ -167,6 +167,8 @@ export class CodeCache {
     private readonly view: DataView;
     private next: number;
     decodedInstructions = 0;
+    /** Instructions of blocks entered in the interpreter tier, as far as their heat has been forgotten. */
+    private forgotten = 0;
 
     constructor(
         buffer: ArrayBufferLike,
@@ -308,6 +310,7 @@ export class CodeCache {
     /** Forgets everything. No translated code may be running. */
     clear(): void {
         for (const block of this.blocks) {
+            this.forgetHeat(block);
             if (block.region !== undefined) {
                 this.release(block.region);
             }
@@ -334,13 +337,24 @@ export class CodeCache {
         this.words[entryWord(entry)] = region.tableIndex;
     }
 
+    /** Instructions that the interpreter tier has executed: of whole blocks, so that one left half-way counts as a whole. */
+    interpretedInstructions(): number {
+        return this.blocks.reduce((sum, block) => sum + this.heatOf(block) * block.count, this.forgotten);
+    }
+
+    private forgetHeat(block: Block): void {
+        this.forgotten += this.heatOf(block) * block.count;
+    }
+
     /** The block begins to count its heat anew. */
     coolDown(block: Block): void {
+        this.forgetHeat(block);
         this.words[(block.record + HeaderOffset.heat) >> 2] = 0;
     }
 
     /** The block will not be translated: it stops asking. */
     keepCold(block: Block): void {
+        this.forgetHeat(block);
         this.words[(block.record + HeaderOffset.heat) >> 2] = NEVER_HOT;
     }
 
@@ -387,6 +401,7 @@ export class CodeCache {
         entry.region = undefined;
         if (entry.valid) {
             this.words[entryWord(entry)] = FixedHandler.Header;
+            this.forgetHeat(entry);
             this.words[(entry.record + HeaderOffset.heat) >> 2] = 0;
         }
         this.release(region);

@@ -121,6 +121,8 @@ export class TranslatorEngine implements Engine {
     private held = false;
     private heldRemaining = 0;
     private exitRequested = false;
+    /** Host seconds spent in {@link run}. */
+    private runSeconds = 0;
     /** The vCPU must be looked at before its next instruction. */
     private attentionNeeded = false;
     readonly physicalBreakpoints = true;
@@ -237,6 +239,7 @@ export class TranslatorEngine implements Engine {
     // --- Engine ------------------------------------------------------------------------------------------------------
 
     run(vcpu: number, budget: number): RunStop {
+        const started = this.options.now();
         const cpu = this.cpus[vcpu];
         this.sliceBase = this.retired();
         this.current = vcpu;
@@ -252,6 +255,7 @@ export class TranslatorEngine implements Engine {
         const stop = this.slice(cpu);
         this.settle(cpu);
         this.current = -1;
+        this.runSeconds += (this.options.now() - started) / 1000;
         return stop;
     }
 
@@ -462,8 +466,16 @@ export class TranslatorEngine implements Engine {
     }
 
     statistics(): EngineStatistics {
+        const retired = this.retired();
+        const interpreted = Math.min(retired, this.cache.interpretedInstructions());
         return {
             ...this.exits,
+            runSeconds: this.runSeconds,
+            interpretedInstructions: interpreted,
+            translatedInstructions: retired - interpreted,
+            interpretedShare: retired === 0 ? 0 : interpreted / retired,
+            translationShare: this.runSeconds === 0 ? 0 : this.regions.seconds / this.runSeconds,
+            handlerShare: this.runSeconds === 0 ? 0 : this.handlers.seconds / this.runSeconds,
             blocks: this.cache.blocks.length,
             decodedInstructions: this.cache.decodedInstructions,
             handlers: this.handlers.generated,
