@@ -84,6 +84,12 @@ export async function run({ runs, cpus, memory }) {
         return { seconds: milliseconds / 1e3, retired: machine.engine.retired() };
     };
 
+    await timeChecks(({ firmware, memory: bytes }) => {
+        const engine = translatorEngine({ now: () => performance.now() });
+        const machine = new Machine({ memory: bytes, engine, engineArena: CODE_ARENA_SIZE, firmware });
+        const host = { now: () => performance.now(), yield: async () => undefined, sleep: async () => undefined };
+        return { machine, target: new MachineTarget(machine, symbols, host) };
+    });
     const checks = {};
     for (const place of [FUNCTION, LOOP]) {
         checks[place] = await countHits(place, build);
@@ -119,6 +125,26 @@ export async function run({ runs, cpus, memory }) {
         }
     }
     await timeSetting(build);
+}
+
+/** Checks alone: a loop of INC BX and JMP at the reset vector, with a condition at its start. */
+async function timeChecks(build) {
+    const data = new Uint8Array(0x10000);
+    data.set([0x43, 0xeb, 0xfd], 0xfff0);
+    const { machine, target } = build({ firmware: { name: 'loop', data }, memory: 4 << 20 });
+    const condition = 'bx == 5 && ecx == 77';
+    await target.setBreakpoints([{ id: 1, address: 0xffff_fff0n, condition }]);
+    const rounds = 5_000_000;
+    machine.run({ instructions: rounds });
+    const times = [];
+    for (let run = 0; run < 5; run++) {
+        times.push(await cpuMilliseconds(() => machine.run({ instructions: 2 * rounds })));
+    }
+    const best = Math.min(...times);
+    console.log(
+        `BREAKPOINTS false condition in a loop: ${((best * 1e6) / rounds).toFixed(1)} ns each, ` +
+            `${(rounds / best / 1e3).toFixed(1)} million checks a second`,
+    );
 }
 
 /** How often a boot gets to a place. */
