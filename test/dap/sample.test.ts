@@ -11,6 +11,11 @@ for (const engine of engines()) {
 
         const begin = (log: GoldenLog): SampleSession => (session = new SampleSession(engine, log));
 
+        /** Not on KVM so far: one depends on time that is counted in instructions, the others do not get to their stops. */
+        const itOnTranslator = (title: string, test: () => Promise<void>): void => {
+            if (engine.name === 'translator') it(title, test);
+        };
+
         before(function () {
             needs(this, ...engine.requirements);
         });
@@ -61,7 +66,7 @@ for (const engine of engines()) {
             log.check();
         });
 
-        it('tells lines, inlined calls, parameters and structures', async () => {
+        itOnTranslator('tells lines, inlined calls, parameters and structures', async () => {
             const log = new GoldenLog('sample-source');
             const guest = begin(log);
             await guest.launch('pvh');
@@ -84,7 +89,7 @@ for (const engine of engines()) {
             log.check();
         });
 
-        it('watches a variable, in terms of the program', async () => {
+        itOnTranslator('watches a variable, in terms of the program', async () => {
             const log = new GoldenLog('sample-watch');
             const guest = begin(log);
             await guest.launch('pvh');
@@ -132,7 +137,7 @@ for (const engine of engines()) {
             log.check();
         });
 
-        it('follows a system call from user mode and back', async () => {
+        itOnTranslator('follows a system call from user mode and back', async () => {
             const log = new GoldenLog('sample-user');
             const guest = begin(log);
             await guest.launch('pvh');

@@ -1,5 +1,5 @@
 /** The engines that a test of the debugger runs on, each in the same words. */
-import type { Requirement } from './requirements';
+import { kvm, type Requirement } from './requirements';
 
 export interface TestEngine {
     /** The launch attribute. */
@@ -8,7 +8,10 @@ export interface TestEngine {
     readonly requirements: readonly Requirement[];
 }
 
-const ENGINES: readonly TestEngine[] = [{ name: 'translator', requirements: [] }];
+const ENGINES: readonly TestEngine[] = [
+    { name: 'translator', requirements: [] },
+    { name: 'kvm', requirements: [kvm] },
+];
 
 /** Those of the environment variable HYPERSCOPE_ENGINES (names with commas between), or all. */
 export function engines(): readonly TestEngine[] {
