@@ -8,9 +8,6 @@ const GUEST_FILES = '**/{vmlinuz*,bzImage*,vmlinux*,*.elf,*.iso,*.img,*.rom,kern
 const NOT_THERE = '**/{node_modules,.git,out,target/debug/deps}/**';
 const MOST_FILES = 20;
 
-/** Recent gdb stub, as the user typed it. */
-const STUB_KEY = 'hyperscope.gdbStub';
-
 export class Configurations implements vscode.DebugConfigurationProvider {
     constructor(private readonly extension: vscode.Uri) {}
 
@@ -139,23 +136,4 @@ async function recognize(file: vscode.Uri): Promise<Kind | undefined> {
     if (elf) return [2, 3].includes(head[16]) && [3, 62].includes(head[18]) ? 'elf' : undefined;
     if (/\.rom$/i.test(file.path)) return 'firmware';
     return /\.(iso|img)$/i.test(file.path) ? 'disk' : undefined;
-}
-
-/** Asks for the address of a gdb stub, remembers it, and attaches. */
-export async function attachToGdbStub(memory: vscode.Memento): Promise<void> {
-    const stub = await vscode.window.showInputBox({
-        title: 'Attach to a gdb stub',
-        prompt: "HOST:PORT of the stub; QEMU's -s listens at localhost:1234",
-        value: memory.get(STUB_KEY, 'localhost:1234'),
-        validateInput: text =>
-            /^(?:(?:\[[0-9a-f:.]+\]|[^:\s]+):)?\d{1,5}$/i.test(text.trim()) ? undefined : 'A port, or HOST:PORT',
-    });
-    if (stub === undefined) return;
-    await memory.update(STUB_KEY, stub.trim());
-    await vscode.debug.startDebugging(vscode.workspace.workspaceFolders?.[0], {
-        type: DEBUG_TYPE,
-        request: 'attach',
-        name: `gdb stub ${stub.trim()}`,
-        gdb: stub.trim(),
-    });
 }

@@ -3,7 +3,7 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { registerAddressCommands } from './address-commands';
 import { AdapterProcess, type AdapterCommand } from './adapter-process';
-import { attachToGdbStub, Configurations, FoundGuests } from './configurations';
+import { Configurations, FoundGuests } from './configurations';
 import { switchEngine } from './engine-switch';
 import { DEBUG_TYPE, GuestSessions } from './guest-sessions';
 import { registerDecorations, type TreeNode } from './guest-tree';
@@ -22,7 +22,7 @@ import { RegistersView } from './views/registers-view';
 import { TranslatorView } from './views/translator-view';
 
 export function activate(context: vscode.ExtensionContext): void {
-    const { extensionUri, subscriptions, workspaceState, globalState } = context;
+    const { extensionUri, subscriptions, workspaceState } = context;
     const log = vscode.window.createOutputChannel('Hyperscope', { log: true });
     const sessions = new GuestSessions();
     subscriptions.push(log, sessions, registerDecorations());
@@ -66,7 +66,6 @@ export function activate(context: vscode.ExtensionContext): void {
     const commands: Readonly<Record<string, (...args: never[]) => unknown>> = {
         debugSample: () => debugSample(extensionUri),
         openSampleSource: () => openSampleSource(extensionUri),
-        attachGdb: () => attachToGdbStub(globalState),
         openWalkthrough: () =>
             vscode.commands.executeCommand('workbench.action.openWalkthrough', `${context.extension.id}#start`),
         showLog: () => log.show(),

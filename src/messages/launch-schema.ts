@@ -208,7 +208,7 @@ export const ATTACH_ATTRIBUTES = {
         minimum: 1,
         maximum: 65535,
         markdownDescription:
-            "Attach to the machine behind a gdb stub, such as QEMU's (`-s` listens at port 1234): a port or `HOST:PORT`.",
+            'A gdb stub elsewhere: reserved, as this version attaches only to its own guests and says so.',
         examples: ['localhost:1234', 1234],
     },
     guest: {
