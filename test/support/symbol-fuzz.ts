@@ -87,7 +87,8 @@ export function readEverything(bytes: Uint8Array): void {
         attempt(() => program.findGlobal(name, undefined));
     }
     const start = program.elf.sections.find(({ name }) => name === '.text')?.address ?? 0x401000;
-    for (let address = start; address < start + 0x200; address += 24) {
+    for (let step = 0; step < 22; step++) {
+        const address = start + 24 * step;
         attempt(() => info.positionAt(address));
         attempt(() => {
             for (const block of info.blocksAt(address)) {

@@ -8,6 +8,10 @@ import type { Unit } from './unit';
 /** Deeper nesting is no program's. */
 const DEEPEST = 200;
 
+/** Entries of one function; abstract instances that refer to each other in a circle would have no end. */
+const MOST_ENTRIES = 100_000;
+let entriesLeft = 0;
+
 /** A function's concrete instance, a function inlined into another, or a block between braces. */
 export interface Block {
     readonly kind: 'function' | 'inlined' | 'lexical';
@@ -71,6 +75,7 @@ export class UnitFunctions {
     block(die: Die): Block {
         let block = this.blocks.get(die);
         if (block === undefined) {
+            entriesLeft = MOST_ENTRIES;
             block = readBlock(die, 'function', undefined, 0);
             this.blocks.set(die, block);
         }
@@ -130,6 +135,9 @@ function isCallSite({ tag }: Die): boolean {
 }
 
 function collect(child: Die, block: Block, contents: Contents, depth: number): void {
+    if (--entriesLeft < 0) {
+        throw new SymbolFileError(`${child.unit.what}: corrupt: a function of more than ${MOST_ENTRIES} entries`);
+    }
     switch (child.tag as Tag) {
         case Tag.FormalParameter:
         case Tag.Variable:
