@@ -49,12 +49,15 @@ export function isVsCodeInstalled() {
 }
 
 function npm(args, environment = {}) {
+    const inherited = { ...process.env };
+    // Under `npm test` it names the Node.js of that npm, and code-server's script goes by it.
+    delete inherited.npm_config_user_agent;
     const { status, stdout, stderr } = spawnSync('npm', args, {
         cwd: VSCODE_DIRECTORY,
         encoding: 'utf8',
         maxBuffer: 1 << 26,
         stdio: ['ignore', 'pipe', 'pipe'],
-        env: { ...process.env, ...environment },
+        env: { ...inherited, ...environment },
     });
     if (status !== 0) {
         const complaint = `${stdout ?? ''}${stderr ?? ''}`.trim().split('\n').slice(-20).join('\n');
