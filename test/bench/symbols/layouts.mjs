@@ -9,14 +9,14 @@ const UNION = 2;
 const LINE = /^\/\*\s*(?:(\d+)(?::\s*(\d+))?\s*\|)?\s*(\d+)\s*\*\/\s+(.*)$/;
 
 /** @param {number} wanted types to compare */
-export async function compareLayouts(wanted) {
+export async function compareLayouts(wanted, pattern = /^/) {
     const { Program } = load('src/symbols/program');
     const { openFile } = load('src/dap/symbol-files');
     const program = new Program(openFile(VMLINUX), { open: () => undefined });
     const { names, kinds } = program.names.table;
     const candidates = names
         .map((name, index) => ({ name, kind: kinds[index] }))
-        .filter(({ kind }) => kind === STRUCT || kind === UNION);
+        .filter(({ name, kind }) => (kind === STRUCT || kind === UNION) && pattern.test(name));
     // A sample that is spread evenly, always the same.
     const step = Math.max(1, Math.floor(candidates.length / wanted));
     const chosen = candidates.filter((_, index) => index % step === 0).slice(0, wanted);
@@ -105,15 +105,20 @@ function layout(record, base = 0, lines = []) {
             name: isRecord ? undefined : name,
         });
         if (isRecord) layout(plain, base + offset, lines);
-        else nameless(type, lines);
+        else nameless(type, lines, at);
     }
     return lines;
 }
 
-/** A record without a name that is pointed to has its members printed too, counted from its own beginning. */
-function nameless(type, lines) {
+/**
+ * A record without a name has its members printed behind pointers and in arrays too: behind a pointer counted from its
+ * own beginning, in an array from wherever the last record before it began, which says nothing.
+ */
+function nameless(type, lines, at) {
     const { sizeOf } = load('src/symbols/types');
     let target = withoutQualifiers(type);
+    const base = target.kind === 'pointer' ? 0 : at;
+    const anyOffset = target.kind === 'array';
     while (target.kind === 'pointer' || target.kind === 'array') {
         target = withoutQualifiers(target.kind === 'pointer' ? target.to : target.element);
     }
@@ -123,14 +128,15 @@ function nameless(type, lines) {
         const inUnion = target.keyword === 'union';
         const { offset, bits } = member;
         lines.push({
-            offset: inUnion ? undefined : String(bits === undefined ? offset : Math.floor(bits.offset / 8)),
+            offset: inUnion ? undefined : String(base + (bits === undefined ? offset : Math.floor(bits.offset / 8))),
             bit: inUnion || bits === undefined ? undefined : String(bits.offset % 8),
             size: String(sizeOf(member.type)),
             name: member.name,
+            anyOffset,
         });
         const inner = withoutQualifiers(member.type);
-        if (inner.kind === 'record' && inner.name === undefined) layout(inner, offset, lines);
-        else nameless(member.type, lines);
+        if (inner.kind === 'record' && inner.name === undefined) layout(inner, base + offset, lines);
+        else nameless(member.type, lines, base + offset);
     }
 }
 
@@ -146,7 +152,8 @@ function firstDifference(found, expected) {
         if (ours === undefined || theirs === undefined) {
             return `${found.length} lines, gdb has ${expected.length}: ${theirs?.text ?? ours?.name}`;
         }
-        const same = ours.offset === theirs.offset && ours.bit === theirs.bit && ours.size === theirs.size;
+        const sameOffset = ours.anyOffset === true || ours.offset === theirs.offset;
+        const same = sameOffset && ours.bit === theirs.bit && ours.size === theirs.size;
         if (!same || (ours.name !== undefined && !new RegExp(`\\b${ours.name}\\b`).test(theirs.text))) {
             return `${JSON.stringify(ours)}, gdb has ${JSON.stringify(theirs)}`;
         }
