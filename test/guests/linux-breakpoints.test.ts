@@ -6,7 +6,7 @@ import { MachineTarget } from '../../src/debug/machine-target';
 import type { Stop } from '../../src/debug/target';
 import { readElfSymbols } from '../../src/symbols/elf';
 import { SymbolTable } from '../../src/symbols/symbol-table';
-import { guestFiles, guestsDirectory, needs } from '../support/requirements';
+import { debugKernel, guestsDirectory, needs } from '../support/requirements';
 import { LinuxGuest, linuxFiles } from './support/linux';
 
 const COMMAND_LINE = 'console=ttyS0 nokaslr hs.exit';
@@ -16,7 +16,7 @@ describe('breakpoints in Linux', function () {
     let symbols: SymbolTable;
 
     before(function () {
-        needs(this, linuxFiles, guestFiles('vmlinux-cloud'));
+        needs(this, linuxFiles, debugKernel);
         symbols = new SymbolTable();
         symbols.add(readElfSymbols('vmlinux', readFileSync(path.join(guestsDirectory, 'vmlinux-cloud'))));
     });

@@ -65,6 +65,13 @@ export function guestFiles(...names: string[]): Requirement {
     };
 }
 
+/** Debian's kernel with its debug information: 590 MB that `npm test` does not fetch. */
+export const debugKernel: Requirement = {
+    name: 'the kernel with debug information (npm run guests -- --with dbg)',
+    isMet: () => existsSync(path.join(guestsDirectory, 'vmlinux-cloud')),
+    mayBeAbsentInCi: () => true,
+};
+
 /** A program on the PATH. `npm test` installs those of scripts/debian.mjs where it can. */
 export function tool(name: string): Requirement {
     return { name, isMet: () => isOnPath(name), mayBeAbsentInCi: () => !hasPackageClient() };
