@@ -1,7 +1,8 @@
 /** Parsing of `hyperscope run`'s arguments. */
 import { parseArgs } from 'node:util';
+import { type Endpoint, parseEndpoint } from '../common/endpoint';
 import type { EngineChoice } from '../engines/choose';
-import { type GdbEndpoint, parseEndpoint } from '../gdb/server';
+
 import { sampleRom } from './package-files';
 import { UsageError } from './usage';
 
@@ -28,7 +29,7 @@ export interface RunOptions {
     readonly interpret: boolean;
     readonly engine: EngineChoice;
     /** Where gdb may attach. */
-    readonly gdb: GdbEndpoint | undefined;
+    readonly gdb: Endpoint | undefined;
     /** The guest starts when gdb says so. */
     readonly wait: boolean;
 }
@@ -104,7 +105,7 @@ function parseValues(args: readonly string[]) {
     }
 }
 
-function parseGdb(text: string): GdbEndpoint {
+function parseGdb(text: string): Endpoint {
     const endpoint = parseEndpoint(text);
     if (endpoint === undefined) {
         throw new UsageError(`--gdb takes HOST:PORT or PORT, such as 127.0.0.1:1234, not '${text}'`);

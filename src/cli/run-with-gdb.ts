@@ -1,17 +1,18 @@
 /** `hyperscope run --gdb`: the guest runs as a debugger's target, and gdb may attach and leave as it likes. */
-import { performance } from 'node:perf_hooks';
 import { readFileSync } from 'node:fs';
+import type { Endpoint } from '../common/endpoint';
+import { NODE_HOST } from '../dap/node-host';
 import { MachineTarget } from '../debug/machine-target';
 import type { End, Stop } from '../debug/target';
 import { openProgram } from '../gdb/program';
-import { type GdbEndpoint, GdbServer } from '../gdb/server';
+import { GdbServer } from '../gdb/server';
 import type { Machine } from '../machine/machine';
 import { readElfSymbols } from '../symbols/elf';
 import { SymbolTable } from '../symbols/symbol-table';
 
 /** What `--gdb` and `--wait` ask for. */
 export interface GdbOptions {
-    readonly endpoint: GdbEndpoint;
+    readonly endpoint: Endpoint;
     /** The guest starts when gdb says so. */
     readonly wait: boolean;
     /** The guest's program, an ELF file: gdb may fetch it, and expressions know its symbols. */
@@ -36,11 +37,7 @@ export interface GdbRun {
  * @throws GdbServerError
  */
 export async function runWithGdb(machine: Machine, options: GdbOptions, say: (line: string) => void): Promise<GdbRun> {
-    const target = new MachineTarget(machine, symbolsOf(options.program), {
-        now: () => performance.now(),
-        yield: () => new Promise(resolve => setImmediate(resolve)),
-        sleep: milliseconds => new Promise(resolve => setTimeout(resolve, milliseconds)),
-    });
+    const target = new MachineTarget(machine, symbolsOf(options.program), NODE_HOST);
     let finish: (end: GdbRunEnd) => void = () => undefined;
     const ended = new Promise<GdbRunEnd>(resolve => {
         finish = resolve;

@@ -1,12 +1,12 @@
 /** `hyperscope run`: a guest in the terminal. */
 import { performance } from 'node:perf_hooks';
+import type { Endpoint } from '../common/endpoint';
 import { HyperscopeError } from '../common/errors';
 import { Machine } from '../machine/machine';
 import { bytesInUse } from '../machine/snapshot/snapshot';
 import type { MachineStop } from '../machine/stop';
 import { chooseEngine } from '../engines/choose';
 import { type RunOptions, parseRunOptions } from './options';
-import type { GdbEndpoint } from '../gdb/server';
 import { isElf } from '../symbols/elf';
 import { Console } from './console';
 import { exitCounts, recordExits } from './exits';
@@ -170,7 +170,7 @@ async function runToEnd(
 async function runUnderGdb(
     machine: Machine,
     options: RunOptions,
-    endpoint: GdbEndpoint,
+    endpoint: Endpoint,
     serial: SerialOutput,
     terminal: Console | undefined,
 ): Promise<number> {

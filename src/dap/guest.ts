@@ -3,12 +3,12 @@ import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs
 import path from 'node:path';
 import { performance } from 'node:perf_hooks';
 import type { DebugProtocol } from '@vscode/debugprotocol';
+import type { Endpoint } from '../common/endpoint';
 import { MachineTarget } from '../debug/machine-target';
-import type { TargetHost } from '../debug/machine-runner';
 import { SharedTarget } from '../debug/shared-target';
 import type { DebugTarget } from '../debug/target';
 import { openProgram } from '../gdb/program';
-import { type GdbEndpoint, GdbServer } from '../gdb/server';
+import { GdbServer } from '../gdb/server';
 import { isElf } from '../symbols/elf';
 import type { GuestNaming } from '../inspect/naming';
 import type { BootModule } from '../machine/loaders/boot-context';
@@ -18,6 +18,7 @@ import { Machine } from '../machine/machine';
 import { chooseEngine } from '../engines/choose';
 import type { BackgroundIndex } from './background-index';
 import type { LaunchConfiguration } from './launch-configuration';
+import { NODE_HOST } from './node-host';
 import { RequestError } from './request-error';
 import { SerialOutput } from './serial-output';
 import { SourceMap } from './source-map';
@@ -44,16 +45,10 @@ export interface Guest {
     readonly thenTranslate?: boolean;
 }
 
-const NODE: TargetHost = {
-    now: () => performance.now(),
-    yield: () => new Promise(resolve => setImmediate(resolve)),
-    sleep: milliseconds => new Promise(resolve => setTimeout(resolve, milliseconds)),
-};
-
 /**
  * @throws HyperscopeError for files that cannot be read or loaded, and for a machine that cannot be built
  */
-export function createGuest(configuration: LaunchConfiguration, output: GuestOutput, host = NODE): Guest {
+export function createGuest(configuration: LaunchConfiguration, output: GuestOutput, host = NODE_HOST): Guest {
     const { kernel, firmware, symbols: symbolFiles, realTime } = configuration;
     const kernelFile = kernel === undefined ? undefined : readFile('kernel', kernel);
     const firmwareFile = firmware === undefined ? undefined : readFile('firmware', firmware);
@@ -108,7 +103,7 @@ export function createGuest(configuration: LaunchConfiguration, output: GuestOut
 }
 
 /** gdb has the same machine as the session, which is told where, and why not. */
-function shareWithGdb(target: MachineTarget, endpoint: GdbEndpoint, program: string | undefined): DebugTarget {
+function shareWithGdb(target: MachineTarget, endpoint: Endpoint, program: string | undefined): DebugTarget {
     const shared = new SharedTarget(target);
     const say = (text: string): void => session.listener?.logged(text);
     const file = program === undefined ? undefined : openProgram(program);

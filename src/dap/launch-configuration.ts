@@ -6,14 +6,10 @@ import {
     EDITOR_ATTRIBUTES,
     LAUNCH_ATTRIBUTES,
 } from '../messages/launch-schema';
+import { type Endpoint, parseEndpoint } from '../common/endpoint';
 import { RequestError } from './request-error';
 
 /** Where to listen, or what to connect to. */
-export interface Endpoint {
-    readonly host: string;
-    readonly port: number;
-}
-
 /** What launch and attach have in common. */
 export interface SessionConfiguration {
     readonly symbols: readonly string[];
@@ -58,7 +54,6 @@ type Attributes = Readonly<Record<string, unknown>>;
 const MEBIBYTE = 2 ** 20;
 const UNITS: Readonly<Record<string, number>> = { '': MEBIBYTE, K: 2 ** 10, M: MEBIBYTE, G: 2 ** 30 };
 const SERIAL_FILE = 'file:';
-const LOOPBACK = '127.0.0.1';
 
 /** Values in messages are cut here. */
 const LONGEST_VALUE = 200;
@@ -175,13 +170,11 @@ class AttributeReader {
         if (value === undefined) {
             return undefined;
         }
-        const text = String(value);
-        const colon = text.lastIndexOf(':');
-        const port = Number(text.slice(colon + 1));
-        if (port > 0xffff) {
+        const endpoint = parseEndpoint(String(value));
+        if (endpoint === undefined) {
             throw wrong(name, this.schemas[name], value);
         }
-        return { host: colon < 0 ? LOOPBACK : text.slice(0, colon).replace(/^\[(.*)\]$/, '$1'), port };
+        return endpoint;
     }
 
     private value(name: string): unknown {

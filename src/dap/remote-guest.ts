@@ -1,6 +1,7 @@
 /** A guest in another process, behind a gdb stub. */
+import type { Endpoint } from '../common/endpoint';
 import type { Guest } from './guest';
-import type { AttachConfiguration, Endpoint } from './launch-configuration';
+import type { AttachConfiguration } from './launch-configuration';
 import { RequestError } from './request-error';
 
 /**

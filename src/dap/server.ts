@@ -1,6 +1,7 @@
 /** `hyperscope dap`: the adapter on standard input and output, or for clients that connect. */
 import net, { type AddressInfo } from 'node:net';
 import { parseArgs } from 'node:util';
+import { type Endpoint, parseEndpoint } from '../common/endpoint';
 import { HyperscopeError } from '../common/errors';
 import { GuestRegistry } from './guest-registry';
 import { HyperscopeSession } from './session';
@@ -9,14 +10,7 @@ import { describeError } from './session-log';
 /** Arguments that the command does not take. */
 export class DapArgumentError extends HyperscopeError {}
 
-const LOOPBACK = '127.0.0.1';
-
 const MOST_DEFECTS = 20;
-
-interface Endpoint {
-    readonly host: string;
-    readonly port: number;
-}
 
 /**
  * Runs the adapter with the arguments behind `hyperscope dap`; settles with the exit status when it has served. With
@@ -38,12 +32,11 @@ function readEndpoint(args: readonly string[]): Endpoint | undefined {
     if (listenAt === undefined) {
         return undefined;
     }
-    const match = /^(?:(.+):)?(\d{1,5})$/.exec(listenAt);
-    const port = Number(match?.[2] ?? NaN);
-    if (!(port <= 0xffff)) {
+    const endpoint = parseEndpoint(listenAt);
+    if (endpoint === undefined) {
         throw new DapArgumentError(`--listen takes HOST:PORT or PORT, such as 127.0.0.1:4711, not '${listenAt}'`);
     }
-    return { host: match?.[1]?.replace(/^\[(.*)\]$/, '$1') ?? LOOPBACK, port };
+    return endpoint;
 }
 
 /**

@@ -12,7 +12,7 @@ import { walkPages } from '../machine/cpu/page-walk';
 import type { Machine } from '../machine/machine';
 import type { MachineStop } from '../machine/stop';
 import { Flag, SegmentAttribute, StateOffset, SystemSegment } from '../machine/state';
-import { decode, type Instruction, MAX_INSTRUCTION_LENGTH, RepeatPrefix } from '../isa/x86';
+import { decode, type Instruction, MAX_INSTRUCTION_LENGTH, RepeatPrefix, GPR_NAMES } from '../isa/x86';
 import type { KvmEngine } from '../kvm/engine';
 
 /** Instructions between two comparisons of what is not compared after each: memory, x87, SSE, MSRs. */
@@ -22,25 +22,7 @@ const MEMORY_INTERVAL = 16_384;
 /** Their results are the clock's or chance's. */
 const TIMED: ReadonlySet<string> = new Set(['RDTSC', 'RDTSCP', 'RDRAND', 'RDSEED', 'RDPMC']);
 
-const GPRS = [
-    'rax',
-    'rcx',
-    'rdx',
-    'rbx',
-    'rsp',
-    'rbp',
-    'rsi',
-    'rdi',
-    'r8',
-    'r9',
-    'r10',
-    'r11',
-    'r12',
-    'r13',
-    'r14',
-    'r15',
-];
-const GPR_FIELDS = GPRS.map((name, index) => [name, StateOffset.gpr + index * 8] as const);
+const GPR_FIELDS = GPR_NAMES[8].map((name, index) => [name, StateOffset.gpr + index * 8] as const);
 const SYSTEM_FIELDS = [
     ['gdtr', StateOffset.gdtrBase],
     ['idtr', StateOffset.idtrBase],

@@ -1,16 +1,12 @@
 /** Listens for gdb. One client at a time drives the target; others are turned away until it has left. */
 import net, { type AddressInfo, type Server, type Socket } from 'node:net';
+import type { Endpoint } from '../common/endpoint';
 import { HyperscopeError } from '../common/errors';
 import type { DebugTarget, End, Stop } from '../debug/target';
 import { GdbSession, type SessionHost } from './session';
 
 /** The address cannot be listened at. */
 export class GdbServerError extends HyperscopeError {}
-
-export interface GdbEndpoint {
-    readonly host: string;
-    readonly port: number;
-}
 
 export interface GdbServerOptions extends Pick<SessionHost, 'program'> {
     /** A client wants the guest to end. */
@@ -19,19 +15,6 @@ export interface GdbServerOptions extends Pick<SessionHost, 'program'> {
     failed(error: unknown): void;
     /** A client has come, or gone. */
     attached?(isAttached: boolean): void;
-}
-
-const LOOPBACK = '127.0.0.1';
-
-/** `HOST:PORT`, `:PORT` or `PORT`; without a host only this machine can connect. Undefined: something else. */
-export function parseEndpoint(text: string): GdbEndpoint | undefined {
-    const match = /^(?:(.*):)?(\d{1,5})$/.exec(text);
-    const port = Number(match?.[2] ?? NaN);
-    if (!(port <= 0xffff)) {
-        return undefined;
-    }
-    const host = match?.[1]?.replace(/^\[(.*)\]$/, '$1');
-    return { host: host === undefined || host === '' ? LOOPBACK : host, port };
 }
 
 export class GdbServer {
@@ -47,7 +30,7 @@ export class GdbServer {
     }
 
     /** @throws GdbServerError */
-    static listen(target: DebugTarget, { host, port }: GdbEndpoint, options: GdbServerOptions): Promise<GdbServer> {
+    static listen(target: DebugTarget, { host, port }: Endpoint, options: GdbServerOptions): Promise<GdbServer> {
         const server = net.createServer();
         return new Promise((resolve, reject) => {
             server.once('error', (error: NodeJS.ErrnoException) =>

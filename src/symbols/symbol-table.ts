@@ -1,3 +1,5 @@
+import { partitionPoint } from '../common/search';
+
 /** A named address. */
 export interface GuestSymbol {
     readonly name: string;
@@ -67,16 +69,7 @@ export class SymbolTable {
     /** The symbol that an address lies in. */
     at(address: bigint): SymbolicAddress | undefined {
         const { sorted } = this;
-        let low = 0;
-        let high = sorted.length;
-        while (low < high) {
-            const middle = (low + high) >>> 1;
-            if (sorted[middle].address <= address) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
+        const low = partitionPoint(sorted.length, index => sorted[index].address <= address);
         // Symbols nest: one that ended before the address may stand inside one that has not. A few steps back suffice.
         for (let index = low - 1; index >= Math.max(0, low - 8); index--) {
             const symbol = sorted[index];

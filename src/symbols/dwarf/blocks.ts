@@ -1,4 +1,5 @@
 /** Functions, inlined calls and lexical blocks: what code belongs to. */
+import { partitionPoint } from '../../common/search';
 import { SymbolFileError } from '../errors';
 import { At, Tag } from './constants';
 import { type Die, selectSiblings } from './die';
@@ -51,13 +52,7 @@ export class UnitFunctions {
     /** The function that an address lies in, with everything inside. */
     at(address: number): Block | undefined {
         const { entries } = this;
-        let low = 0;
-        let high = entries.length;
-        while (low < high) {
-            const middle = (low + high) >>> 1;
-            if (entries[middle].low <= address) low = middle + 1;
-            else high = middle;
-        }
+        const low = partitionPoint(entries.length, index => entries[index].low <= address);
         for (let index = low - 1; index >= Math.max(0, low - 4); index--) {
             if (address < entries[index].high) return this.block(entries[index].die);
         }

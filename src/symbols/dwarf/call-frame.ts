@@ -1,4 +1,5 @@
 /** Call frame information (DWARF 5, 6.4; `.eh_frame` as in the Linux Standard Base): how to get at a caller's registers. */
+import { partitionPoint } from '../../common/search';
 import { Cursor, fromAddress } from '../cursor';
 import type { ElfFile } from '../elf-file';
 import { SymbolFileError } from '../errors';
@@ -97,13 +98,7 @@ class FrameSection {
     rowAt(address: number): FrameRow | undefined {
         this.entries ??= this.index();
         const { entries } = this;
-        let low = 0;
-        let high = entries.length;
-        while (low < high) {
-            const middle = (low + high) >>> 1;
-            if (entries[middle].low <= address) low = middle + 1;
-            else high = middle;
-        }
+        const low = partitionPoint(entries.length, index => entries[index].low <= address);
         const entry = entries.at(low - 1);
         return low === 0 || entry === undefined || address >= entry.high ? undefined : this.run(entry, address);
     }

@@ -1,4 +1,5 @@
 /** The debugging information of one program: its units, found by offset, and what lies in files beside it. */
+import { partitionPoint } from '../../common/search';
 import { type SourceOpener, type ByteSource } from '../byte-source';
 import { Cursor } from '../cursor';
 import { ElfFile } from '../elf-file';
@@ -85,17 +86,10 @@ export class DwarfFile {
             return near.tryDie(offset);
         }
         const units = this.units;
-        let low = 0;
-        let high = units.length;
-        while (low < high) {
-            const middle = (low + high) >>> 1;
-            const unit = units[middle];
-            if (unit.header.section === 'info' && unit.offset <= offset) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
+        const low = partitionPoint(
+            units.length,
+            index => units[index].header.section === 'info' && units[index].offset <= offset,
+        );
         const unit = units.at(low - 1);
         return low > 0 && unit !== undefined && offset < unit.header.end ? unit.tryDie(offset) : undefined;
     }

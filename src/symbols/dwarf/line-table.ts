@@ -1,4 +1,5 @@
 /** Line number programs (DWARF 5, 6.2): runs them, and finds rows by address. */
+import { partitionPoint } from '../../common/search';
 import type { Cursor } from '../cursor';
 import { SymbolFileError } from '../errors';
 import type { LineHeader } from './line-header';
@@ -79,24 +80,14 @@ export class LineTable {
     /** The row that an address belongs to, or -1. */
     rowAt(address: number): number {
         const { sequences } = this;
-        let low = 0;
-        let high = sequences.length;
-        while (low < high) {
-            const middle = (low + high) >>> 1;
-            if (sequences[middle].low <= address) low = middle + 1;
-            else high = middle;
-        }
+        const low = partitionPoint(sequences.length, index => sequences[index].low <= address);
         const sequence = sequences.at(low - 1);
         if (low === 0 || sequence === undefined || address >= sequence.high) {
             return -1;
         }
-        let first = sequence.firstRow;
-        let end = sequence.lastRow;
-        while (first < end) {
-            const middle = (first + end) >>> 1;
-            if (this.addresses[middle] <= address) first = middle + 1;
-            else end = middle;
-        }
+        const { firstRow, lastRow } = sequence;
+        const { addresses } = this;
+        const first = firstRow + partitionPoint(lastRow - firstRow, row => addresses[firstRow + row] <= address);
         // Of several rows at one address the last that begins a statement tells; without one, the last.
         const last = first - 1;
         for (let row = last; row >= sequence.firstRow && this.addresses[row] === this.addresses[last]; row--) {

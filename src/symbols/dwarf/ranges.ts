@@ -1,4 +1,5 @@
 /** Address ranges of entries (DWARF 5, 2.17; `.debug_ranges` before version 5) and the table of `.debug_aranges`. */
+import { partitionPoint } from '../../common/search';
 import type { Cursor } from '../cursor';
 import { SymbolFileError } from '../errors';
 import { At, Form } from './constants';
@@ -153,13 +154,7 @@ export class UnitMap {
     /** Covers of all units, from the table or from the units themselves. */
     private find(address: number): number | undefined {
         const { entries } = this;
-        let low = 0;
-        let high = entries.length;
-        while (low < high) {
-            const middle = (low + high) >>> 1;
-            if (entries[middle].low <= address) low = middle + 1;
-            else high = middle;
-        }
+        const low = partitionPoint(entries.length, index => entries[index].low <= address);
         for (let index = low - 1; index >= Math.max(0, low - 4); index--) {
             if (address < entries[index].high) return entries[index].unit;
         }

@@ -2,6 +2,7 @@
  * The IR's text form, one operation a line: `v3 = i64.add v1, v2`, `set.i64 rax, v3`. {@link parseIr} reads what
  * {@link printIr} writes; the Translator view and the filetests use it.
  */
+import { GPR_NAMES } from '../../isa/x86';
 import { StateOffset, gprOffset, vectorOffset } from '../../machine/state';
 import { type Helper, IrFunction, NONE } from './function';
 import {
@@ -23,24 +24,7 @@ export const MEMORY_ACCESS_NAMES: readonly string[] = ['m8', 'm16', 'm32', 'm64'
 
 /** Names of the state fields that IR commonly touches; others are written as hexadecimal offsets. */
 const FIELD_NAMES = new Map<number, string>([
-    ...[
-        'rax',
-        'rcx',
-        'rdx',
-        'rbx',
-        'rsp',
-        'rbp',
-        'rsi',
-        'rdi',
-        'r8',
-        'r9',
-        'r10',
-        'r11',
-        'r12',
-        'r13',
-        'r14',
-        'r15',
-    ].map((name, i): [number, string] => [gprOffset(i), name]),
+    ...GPR_NAMES[8].map((name, i): [number, string] => [gprOffset(i), name]),
     ...Array.from({ length: 16 }, (_, i): [number, string] => [vectorOffset(i), `xmm${i}`]),
     [StateOffset.flagResult, 'flagResult'],
     [StateOffset.flagAux, 'flagAux'],
