@@ -1,7 +1,7 @@
 /** Encodes a WebAssembly module (binary format, section 5.5): types, imports, functions, exports and code. */
 import { ByteWriter } from './bytes';
 
-/** Opcodes of the structured and variable instructions (the numeric ones are in the IR's table). */
+/** Opcodes that emitters name; those that IR operations become are in the IR's table. */
 export const enum Wasm {
     Unreachable = 0x00,
     Block = 0x02,
@@ -44,10 +44,43 @@ export const enum Wasm {
     I64Store32 = 0x3e,
     I32Const = 0x41,
     I64Const = 0x42,
+    I32Eqz = 0x45,
+    I32Eq = 0x46,
+    I32Ne = 0x47,
+    I32GtU = 0x4b,
+    I32LeU = 0x4d,
+    I64Eqz = 0x50,
+    I64Eq = 0x51,
+    I64Ne = 0x52,
+    I64LtS = 0x53,
+    I64LtU = 0x54,
+    I64GeU = 0x5a,
+    I32Add = 0x6a,
+    I32Sub = 0x6b,
+    I32Mul = 0x6c,
+    I32And = 0x71,
+    I32Or = 0x72,
+    I32Xor = 0x73,
+    I32Shl = 0x74,
+    I32ShrU = 0x76,
+    I64Add = 0x7c,
+    I64Sub = 0x7d,
+    I64And = 0x83,
+    I64Or = 0x84,
+    I64Shl = 0x86,
+    I64ShrS = 0x87,
+    I64ShrU = 0x88,
+    I32WrapI64 = 0xa7,
+    I64ExtendI32U = 0xad,
     /** Prefix of memory.copy/fill and saturating truncation. */
     PrefixFc = 0xfc,
     /** Prefix of SIMD. */
     PrefixFd = 0xfd,
+    // With the prefix as the upper byte, as `Emitter.opcode` takes them.
+    V128Load = 0xfd00,
+    V128Store = 0xfd0b,
+    V128Const = 0xfd0c,
+    I8x16Shuffle = 0xfd0d,
 }
 
 interface Signature {

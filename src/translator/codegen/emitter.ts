@@ -33,7 +33,7 @@ const STATE_LOAD: readonly number[] = [
     Wasm.I64Load,
     Wasm.F32Load,
     Wasm.F64Load,
-    0xfd00,
+    Wasm.V128Load,
     Wasm.I64Load32U,
     Wasm.I64Load32S,
     Wasm.I64Load8U,
@@ -46,14 +46,27 @@ const STATE_STORE: readonly number[] = [
     Wasm.I64Store,
     Wasm.F32Store,
     Wasm.F64Store,
-    0xfd0b,
+    Wasm.V128Store,
     Wasm.I64Store32,
     Wasm.I64Store32,
     Wasm.I64Store8,
     Wasm.I64Store16,
 ];
-const MEMORY_LOAD: readonly number[] = [Wasm.I32Load8U, Wasm.I32Load16U, Wasm.I32Load, Wasm.I64Load, 0xfd00];
-const MEMORY_STORE: readonly number[] = [Wasm.I32Store8, Wasm.I32Store16, Wasm.I32Store, Wasm.I64Store, 0xfd0b];
+/** Loads and stores by size (`MemoryAccess`): narrow loads extend to 32 bits. */
+export const MEMORY_LOAD: readonly number[] = [
+    Wasm.I32Load8U,
+    Wasm.I32Load16U,
+    Wasm.I32Load,
+    Wasm.I64Load,
+    Wasm.V128Load,
+];
+export const MEMORY_STORE: readonly number[] = [
+    Wasm.I32Store8,
+    Wasm.I32Store16,
+    Wasm.I32Store,
+    Wasm.I64Store,
+    Wasm.V128Store,
+];
 
 export abstract class Emitter {
     readonly out = new ByteWriter();
@@ -303,7 +316,7 @@ export abstract class Emitter {
                 this.i64Const(ir.a[v], ir.b[v]);
                 return;
             case Op.ConstV128:
-                this.opcode(0xfd0c);
+                this.opcode(Wasm.V128Const);
                 this.out.append(ir.vectors[ir.a[v]]);
                 return;
             case Op.Select:
@@ -321,7 +334,7 @@ export abstract class Emitter {
             case Op.Shuffle:
                 this.value(ir.a[v]);
                 this.value(ir.b[v]);
-                this.opcode(0xfd0d);
+                this.opcode(Wasm.I8x16Shuffle);
                 this.out.append(ir.vectors[ir.c[v]]);
                 return;
             case Op.Get:
@@ -400,14 +413,14 @@ export abstract class Emitter {
             case Op.GetIndexed:
                 this.localGet(LOCAL_CPU);
                 this.value(ir.c[i]);
-                this.opcode(0x6a); // i32.add
+                this.opcode(Wasm.I32Add);
                 this.memory(STATE_LOAD[ir.b[i]], ir.a[i]);
                 this.keep(i);
                 return;
             case Op.SetIndexed:
                 this.localGet(LOCAL_CPU);
                 this.value(ir.c[i]);
-                this.opcode(0x6a); // i32.add
+                this.opcode(Wasm.I32Add);
                 this.value(ir.d[i]);
                 this.memory(STATE_STORE[ir.b[i]], ir.a[i]);
                 return;
@@ -521,30 +534,30 @@ export abstract class Emitter {
         const indexMask = (Tlb.entries - 1) * Tlb.entrySize;
         this.localGet(linear);
         this.i64Const(12 - Math.log2(Tlb.entrySize), 0);
-        this.opcode(0x88); // i64.shr_u
-        this.opcode(0xa7); // i32.wrap_i64
+        this.opcode(Wasm.I64ShrU);
+        this.opcode(Wasm.I32WrapI64);
         this.i32Const(indexMask);
-        this.opcode(0x71); // i32.and
+        this.opcode(Wasm.I32And);
         this.emitTlbBase();
-        this.opcode(0x6a); // i32.add
+        this.opcode(Wasm.I32Add);
         this.localTee(entry);
         this.memory(Wasm.I64Load, Tlb.tag + (forWrite ? Tlb.writeTable : 0));
         this.localGet(linear);
         if (bytes > 1) {
             this.i64Const(bytes - 1, 0);
-            this.opcode(0x7c); // i64.add
+            this.opcode(Wasm.I64Add);
         }
         this.i64Const(-0x1000, -1);
-        this.opcode(0x83); // i64.and
-        this.opcode(0x51); // i64.eq
+        this.opcode(Wasm.I64And);
+        this.opcode(Wasm.I64Eq);
     }
 
     protected emitHostFromEntry(forWrite: boolean, linear: number, entry: number): void {
         this.localGet(linear);
-        this.opcode(0xa7); // i32.wrap_i64
+        this.opcode(Wasm.I32WrapI64);
         this.localGet(entry);
         this.memory(Wasm.I32Load, Tlb.addend + (forWrite ? Tlb.writeTable : 0));
-        this.opcode(0x6a); // i32.add
+        this.opcode(Wasm.I32Add);
     }
 
     private emitLoad(i: number): void {

@@ -66,33 +66,33 @@ export function emitDispatch(emitter: Emitter, functionType: number, rip: number
     if (!codeIsFlat) {
         emitter.localGet(rip);
         emitter.loadState(CS_BASE, StateAccess.I64);
-        emitter.opcode(0x7c); // i64.add
+        emitter.opcode(Wasm.I64Add);
         emitter.i64Const(-1, 0);
-        emitter.opcode(0x83); // i64.and
+        emitter.opcode(Wasm.I64And);
         emitter.localSet(linear);
     }
     emitter.localGet(linear);
-    emitter.opcode(0xa7); // i32.wrap_i64
+    emitter.opcode(Wasm.I32WrapI64);
     emitter.localTee(entry);
     emitter.localGet(entry);
     emitter.i32Const(12);
-    emitter.opcode(0x76); // i32.shr_u
-    emitter.opcode(0x73); // i32.xor
+    emitter.opcode(Wasm.I32ShrU);
+    emitter.opcode(Wasm.I32Xor);
     emitter.i32Const(JumpCache.entries - 1);
-    emitter.opcode(0x71); // i32.and
+    emitter.opcode(Wasm.I32And);
     emitter.i32Const(Math.log2(JumpCache.entrySize));
-    emitter.opcode(0x74); // i32.shl
+    emitter.opcode(Wasm.I32Shl);
     emitter.localGet(LOCAL_CPU);
-    emitter.opcode(0x6a); // i32.add
+    emitter.opcode(Wasm.I32Add);
     emitter.localTee(entry);
     emitter.memory(Wasm.I64Load, CpuArea.jumpCache + JumpCache.rip);
     emitter.localGet(linear);
-    emitter.opcode(0x51); // i64.eq
+    emitter.opcode(Wasm.I64Eq);
     emitter.localGet(entry);
     emitter.memory(Wasm.I32Load, CpuArea.jumpCache + JumpCache.mode);
     emitter.loadState(StateOffset.mode, StateAccess.I32);
-    emitter.opcode(0x46); // i32.eq
-    emitter.opcode(0x71); // i32.and
+    emitter.opcode(Wasm.I32Eq);
+    emitter.opcode(Wasm.I32And);
     emitter.openIf();
     emitter.localGet(LOCAL_CPU);
     emitter.localGet(entry);
@@ -200,7 +200,7 @@ export class HandlerEmitter extends Emitter {
         this.localGet(LOCAL_CPU);
         this.localGet(LOCAL_RECORD);
         this.i32Const(RecordOffset.size);
-        this.opcode(0x6a); // i32.add
+        this.opcode(Wasm.I32Add);
         this.localGet(LOCAL_RECORD);
         this.memory(Wasm.I32Load, RecordOffset.size + RecordOffset.handler);
         this.out.byte(Wasm.ReturnCallIndirect);
@@ -218,10 +218,10 @@ export class HandlerEmitter extends Emitter {
         this.loadState(StateOffset.blockRip, StateAccess.I64);
         this.localGet(LOCAL_RECORD);
         this.memory(Wasm.I64Load16U, RecordOffset.ipOffset);
-        this.opcode(0x7c); // i64.add
+        this.opcode(Wasm.I64Add);
         if (low !== 0 || high !== 0) {
             this.i64Const(low, high);
-            this.opcode(0x7c);
+            this.opcode(Wasm.I64Add);
         }
     }
 
@@ -303,10 +303,10 @@ export function fixedHandler(
             emitter.loadState(StateOffset.blockRip, StateAccess.I64);
             emitter.localGet(LOCAL_RECORD);
             emitter.memory(Wasm.I64Load16U, RecordOffset.ipOffset);
-            emitter.opcode(0x7c); // i64.add
+            emitter.opcode(Wasm.I64Add);
             if (which === FixedHandler.End32) {
                 emitter.i64Const(-1, 0);
-                emitter.opcode(0x83); // i64.and
+                emitter.opcode(Wasm.I64And);
             }
             emitter.localSet(rip);
             emitter.emitJumpTo(rip);
@@ -363,10 +363,10 @@ export function emitBudgetCheck(emitter: HandlerEmitter, left: number): void {
     emitter.loadState(StateOffset.remaining, StateAccess.I64);
     emitter.localGet(LOCAL_RECORD);
     emitter.memory(Wasm.I64Load32U, HeaderOffset.count);
-    emitter.opcode(0x7d); // i64.sub
+    emitter.opcode(Wasm.I64Sub);
     emitter.localTee(left);
     emitter.i64Const(0, 0);
-    emitter.opcode(0x53); // i64.lt_s
+    emitter.opcode(Wasm.I64LtS);
     emitter.openIf();
     emitter.emitExit(ExitReason.Budget);
     emitter.close();
@@ -380,12 +380,12 @@ function emitHeader(emitter: HandlerEmitter, hotThreshold: number): void {
     emitter.localGet(LOCAL_RECORD);
     emitter.memory(Wasm.I32Load, HeaderOffset.heat);
     emitter.i32Const(1);
-    emitter.opcode(0x6a); // i32.add
+    emitter.opcode(Wasm.I32Add);
     emitter.localTee(heat);
     emitter.memory(Wasm.I32Store, HeaderOffset.heat);
     emitter.localGet(heat);
     emitter.i32Const(hotThreshold);
-    emitter.opcode(0x46); // i32.eq
+    emitter.opcode(Wasm.I32Eq);
     emitter.openIf();
     emitter.emitExit(ExitReason.Hot);
     emitter.close();

@@ -57,12 +57,12 @@ export function emitLookup(e: HandlerEmitter, table: number, functionType: numbe
     };
     e.loadState(StateOffset.blockRip, StateAccess.I64);
     e.localTee(rip);
-    e.opcode(0xa7); // i32.wrap_i64
+    e.opcode(Wasm.I32WrapI64);
     e.localSet(low);
     e.localGet(rip);
     e.i64Const(32, 0);
-    e.opcode(0x88); // i64.shr_u
-    e.opcode(0xa7);
+    e.opcode(Wasm.I64ShrU);
+    e.opcode(Wasm.I32WrapI64);
     e.localSet(high);
     e.loadState(StateOffset.mode, StateAccess.I32);
     e.localSet(mode);
@@ -70,30 +70,30 @@ export function emitLookup(e: HandlerEmitter, table: number, functionType: numbe
     // The page, in the fetch TLB.
     pageNumber(e, low);
     e.i32Const(FetchTlb.entries - 1);
-    e.opcode(0x71); // i32.and
+    e.opcode(Wasm.I32And);
     e.i32Const(Math.log2(FetchTlb.entrySize));
-    e.opcode(0x74); // i32.shl
+    e.opcode(Wasm.I32Shl);
     e.localGet(LOCAL_CPU);
-    e.opcode(0x6a); // i32.add
+    e.opcode(Wasm.I32Add);
     e.localTee(entry);
     e.memory(Wasm.I64Load, CpuArea.fetchTlb + FetchTlb.tag);
     e.localGet(rip);
     e.i64Const(~0xfff, -1);
-    e.opcode(0x83); // i64.and
-    e.opcode(0x52); // i64.ne
+    e.opcode(Wasm.I64And);
+    e.opcode(Wasm.I64Ne);
     missIf();
     e.localGet(entry);
     e.memory(Wasm.I32Load, CpuArea.fetchTlb + FetchTlb.origin);
     e.localTee(origin);
     e.i32Const(FetchOrigin.User);
-    e.opcode(0x71);
-    e.opcode(0x45); // i32.eqz
+    e.opcode(Wasm.I32And);
+    e.opcode(Wasm.I32Eqz);
     e.localGet(mode);
     e.i32Const(3 << ModeKey.CplShift);
-    e.opcode(0x71);
+    e.opcode(Wasm.I32And);
     e.i32Const(3 << ModeKey.CplShift);
-    e.opcode(0x46); // i32.eq
-    e.opcode(0x46); // supervisor's entry and user, or the other way round
+    e.opcode(Wasm.I32Eq);
+    e.opcode(Wasm.I32Eq); // supervisor's entry and user, or the other way round
     missIf();
     e.localGet(entry);
     e.memory(Wasm.I32Load, CpuArea.fetchTlb + FetchTlb.page);
@@ -102,29 +102,29 @@ export function emitLookup(e: HandlerEmitter, table: number, functionType: numbe
     // The block, in one of its two places.
     e.localGet(mode);
     e.i32Const(12);
-    e.opcode(0x74);
+    e.opcode(Wasm.I32Shl);
     e.localGet(low);
     e.i32Const(0xfff);
-    e.opcode(0x71);
-    e.opcode(0x72); // i32.or
+    e.opcode(Wasm.I32And);
+    e.opcode(Wasm.I32Or);
     e.localSet(key);
     e.localGet(page);
     e.i32Const(PAGE_FACTOR | 0);
-    e.opcode(0x6c); // i32.mul
+    e.opcode(Wasm.I32Mul);
     e.localGet(key);
     e.i32Const(KEY_FACTOR | 0);
-    e.opcode(0x6c);
-    e.opcode(0x6a);
+    e.opcode(Wasm.I32Mul);
+    e.opcode(Wasm.I32Add);
     e.i32Const(32 - BlockPlace.bits);
-    e.opcode(0x76); // i32.shr_u
+    e.opcode(Wasm.I32ShrU);
     e.i32Const(Math.log2(BlockPlace.size));
-    e.opcode(0x74);
+    e.opcode(Wasm.I32Shl);
     e.localSet(place);
     differs(e, table, place, page, key);
     e.openIf();
     e.localGet(place);
     e.i32Const(BlockPlace.size);
-    e.opcode(0x73); // i32.xor
+    e.opcode(Wasm.I32Xor);
     e.localSet(place);
     differs(e, table, place, page, key);
     missIf();
@@ -146,7 +146,7 @@ export function emitLookup(e: HandlerEmitter, table: number, functionType: numbe
 function pageNumber(e: HandlerEmitter, low: number): void {
     e.localGet(low);
     e.i32Const(12);
-    e.opcode(0x76);
+    e.opcode(Wasm.I32ShrU);
 }
 
 /** Leaves 1 if another block is at the place. */
@@ -154,12 +154,12 @@ function differs(e: HandlerEmitter, table: number, place: number, page: number, 
     e.localGet(place);
     e.memory(Wasm.I32Load, table + BlockPlace.page);
     e.localGet(page);
-    e.opcode(0x47); // i32.ne
+    e.opcode(Wasm.I32Ne);
     e.localGet(place);
     e.memory(Wasm.I32Load, table + BlockPlace.key);
     e.localGet(key);
-    e.opcode(0x47);
-    e.opcode(0x72);
+    e.opcode(Wasm.I32Ne);
+    e.opcode(Wasm.I32Or);
 }
 
 /** Locals of {@link enterJumpCache}; `slot`, `at` and `kind` are free for it to use. */
@@ -180,14 +180,14 @@ function enterJumpCache(e: HandlerEmitter, entry: NewEntry): void {
     const { rip, low, high, mode, origin, record, slot, at, kind } = entry;
     e.localGet(low);
     pageNumber(e, low);
-    e.opcode(0x73);
+    e.opcode(Wasm.I32Xor);
     e.i32Const(JumpCache.entries - 1);
-    e.opcode(0x71);
+    e.opcode(Wasm.I32And);
     e.localTee(slot);
     e.i32Const(Math.log2(JumpCache.entrySize));
-    e.opcode(0x74);
+    e.opcode(Wasm.I32Shl);
     e.localGet(LOCAL_CPU);
-    e.opcode(0x6a);
+    e.opcode(Wasm.I32Add);
     e.localTee(at);
     e.localGet(rip);
     e.memory(Wasm.I64Store, CpuArea.jumpCache + JumpCache.rip);
@@ -199,11 +199,11 @@ function enterJumpCache(e: HandlerEmitter, entry: NewEntry): void {
     e.memory(Wasm.I32Store, CpuArea.jumpCache + JumpCache.mode);
     e.localGet(origin);
     e.i32Const(FetchOrigin.Global);
-    e.opcode(0x71);
+    e.opcode(Wasm.I32And);
     e.localSet(kind);
     e.localGet(LOCAL_CPU);
     e.localGet(slot);
-    e.opcode(0x6a);
+    e.opcode(Wasm.I32Add);
     e.localTee(at);
     e.localGet(kind);
     e.memory(Wasm.I32Store8, CpuArea.jumpRecord + JumpRecord.kind);
@@ -211,70 +211,70 @@ function enterJumpCache(e: HandlerEmitter, entry: NewEntry): void {
     e.localGet(at);
     e.memory(Wasm.I32Load8U, CpuArea.jumpRecord + JumpRecord.inLog);
     e.localGet(kind);
-    e.opcode(0x76);
+    e.opcode(Wasm.I32ShrU);
     e.i32Const(1);
-    e.opcode(0x71);
-    e.opcode(0x45);
+    e.opcode(Wasm.I32And);
+    e.opcode(Wasm.I32Eqz);
     e.openIf();
     e.localGet(at);
     e.localGet(at);
     e.memory(Wasm.I32Load8U, CpuArea.jumpRecord + JumpRecord.inLog);
     e.i32Const(1);
     e.localGet(kind);
-    e.opcode(0x74);
-    e.opcode(0x72);
+    e.opcode(Wasm.I32Shl);
+    e.opcode(Wasm.I32Or);
     e.memory(Wasm.I32Store8, CpuArea.jumpRecord + JumpRecord.inLog);
     const counter = (): void => {
         e.localGet(kind);
         e.i32Const(2);
-        e.opcode(0x74);
+        e.opcode(Wasm.I32Shl);
         e.localGet(LOCAL_CPU);
-        e.opcode(0x6a);
+        e.opcode(Wasm.I32Add);
     };
     counter();
     e.localTee(at);
     e.memory(Wasm.I32Load, CpuArea.jumpRecord + JumpRecord.logged);
     e.i32Const(1);
-    e.opcode(0x74);
+    e.opcode(Wasm.I32Shl);
     e.localGet(LOCAL_CPU);
-    e.opcode(0x6a);
+    e.opcode(Wasm.I32Add);
     e.localGet(kind);
     e.i32Const(JumpRecord.logSize);
-    e.opcode(0x6c);
-    e.opcode(0x6a);
+    e.opcode(Wasm.I32Mul);
+    e.opcode(Wasm.I32Add);
     e.localGet(slot);
     e.memory(Wasm.I32Store16, CpuArea.jumpRecord + JumpRecord.log);
     e.localGet(at);
     e.localGet(at);
     e.memory(Wasm.I32Load, CpuArea.jumpRecord + JumpRecord.logged);
     e.i32Const(1);
-    e.opcode(0x6a);
+    e.opcode(Wasm.I32Add);
     e.memory(Wasm.I32Store, CpuArea.jumpRecord + JumpRecord.logged);
     e.close();
     // What it reaches, as `PageReach.add`.
     const mark = (set: number, right: number, left: number): void => {
         e.localGet(low);
         e.i32Const(right);
-        e.opcode(0x76);
+        e.opcode(Wasm.I32ShrU);
         e.localGet(high);
         e.i32Const(left);
-        e.opcode(0x74);
-        e.opcode(0x73);
+        e.opcode(Wasm.I32Shl);
+        e.opcode(Wasm.I32Xor);
         e.i32Const((1 << JumpRecord.reachBits) - 1);
-        e.opcode(0x71);
+        e.opcode(Wasm.I32And);
         e.localGet(kind);
         e.i32Const(JumpRecord.reachBits);
-        e.opcode(0x74);
-        e.opcode(0x6a);
+        e.opcode(Wasm.I32Shl);
+        e.opcode(Wasm.I32Add);
         e.localGet(LOCAL_CPU);
-        e.opcode(0x6a);
+        e.opcode(Wasm.I32Add);
         e.i32Const(1);
         e.memory(Wasm.I32Store8, CpuArea.jumpRecord + set);
     };
     mark(JumpRecord.pages, 12, 4);
     e.localGet(origin);
     e.i32Const(FetchOrigin.Large);
-    e.opcode(0x71);
+    e.opcode(Wasm.I32And);
     e.openIf();
     mark(JumpRecord.regions, 30, 2);
     e.close();

@@ -13,7 +13,7 @@ import { PHYSICAL_ADDRESS_HIGH_MASK } from '../../machine/cpu/physical';
 import { CpuArea, EntryOrigin, MmuMode, ModeKey, StateOffset, Tlb, TlbRecord } from '../../machine/state';
 import { Wasm } from '../../wasm/module';
 import { StateAccess, Type } from '../ir/opcodes';
-import { LOCAL_CPU, LOCAL_RECORD } from './emitter';
+import { LOCAL_CPU, LOCAL_RECORD, MEMORY_LOAD, MEMORY_STORE } from './emitter';
 import { HandlerEmitter, LOAD_MISS, STORE_MISS, type TranslatedModule, withUnreachableEnd } from './handler-emitter';
 import { REGION_MISS } from './region-emitter';
 
@@ -47,35 +47,6 @@ const I32 = 0x7f;
 
 /** Names under which {@link emitRefill} exports what replaces the helpers of the same names. */
 export const REFILL_HELPERS = [LOAD_MISS.name, STORE_MISS.name, REGION_MISS.name] as const;
-
-/** WebAssembly opcodes that only this file needs by name. */
-const enum Op {
-    I32Eqz = 0x45,
-    I32Eq = 0x46,
-    I32Ne = 0x47,
-    I32GtU = 0x4b,
-    I64Eqz = 0x50,
-    I64Ne = 0x52,
-    I64LtU = 0x54,
-    I64GeU = 0x5a,
-    I32Add = 0x6a,
-    I32Sub = 0x6b,
-    I32And = 0x71,
-    I32Or = 0x72,
-    I32Xor = 0x73,
-    I32Shl = 0x74,
-    I32ShrU = 0x76,
-    I64Add = 0x7c,
-    I64Sub = 0x7d,
-    I64And = 0x83,
-    I64Shl = 0x86,
-    I64ShrS = 0x87,
-    I64ShrU = 0x88,
-    I32WrapI64 = 0xa7,
-    I64ExtendI32U = 0xad,
-    V128Load = 0xfd00,
-    V128Store = 0xfd0b,
-}
 
 /** Adds the functions named in {@link REFILL_HELPERS}; each falls back to the imported helper of its name. */
 export function emitRefill(target: TranslatedModule, ram: RamGeometry): void {
@@ -133,7 +104,7 @@ class PageWalk {
         const { e } = this;
         e.loadState(StateOffset.accessAddress, StateAccess.I64);
         e.localTee(this.address);
-        e.opcode(Op.I32WrapI64);
+        e.opcode(Wasm.I32WrapI64);
         e.localSet(this.low);
         this.checkAccess();
         this.walkTables();
@@ -142,22 +113,22 @@ class PageWalk {
         // The page's byte in `codePages`.
         e.localGet(this.host);
         e.i32Const(this.ram.base);
-        e.opcode(Op.I32Sub);
+        e.opcode(Wasm.I32Sub);
         e.i32Const(12);
-        e.opcode(Op.I32ShrU);
+        e.opcode(Wasm.I32ShrU);
         e.memory(Wasm.I32Load8U, this.ram.codePages);
         e.localSet(this.flags);
         this.giveUpIf(() => {
             e.localGet(this.flags);
             this.isWrite(); // PageFlag.Code concerns writes only
             e.i32Const(PageFlag.Watched);
-            e.opcode(Op.I32Or);
-            e.opcode(Op.I32And);
+            e.opcode(Wasm.I32Or);
+            e.opcode(Wasm.I32And);
         });
         this.enterTable();
         e.localGet(this.host);
         this.pageOffset();
-        e.opcode(Op.I32Add);
+        e.opcode(Wasm.I32Add);
         e.out.byte(Wasm.Return);
         return withUnreachableEnd(e);
     }
@@ -173,25 +144,25 @@ class PageWalk {
             e.memory(Wasm.I64Load, CpuArea.tlbRecord + TlbRecord.watchFilter);
             e.localGet(this.address);
             e.i64Const(12, 0);
-            e.opcode(Op.I64ShrU);
-            e.opcode(Op.I64ShrU); // WebAssembly takes shift counts modulo 64, too
-            e.opcode(Op.I32WrapI64);
+            e.opcode(Wasm.I64ShrU);
+            e.opcode(Wasm.I64ShrU); // WebAssembly takes shift counts modulo 64, too
+            e.opcode(Wasm.I32WrapI64);
             e.i32Const(1);
-            e.opcode(Op.I32And);
+            e.opcode(Wasm.I32And);
         });
         // EFER.LMA is clear outside 4- and 5-level paging.
         this.giveUpIf(() => {
             e.loadState(StateOffset.efer, StateAccess.I32);
             e.i32Const(Efer.LMA);
-            e.opcode(Op.I32And);
-            e.opcode(Op.I32Eqz);
+            e.opcode(Wasm.I32And);
+            e.opcode(Wasm.I32Eqz);
         });
         // Without NXE bit 63 of an entry is reserved.
         e.i64Const(Entry.Present | Entry.Accessed, RESERVED_ADDRESS_HI);
         e.i64Const(Entry.Present | Entry.Accessed, RESERVED_ADDRESS_HI | ENTRY_NO_EXECUTE_HI);
         e.loadState(StateOffset.efer, StateAccess.I32);
         e.i32Const(Efer.NXE);
-        e.opcode(Op.I32And);
+        e.opcode(Wasm.I32And);
         e.opcode(Wasm.Select);
         e.localSet(this.checked);
         // The access ends in the same page.
@@ -200,53 +171,53 @@ class PageWalk {
             e.i32Const(1);
             e.localGet(LOCAL_KIND);
             e.i32Const(7);
-            e.opcode(Op.I32And);
-            e.opcode(Op.I32Shl);
-            e.opcode(Op.I32Add);
+            e.opcode(Wasm.I32And);
+            e.opcode(Wasm.I32Shl);
+            e.opcode(Wasm.I32Add);
             e.i32Const(0x1000);
-            e.opcode(Op.I32GtU);
+            e.opcode(Wasm.I32GtU);
         });
         // Compatibility mode: an address above 4 GiB is a fault or wraps.
         this.giveUpIf(() => {
             e.loadState(StateOffset.mode, StateAccess.I32);
             e.i32Const(ModeKey.CodeSizeMask);
-            e.opcode(Op.I32And);
+            e.opcode(Wasm.I32And);
             e.i32Const(2);
-            e.opcode(Op.I32Ne);
+            e.opcode(Wasm.I32Ne);
             e.localGet(this.address);
             e.i64Const(32, 0);
-            e.opcode(Op.I64ShrU);
-            e.opcode(Op.I64Eqz);
-            e.opcode(Op.I32Eqz);
-            e.opcode(Op.I32And);
+            e.opcode(Wasm.I64ShrU);
+            e.opcode(Wasm.I64Eqz);
+            e.opcode(Wasm.I32Eqz);
+            e.opcode(Wasm.I32And);
         });
         // Levels: the shift of the first index is 39 or, with LA57 (bit 12), 48.
         e.i32Const(39);
         e.loadState(StateOffset.cr4, StateAccess.I32);
         e.i32Const(Cr4.LA57);
-        e.opcode(Op.I32And);
+        e.opcode(Wasm.I32And);
         e.openIf(I32);
         e.i32Const(9);
         e.else();
         e.i32Const(0);
         e.close();
-        e.opcode(Op.I32Add);
+        e.opcode(Wasm.I32Add);
         e.localTee(this.shift);
         // Canonical: bits 63 down to that of the first index's top are equal.
-        e.opcode(Op.I64ExtendI32U);
+        e.opcode(Wasm.I64ExtendI32U);
         e.localSet(this.levelShift);
         this.giveUpIf(() => {
             e.localGet(this.address);
             e.i64Const(55, 0);
             e.localGet(this.levelShift);
-            e.opcode(Op.I64Sub);
-            e.opcode(Op.I64Shl);
+            e.opcode(Wasm.I64Sub);
+            e.opcode(Wasm.I64Shl);
             e.i64Const(55, 0);
             e.localGet(this.levelShift);
-            e.opcode(Op.I64Sub);
-            e.opcode(Op.I64ShrS);
+            e.opcode(Wasm.I64Sub);
+            e.opcode(Wasm.I64ShrS);
             e.localGet(this.address);
-            e.opcode(Op.I64Ne);
+            e.opcode(Wasm.I64Ne);
         });
     }
 
@@ -268,30 +239,30 @@ class PageWalk {
         e.localGet(this.host);
         e.localGet(this.address);
         e.localGet(this.shift);
-        e.opcode(Op.I64ExtendI32U);
-        e.opcode(Op.I64ShrU);
-        e.opcode(Op.I32WrapI64);
+        e.opcode(Wasm.I64ExtendI32U);
+        e.opcode(Wasm.I64ShrU);
+        e.opcode(Wasm.I32WrapI64);
         e.i32Const(0x1ff);
-        e.opcode(Op.I32And);
+        e.opcode(Wasm.I32And);
         e.i32Const(3);
-        e.opcode(Op.I32Shl);
-        e.opcode(Op.I32Add);
+        e.opcode(Wasm.I32Shl);
+        e.opcode(Wasm.I32Add);
         e.memory(Wasm.I64Load, 0);
         e.localTee(this.entry);
         e.localGet(this.rights);
-        e.opcode(Op.I64And);
+        e.opcode(Wasm.I64And);
         e.localSet(this.rights);
         // Present, accessed, no reserved address bit.
         this.giveUpIf(() => {
             e.localGet(this.entry);
             e.localGet(this.checked);
-            e.opcode(Op.I64And);
+            e.opcode(Wasm.I64And);
             e.i64Const(Entry.Present | Entry.Accessed, 0);
-            e.opcode(Op.I64Ne);
+            e.opcode(Wasm.I64Ne);
         });
         e.localGet(this.shift);
         e.i32Const(12);
-        e.opcode(Op.I32Eq);
+        e.opcode(Wasm.I32Eq);
         e.openIf();
         e.localGet(this.entry);
         this.maskAddress();
@@ -299,7 +270,7 @@ class PageWalk {
         this.branch(2); // $found
         e.close();
         this.entryBits(Entry.PageSize, 0);
-        e.opcode(Op.I32WrapI64);
+        e.opcode(Wasm.I32WrapI64);
         e.openIf();
         this.largePage(21, RESERVED_2M, EntryOrigin.Large);
         this.largePage(30, RESERVED_1G, EntryOrigin.Huge);
@@ -310,7 +281,7 @@ class PageWalk {
         e.localSet(this.table);
         e.localGet(this.shift);
         e.i32Const(9);
-        e.opcode(Op.I32Sub);
+        e.opcode(Wasm.I32Sub);
         e.localSet(this.shift);
         this.branch(0); // the loop
         e.out.byte(Wasm.End);
@@ -323,19 +294,19 @@ class PageWalk {
         const inside = 2 ** shift - 0x1000;
         e.localGet(this.shift);
         e.i32Const(shift);
-        e.opcode(Op.I32Eq);
+        e.opcode(Wasm.I32Eq);
         e.openIf();
         this.giveUpIf(() => {
             this.entryBits(reserved, 0);
-            e.opcode(Op.I32WrapI64);
+            e.opcode(Wasm.I32WrapI64);
         });
         e.localGet(this.entry);
         e.i64Const(~inside & ~0xfff, PHYSICAL_ADDRESS_HIGH_MASK);
-        e.opcode(Op.I64And);
+        e.opcode(Wasm.I64And);
         e.localGet(this.address);
         e.i64Const(inside, 0);
-        e.opcode(Op.I64And);
-        e.opcode(Op.I64Add);
+        e.opcode(Wasm.I64And);
+        e.opcode(Wasm.I64Add);
         e.localSet(this.table);
         e.i32Const(origin);
         e.localSet(this.origin);
@@ -347,46 +318,46 @@ class PageWalk {
         const { e } = this;
         e.loadState(StateOffset.tlb, StateAccess.I32);
         e.localGet(LOCAL_CPU);
-        e.opcode(Op.I32Sub);
+        e.opcode(Wasm.I32Sub);
         e.i32Const(CpuArea.tlb);
-        e.opcode(Op.I32Sub);
+        e.opcode(Wasm.I32Sub);
         e.localSet(this.mode); // offset of the mode's tables
         // User mode needs user pages; with SMAP a supervisor must not have them.
         e.localGet(this.mode);
         e.i32Const(MmuMode.User * Tlb.modeSize);
-        e.opcode(Op.I32Eq);
+        e.opcode(Wasm.I32Eq);
         e.openIf();
         this.giveUpIf(() => {
             this.right(Entry.User);
-            e.opcode(Op.I32Eqz);
+            e.opcode(Wasm.I32Eqz);
         });
         e.close();
         e.localGet(this.mode);
         e.i32Const(MmuMode.SupervisorSmap * Tlb.modeSize);
-        e.opcode(Op.I32Eq);
+        e.opcode(Wasm.I32Eq);
         e.openIf();
         this.giveUpIf(() => this.right(Entry.User));
         e.close();
         // From here on `rights` says in its Writable bit whether this mode may write: CR0.WP binds the user only.
         e.localGet(this.mode);
         e.i32Const(MmuMode.User * Tlb.modeSize);
-        e.opcode(Op.I32Ne);
+        e.opcode(Wasm.I32Ne);
         e.loadState(StateOffset.cr0, StateAccess.I32);
         e.i32Const(Cr0.WP);
-        e.opcode(Op.I32And);
-        e.opcode(Op.I32Eqz);
-        e.opcode(Op.I32And);
+        e.opcode(Wasm.I32And);
+        e.opcode(Wasm.I32Eqz);
+        e.opcode(Wasm.I32And);
         e.openIf();
         e.localGet(this.rights);
         e.i64Const(Entry.Writable, 0);
-        e.opcode(0x84); // i64.or
+        e.opcode(Wasm.I64Or);
         e.localSet(this.rights);
         e.close();
         this.giveUpIf(() => {
             this.isWrite();
             this.mayStore();
-            e.opcode(Op.I32Eqz);
-            e.opcode(Op.I32And);
+            e.opcode(Wasm.I32Eqz);
+            e.opcode(Wasm.I32And);
         });
     }
 
@@ -394,32 +365,32 @@ class PageWalk {
         const { e } = this;
         e.loadState(StateOffset.cr4, StateAccess.I32);
         e.i32Const(Cr4.PGE);
-        e.opcode(Op.I32And);
+        e.opcode(Wasm.I32And);
         e.openIf();
         e.localGet(this.origin);
         e.localGet(this.entry);
-        e.opcode(Op.I32WrapI64);
+        e.opcode(Wasm.I32WrapI64);
         e.i32Const(Math.log2(Entry.Global / EntryOrigin.Global));
-        e.opcode(Op.I32ShrU);
+        e.opcode(Wasm.I32ShrU);
         e.i32Const(EntryOrigin.Global);
-        e.opcode(Op.I32And);
-        e.opcode(Op.I32Or);
+        e.opcode(Wasm.I32And);
+        e.opcode(Wasm.I32Or);
         e.localSet(this.origin);
         e.close();
         // The slot's number. Only the table of this kind of access: a copy between pages of the same slot uses both.
         e.localGet(this.mode);
         e.i32Const(Math.log2(Tlb.entrySize));
-        e.opcode(Op.I32ShrU);
+        e.opcode(Wasm.I32ShrU);
         e.localGet(this.low);
         e.i32Const(12);
-        e.opcode(Op.I32ShrU);
+        e.opcode(Wasm.I32ShrU);
         e.i32Const(Tlb.entries - 1);
-        e.opcode(Op.I32And);
-        e.opcode(Op.I32Add);
+        e.opcode(Wasm.I32And);
+        e.opcode(Wasm.I32Add);
         this.isWrite();
         e.i32Const(Math.log2(Tlb.entries));
-        e.opcode(Op.I32Shl);
-        e.opcode(Op.I32Add);
+        e.opcode(Wasm.I32Shl);
+        e.opcode(Wasm.I32Add);
         e.localSet(this.slot);
         this.enterSlot();
         this.noteRegion(EntryOrigin.Large, TlbRecord.largeRegions, 22, 10);
@@ -432,20 +403,20 @@ class PageWalk {
         const count = e.takeLocal(Type.I32);
         e.localGet(this.slot);
         e.i32Const(Math.log2(Tlb.entrySize));
-        e.opcode(Op.I32Shl);
+        e.opcode(Wasm.I32Shl);
         e.localGet(LOCAL_CPU);
-        e.opcode(Op.I32Add);
+        e.opcode(Wasm.I32Add);
         e.localTee(at);
         e.localGet(this.address);
         e.i64Const(~0xfff, -1);
-        e.opcode(Op.I64And);
+        e.opcode(Wasm.I64And);
         e.memory(Wasm.I64Store, CpuArea.tlb + Tlb.tag);
         e.localGet(at);
         e.localGet(this.host);
         e.localGet(this.low);
         e.i32Const(~0xfff);
-        e.opcode(Op.I32And);
-        e.opcode(Op.I32Sub);
+        e.opcode(Wasm.I32And);
+        e.opcode(Wasm.I32Sub);
         e.memory(Wasm.I32Store, CpuArea.tlb + Tlb.addend);
         e.localGet(at);
         e.localGet(this.origin);
@@ -453,10 +424,10 @@ class PageWalk {
         // The log.
         e.localGet(LOCAL_CPU);
         e.localGet(this.slot);
-        e.opcode(Op.I32Add);
+        e.opcode(Wasm.I32Add);
         e.localTee(at);
         e.memory(Wasm.I32Load8U, CpuArea.tlbRecord + TlbRecord.isLogged);
-        e.opcode(Op.I32Eqz);
+        e.opcode(Wasm.I32Eqz);
         e.openIf();
         e.localGet(at);
         e.i32Const(1);
@@ -465,15 +436,15 @@ class PageWalk {
         e.memory(Wasm.I32Load, CpuArea.tlbRecord + TlbRecord.logged);
         e.localTee(count);
         e.i32Const(1);
-        e.opcode(Op.I32Shl);
+        e.opcode(Wasm.I32Shl);
         e.localGet(LOCAL_CPU);
-        e.opcode(Op.I32Add);
+        e.opcode(Wasm.I32Add);
         e.localGet(this.slot);
         e.memory(Wasm.I32Store16, CpuArea.tlbRecord + TlbRecord.log);
         e.localGet(LOCAL_CPU);
         e.localGet(count);
         e.i32Const(1);
-        e.opcode(Op.I32Add);
+        e.opcode(Wasm.I32Add);
         e.memory(Wasm.I32Store, CpuArea.tlbRecord + TlbRecord.logged);
         e.close();
         e.freeLocal(at);
@@ -485,22 +456,22 @@ class PageWalk {
         const { e } = this;
         e.localGet(this.origin);
         e.i32Const(origin);
-        e.opcode(Op.I32And);
+        e.opcode(Wasm.I32And);
         e.openIf();
         e.localGet(this.low);
         e.i32Const(right);
-        e.opcode(Op.I32ShrU);
+        e.opcode(Wasm.I32ShrU);
         e.localGet(this.address);
         e.i64Const(32, 0);
-        e.opcode(Op.I64ShrU);
-        e.opcode(Op.I32WrapI64);
+        e.opcode(Wasm.I64ShrU);
+        e.opcode(Wasm.I32WrapI64);
         e.i32Const(left);
-        e.opcode(Op.I32Shl);
-        e.opcode(Op.I32Xor);
+        e.opcode(Wasm.I32Shl);
+        e.opcode(Wasm.I32Xor);
         e.i32Const((1 << TlbRecord.regionBits) - 1);
-        e.opcode(Op.I32And);
+        e.opcode(Wasm.I32And);
         e.localGet(LOCAL_CPU);
-        e.opcode(Op.I32Add);
+        e.opcode(Wasm.I32Add);
         e.i32Const(1);
         e.memory(Wasm.I32Store8, CpuArea.tlbRecord + set);
         e.close();
@@ -511,32 +482,32 @@ class PageWalk {
         const { e, ram } = this;
         e.localGet(physical);
         e.i64Const(ram.low | 0, 0);
-        e.opcode(Op.I64LtU);
+        e.opcode(Wasm.I64LtU);
         e.openIf();
         this.giveUpIf(() => {
             e.localGet(physical);
             e.i64Const(LEGACY_BASE, 0);
-            e.opcode(Op.I64Sub);
+            e.opcode(Wasm.I64Sub);
             e.i64Const(LEGACY_END - LEGACY_BASE, 0);
-            e.opcode(Op.I64LtU);
+            e.opcode(Wasm.I64LtU);
         });
         e.localGet(physical);
-        e.opcode(Op.I32WrapI64);
+        e.opcode(Wasm.I32WrapI64);
         e.i32Const(ram.base);
-        e.opcode(Op.I32Add);
+        e.opcode(Wasm.I32Add);
         e.localSet(this.host);
         e.else();
         this.giveUpIf(() => {
             e.localGet(physical);
             e.i64Const(0, 1);
-            e.opcode(Op.I64Sub);
+            e.opcode(Wasm.I64Sub);
             e.i64Const(ram.high | 0, 0);
-            e.opcode(Op.I64GeU);
+            e.opcode(Wasm.I64GeU);
         });
         e.localGet(physical);
-        e.opcode(Op.I32WrapI64);
+        e.opcode(Wasm.I32WrapI64);
         e.i32Const((ram.base + ram.low) | 0);
-        e.opcode(Op.I32Add);
+        e.opcode(Wasm.I32Add);
         e.localSet(this.host);
         e.close();
     }
@@ -544,43 +515,43 @@ class PageWalk {
     private pageOffset(): void {
         this.e.localGet(this.low);
         this.e.i32Const(0xfff);
-        this.e.opcode(Op.I32And);
+        this.e.opcode(Wasm.I32And);
     }
 
     /** 0 or 1. */
     private isWrite(): void {
         this.e.localGet(LOCAL_KIND);
         this.e.i32Const(Math.log2(WRITES));
-        this.e.opcode(Op.I32ShrU);
+        this.e.opcode(Wasm.I32ShrU);
     }
 
     /** 1 if the page is dirty and may be written, else 0. */
     private mayStore(): void {
         this.right(Entry.Writable);
-        this.e.opcode(Op.I32Eqz);
+        this.e.opcode(Wasm.I32Eqz);
         this.entryBits(Entry.Dirty, 0);
-        this.e.opcode(Op.I64Eqz);
-        this.e.opcode(Op.I32Or);
-        this.e.opcode(Op.I32Eqz);
+        this.e.opcode(Wasm.I64Eqz);
+        this.e.opcode(Wasm.I32Or);
+        this.e.opcode(Wasm.I32Eqz);
     }
 
     private right(bit: Entry): void {
         this.e.localGet(this.rights);
-        this.e.opcode(Op.I32WrapI64);
+        this.e.opcode(Wasm.I32WrapI64);
         this.e.i32Const(bit);
-        this.e.opcode(Op.I32And);
+        this.e.opcode(Wasm.I32And);
     }
 
     private entryBits(low: number, high: number): void {
         this.e.localGet(this.entry);
         this.e.i64Const(low, high);
-        this.e.opcode(Op.I64And);
+        this.e.opcode(Wasm.I64And);
     }
 
     /** Keeps the address bits of an entry or of CR3. */
     private maskAddress(): void {
         this.e.i64Const(~0xfff, PHYSICAL_ADDRESS_HIGH_MASK);
-        this.e.opcode(Op.I64And);
+        this.e.opcode(Wasm.I64And);
     }
 
     private branch(depth: number): void {
@@ -607,7 +578,7 @@ function emitWalk(e: HandlerEmitter, walk: number, host: number, writes: boolean
     e.localGet(LOCAL_KIND);
     if (writes) {
         e.i32Const(WRITES);
-        e.opcode(Op.I32Or);
+        e.opcode(Wasm.I32Or);
     }
     e.out.byte(Wasm.Call);
     e.out.u32(walk);
@@ -639,12 +610,11 @@ function loadBody(target: TranslatedModule, walk: number, fallback: number): Uin
     const host = e.takeLocal(Type.I32);
     emitWalk(e, walk, host, false);
     e.openIf();
-    const loads = [Wasm.I32Load8U, Wasm.I32Load16U, Wasm.I32Load, Wasm.I64Load, Op.V128Load];
-    const stores = [Wasm.I32Store, Wasm.I32Store, Wasm.I32Store, Wasm.I64Store, Op.V128Store];
+    const stores = [Wasm.I32Store, Wasm.I32Store, Wasm.I32Store, Wasm.I64Store, Wasm.V128Store];
     emitBySize(e, access => {
         e.localGet(LOCAL_CPU);
         e.localGet(host);
-        e.memory(loads[access], 0);
+        e.memory(MEMORY_LOAD[access], 0);
         e.memory(stores[access], StateOffset.scratch);
     });
     e.close();
@@ -658,13 +628,11 @@ function storeBody(target: TranslatedModule, walk: number, fallback: number): Ui
     const host = e.takeLocal(Type.I32);
     emitWalk(e, walk, host, true);
     e.openIf();
-    const loads = [Wasm.I32Load8U, Wasm.I32Load16U, Wasm.I32Load, Wasm.I64Load, Op.V128Load];
-    const stores = [Wasm.I32Store8, Wasm.I32Store16, Wasm.I32Store, Wasm.I64Store, Op.V128Store];
     emitBySize(e, access => {
         e.localGet(host);
         e.localGet(LOCAL_CPU);
-        e.memory(loads[access], StateOffset.scratch);
-        e.memory(stores[access], 0);
+        e.memory(MEMORY_LOAD[access], StateOffset.scratch);
+        e.memory(MEMORY_STORE[access], 0);
     });
     e.close();
     emitFallback(e, fallback);
@@ -676,9 +644,9 @@ function emitBySize(e: HandlerEmitter, emit: (access: number) => void): void {
     for (let access = 0; access <= VECTOR_ACCESS; access++) {
         e.localGet(LOCAL_KIND);
         e.i32Const(7);
-        e.opcode(Op.I32And);
+        e.opcode(Wasm.I32And);
         e.i32Const(access);
-        e.opcode(Op.I32Eq);
+        e.opcode(Wasm.I32Eq);
         e.openIf();
         emit(access);
         e.out.byte(Wasm.Return);

@@ -9,7 +9,7 @@ import { Wasm } from '../../wasm/module';
 import { type Helper, type IrFunction } from '../ir/function';
 import { type MemoryAccess, STATE_ACCESS_TYPE, StateAccess, Type } from '../ir/opcodes';
 import { type Graph, type Node } from '../region/graph';
-import { Emitter, LOCAL_CPU } from './emitter';
+import { Emitter, LOCAL_CPU, MEMORY_STORE } from './emitter';
 import { ExitReason } from './exit';
 import { RecordOffset } from './record';
 import { type TranslatedModule, emitDispatch } from './handler-emitter';
@@ -134,11 +134,11 @@ export class RegionEmitter extends Emitter {
         this.localGet(this.base);
         if (low !== 0 || high !== 0) {
             this.i64Const(low, high);
-            this.opcode(0x7c); // i64.add
+            this.opcode(Wasm.I64Add);
         }
         if (!this.is64) {
             this.i64Const(-1, 0);
-            this.opcode(0x83); // i64.and
+            this.opcode(Wasm.I64And);
         }
     }
 
@@ -152,7 +152,7 @@ export class RegionEmitter extends Emitter {
         // blockRip is the entry's RIP; RIPs in the region are relative to the start of its page.
         this.loadState(StateOffset.blockRip, StateAccess.I64);
         this.i64Const(entry.offset, 0);
-        this.opcode(0x7d); // i64.sub
+        this.opcode(Wasm.I64Sub);
         this.localSet(this.base);
         for (const [offset, slot] of this.slots) {
             this.loadState(offset, slot.access);
@@ -171,7 +171,7 @@ export class RegionEmitter extends Emitter {
         this.openIf();
         this.localGet(this.exitTo);
         this.i32Const(LARGEST_REASON);
-        this.opcode(0x4d); // i32.le_u
+        this.opcode(Wasm.I32LeU);
         this.openIf();
         this.localGet(this.exitTo);
         this.out.byte(Wasm.Return);
@@ -206,7 +206,7 @@ export class RegionEmitter extends Emitter {
     private emitBudgetCheck(node: Node): void {
         this.localGet(this.remaining);
         this.i64Const(node.cost, 0);
-        this.opcode(0x53); // i64.lt_s
+        this.opcode(Wasm.I64LtS);
         this.openIf();
         this.setRip(node.offset);
         this.emitExit(ExitReason.Budget);
@@ -255,7 +255,7 @@ export class RegionEmitter extends Emitter {
         this.node = node;
         this.localGet(this.remaining);
         this.i64Const(node.block.count, 0);
-        this.opcode(0x7d); // i64.sub
+        this.opcode(Wasm.I64Sub);
         this.localSet(this.remaining);
         this.nested(() => this.emitSequence(this.lift(node)));
         this.node = outer;
@@ -322,7 +322,7 @@ export class RegionEmitter extends Emitter {
     protected emitStoreMiss(index: number, access: MemoryAccess, linear: number, value: number): void {
         this.emitMiss(linear, access | 8, this.ir.d[index]);
         this.localGet(value);
-        this.memory(STORE_OPCODE[access], 0);
+        this.memory(MEMORY_STORE[access], 0);
     }
 
     /** Leaves the host address on the stack, or the region. */
@@ -334,7 +334,7 @@ export class RegionEmitter extends Emitter {
         this.out.byte(Wasm.Call);
         this.out.u32(this.target.helper(REGION_MISS));
         this.localTee(host);
-        this.opcode(0x45); // i32.eqz
+        this.opcode(Wasm.I32Eqz);
         this.openIf();
         this.emitPunt(exit);
         this.close();
@@ -345,8 +345,6 @@ export class RegionEmitter extends Emitter {
 
 /** Exit reasons are small; record addresses are not. */
 const LARGEST_REASON = 63;
-
-const STORE_OPCODE: readonly number[] = [Wasm.I32Store8, Wasm.I32Store16, Wasm.I32Store, Wasm.I64Store, 0xfd0b];
 
 /** State that lives in locals: general registers, the low 128 bits of vector registers, arithmetic flags. */
 function isPromoted(offset: number): boolean {
