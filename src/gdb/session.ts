@@ -4,21 +4,16 @@
  */
 import { HyperscopeError } from '../common/errors';
 import type { End, DebugTarget, Stop } from '../debug/target';
+import { Failure, OK } from './answers';
 import { translateAgentExpression } from './agent-expression';
 import { type Point, PointKind, Points } from './breakpoints';
 import { HostFiles } from './host-files';
 import { Monitor } from './monitor';
 import { ACKNOWLEDGE, encodePacket, PACKET_SIZE, PacketReader, REJECT } from './packet';
-import {
-    decodeRegister,
-    encodeRegister,
-    EXPEDITED,
-    PC_NUMBER,
-    targetDescription,
-    WIRE_REGISTERS,
-    type WireRegister,
-} from './register-layout';
-import { fromHex, fromLatin1, hexOfText, latin1, parseCount, parseHex, toHex } from './text';
+import { MemoryPackets } from './memory-packets';
+import { targetDescription } from './register-layout';
+import { RegisterPackets } from './register-packets';
+import { fromHex, fromLatin1, hexOfText, latin1, parseCount, parseHex, parseRange } from './text';
 
 /** What a session needs of its surroundings. */
 export interface SessionHost {
@@ -37,23 +32,11 @@ export interface SessionHost {
     };
 }
 
-const OK = 'OK';
-/** The protocol does not say what the numbers of errors mean: these are errno's. */
-const enum Failure {
-    NoSuchProcess = 'E03',
-    Fault = 'E0e',
-    Invalid = 'E16',
-    TooMany = 'E1c',
-}
-
 const SIGINT = 2;
 const SIGTRAP = 5;
 const SIGABRT = 6;
 const SIGSEGV = 11;
 
-/** Bytes that are searched at a time, between two looks at other requests. */
-const SEARCH_PIECE = 0x100000;
-const LONGEST_SEARCH = 2 ** 40;
 /** Instructions of a range step before the client is asked again. */
 const MOST_RANGE_STEPS = 100_000;
 const LONGEST_WATCH = 0x10000;
@@ -71,6 +54,8 @@ type Command = (text: string, bytes: Uint8Array) => string | Uint8Array | undefi
 export class GdbSession {
     private readonly reader: PacketReader;
     private readonly points: Points;
+    private readonly registers: RegisterPackets;
+    private readonly memory: MemoryPackets;
     private readonly files: HostFiles;
     private readonly monitor: Monitor;
     private readonly description = targetDescription();
@@ -86,7 +71,6 @@ export class GdbSession {
     private rangeStep: RangeStep | undefined;
     private lastStop: Stop | undefined;
     private end: End | undefined;
-    private physical = false;
     private namesBreakpoints = false;
 
     constructor(
@@ -94,6 +78,8 @@ export class GdbSession {
         private readonly host: SessionHost,
     ) {
         this.points = new Points(target);
+        this.registers = new RegisterPackets(target);
+        this.memory = new MemoryPackets(target);
         this.files = new HostFiles(host.program);
         this.monitor = new Monitor(target);
         this.reader = new PacketReader({
@@ -167,12 +153,8 @@ export class GdbSession {
     }
 
     private async stopReply(stop: Stop): Promise<string> {
-        const parts = [`thread:${threadName(stop.vcpu)}`, ...this.stopCauses(stop)];
-        const values = await this.values(stop.vcpu);
-        for (const number of EXPEDITED) {
-            const text = encodeRegister(WIRE_REGISTERS[number], values[number]);
-            parts.push(`${number.toString(16).padStart(2, '0')}:${text}`);
-        }
+        const registers = await this.registers.expedited(stop.vcpu);
+        const parts = [`thread:${threadName(stop.vcpu)}`, ...this.stopCauses(stop), ...registers];
         return `T${signalOf(stop).toString(16).padStart(2, '0')}${parts.join(';')};`;
     }
 
@@ -245,11 +227,11 @@ export class GdbSession {
         ['qfThreadInfo', () => `m${this.threadNames().join(',')}`],
         ['qsThreadInfo', () => 'l'],
         ['qThreadExtraInfo,', text => this.threadInfo(text)],
-        ['qSearch:memory:', (text, bytes) => this.search(text, bytes)],
+        ['qSearch:memory:', (text, bytes) => this.memory.search(this.vcpu, text, bytes)],
         ['qRcmd,', text => this.runMonitor(text)],
         ['qSymbol', () => OK],
-        ['qqemu.PhyMemMode', () => (this.physical ? '1' : '0')],
-        ['Qqemu.PhyMemMode:', text => this.setPhysical(text)],
+        ['qqemu.PhyMemMode', () => (this.memory.physical ? '1' : '0')],
+        ['Qqemu.PhyMemMode:', text => this.memory.setPhysical(text)],
         ['vCont?', () => 'vCont;c;C;s;S;t;r'],
         ['vCont;', text => this.resumeThreads(text)],
         ['vFile:', (text, bytes) => this.files.answer(text, bytes)],
@@ -259,14 +241,14 @@ export class GdbSession {
     private readonly shortCommands: Readonly<Record<string, Command>> = {
         '?': () => this.status(),
         '!': () => OK,
-        g: () => this.readRegisters(),
-        G: text => this.writeRegisters(text),
-        p: text => this.readRegister(text),
-        P: text => this.writeRegister(text),
-        m: text => this.readMemory(text),
-        x: text => this.readMemoryBinary(text),
-        M: text => this.writeMemory(text),
-        X: (text, bytes) => this.writeMemoryBinary(text, bytes),
+        g: () => this.registers.readAll(this.vcpu),
+        G: text => this.registers.writeAll(this.vcpu, text),
+        p: text => this.registers.read(this.vcpu, text),
+        P: text => this.registers.write(this.vcpu, text),
+        m: text => this.memory.read(this.vcpu, text),
+        x: text => this.memory.readBinary(this.vcpu, text),
+        M: text => this.memory.write(this.vcpu, text),
+        X: (text, bytes) => this.memory.writeBinary(this.vcpu, text, bytes),
         c: text => this.resumeAt(text, undefined),
         C: () => this.resumeAt('', undefined),
         s: text => this.resumeAt(text, this.vcpu),
@@ -353,164 +335,6 @@ export class GdbSession {
         return program === undefined ? '' : slice(program.path, text.slice(text.indexOf(':') + 1));
     }
 
-    // ---- registers -------------------------------------------------------------------------------------------------
-
-    private values(vcpu: number): Promise<(bigint | undefined)[]> {
-        return this.target.registerValues(
-            vcpu,
-            WIRE_REGISTERS.map(({ register }) => register),
-        );
-    }
-
-    private async readRegisters(): Promise<string> {
-        const values = await this.values(this.vcpu);
-        return WIRE_REGISTERS.map((register, number) => encodeRegister(register, values[number])).join('');
-    }
-
-    private async readRegister(text: string): Promise<string> {
-        const number = parseCount(text, WIRE_REGISTERS.length - 1);
-        if (number === undefined) {
-            return Failure.Invalid;
-        }
-        const register = WIRE_REGISTERS[number];
-        const [value] = await this.target.registerValues(this.vcpu, [register.register]);
-        return encodeRegister(register, value);
-    }
-
-    private async writeRegister(text: string): Promise<string> {
-        const match = /^([0-9a-f]+)=([0-9a-f]+)$/i.exec(text);
-        const number = match === null ? undefined : parseCount(match[1], WIRE_REGISTERS.length - 1);
-        if (match === null || number === undefined) {
-            return Failure.Invalid;
-        }
-        const value = decodeRegister(WIRE_REGISTERS[number], match[2]);
-        if (value === undefined) {
-            return Failure.Invalid;
-        }
-        await this.store(number, value);
-        return OK;
-    }
-
-    /** Writes those that have changed: some cannot be written at all. */
-    private async writeRegisters(text: string): Promise<string> {
-        const before = await this.values(this.vcpu);
-        const changed: [number, bigint][] = [];
-        let at = 0;
-        for (let number = 0; number < WIRE_REGISTERS.length && at < text.length; number++) {
-            const register = WIRE_REGISTERS[number];
-            const digits = text.slice(at, at + 2 * register.size);
-            at += 2 * register.size;
-            if (/^x+$/.test(digits)) continue;
-            const value = decodeRegister(register, digits);
-            if (value === undefined) {
-                return Failure.Invalid;
-            }
-            if (value !== masked(register, before[number])) changed.push([number, value]);
-        }
-        if (at !== text.length) {
-            return Failure.Invalid;
-        }
-        for (const [number, value] of changed) {
-            await this.store(number, value);
-        }
-        return OK;
-    }
-
-    private async store(number: number, value: bigint): Promise<void> {
-        if (number === PC_NUMBER) {
-            await this.target.setProgramCounter(this.vcpu, value);
-        } else {
-            await this.target.writeRegister(this.vcpu, WIRE_REGISTERS[number].register, value);
-        }
-    }
-
-    // ---- memory ----------------------------------------------------------------------------------------------------
-
-    private address(offset: bigint): { readonly space: 'physical' | 'linear'; readonly offset: bigint } {
-        return { space: this.physical ? 'physical' : 'linear', offset };
-    }
-
-    private async readRange(text: string, most: number): Promise<Uint8Array | undefined> {
-        const match = /^([0-9a-f]+),([0-9a-f]+)$/i.exec(text);
-        const offset = match === null ? undefined : parseHex(match[1]);
-        const length = match === null ? undefined : parseHex(match[2]);
-        if (offset === undefined || length === undefined) {
-            return undefined;
-        }
-        const wanted = Number(length > BigInt(most) ? BigInt(most) : length);
-        const bytes = await this.target.readMemory(this.vcpu, this.address(offset), wanted);
-        return bytes.length === 0 && wanted > 0 ? undefined : bytes;
-    }
-
-    private async readMemory(text: string): Promise<string> {
-        const bytes = await this.readRange(text, PACKET_SIZE / 2);
-        return bytes === undefined ? Failure.Fault : toHex(bytes);
-    }
-
-    private async readMemoryBinary(text: string): Promise<string> {
-        const bytes = await this.readRange(text, PACKET_SIZE / 2);
-        return bytes === undefined ? Failure.Fault : `b${latin1(bytes)}`;
-    }
-
-    private async writeMemory(text: string): Promise<string> {
-        const colon = text.indexOf(':');
-        const bytes = fromHex(text.slice(colon + 1));
-        return colon < 0 || bytes === undefined ? Failure.Invalid : this.store8(text.slice(0, colon), bytes);
-    }
-
-    private async writeMemoryBinary(text: string, bytes: Uint8Array): Promise<string> {
-        const colon = text.indexOf(':');
-        return colon < 0 ? Failure.Invalid : this.store8(text.slice(0, colon), bytes.subarray(colon + 1));
-    }
-
-    private async store8(range: string, bytes: Uint8Array): Promise<string> {
-        const match = /^([0-9a-f]+),([0-9a-f]+)$/i.exec(range);
-        const offset = match === null ? undefined : parseHex(match[1]);
-        if (match === null || offset === undefined || parseHex(match[2]) !== BigInt(bytes.length)) {
-            return Failure.Invalid;
-        }
-        const written = await this.target.writeMemory(this.vcpu, this.address(offset), bytes);
-        return written === bytes.length ? OK : Failure.Fault;
-    }
-
-    /** `address;length;pattern`: the first place of the pattern. */
-    private async search(text: string, bytes: Uint8Array): Promise<string> {
-        const match = /^([0-9a-f]+);([0-9a-f]+);/i.exec(text);
-        const start = match === null ? undefined : parseHex(match[1]);
-        const length = match === null ? undefined : parseHex(match[2]);
-        if (match === null || start === undefined || length === undefined) {
-            return Failure.Invalid;
-        }
-        const pattern = bytes.subarray(match[0].length);
-        const end = start + (length < LONGEST_SEARCH ? length : BigInt(LONGEST_SEARCH));
-        for (let at = start; at + BigInt(pattern.length) <= end; at += BigInt(SEARCH_PIECE)) {
-            const rest = end - at;
-            const wanted = SEARCH_PIECE + pattern.length - 1;
-            const piece = await this.target.readMemory(
-                this.vcpu,
-                this.address(at),
-                rest < BigInt(wanted) ? Number(rest) : wanted,
-            );
-            const found = Buffer.from(piece.buffer, piece.byteOffset, piece.length).indexOf(pattern);
-            if (found >= 0) {
-                return `1,${(at + BigInt(found)).toString(16)}`;
-            }
-            if (piece.length < wanted) {
-                return at + BigInt(piece.length) < end && piece.length === 0 && at === start ? Failure.Fault : '0';
-            }
-            await new Promise(resolve => setImmediate(resolve));
-        }
-        return '0';
-    }
-
-    private setPhysical(text: string): string {
-        if (text !== '0' && text !== '1') {
-            return Failure.Invalid;
-        }
-        this.physical = text === '1';
-        return OK;
-    }
-
     // ---- stopping and going on -------------------------------------------------------------------------------------
 
     /** `type,address,kind` and, for breakpoints, `;X` and conditions in bytecode. */
@@ -534,7 +358,7 @@ export class GdbSession {
         }
         const condition = insert && !isData ? readConditions(match[4]) : undefined;
         // A breakpoint's "kind" is the size of its instruction: one byte here, like INT3.
-        const point: Point = { kind, address, length: isData ? length : 1, condition, physical: this.physical };
+        const point: Point = { kind, address, length: isData ? length : 1, condition, physical: this.memory.physical };
         if (!insert) {
             this.points.remove(point);
             return OK;
@@ -570,12 +394,11 @@ export class GdbSession {
         }
         const vcpu = stepping.vcpu ?? this.vcpu;
         if (stepping.action.startsWith('r')) {
-            const match = /^r([0-9a-f]+),([0-9a-f]+)$/i.exec(stepping.action);
-            const start = match === null ? undefined : parseHex(match[1]);
-            const end = match === null ? undefined : parseHex(match[2]);
-            if (start === undefined || end === undefined) {
+            const range = parseRange(stepping.action.slice(1));
+            if (range === undefined) {
                 return Failure.Invalid;
             }
+            const { offset: start, length: end } = range;
             this.rangeStep = { vcpu, start, end, left: MOST_RANGE_STEPS };
         }
         return this.resume(vcpu);
@@ -678,22 +501,17 @@ function readConditions(text: string): string | undefined {
 
 /** Part of a text as qXfer asks for it: `offset,length`. */
 function slice(text: string, range: string): string {
-    const match = /^([0-9a-f]+),([0-9a-f]+)$/i.exec(range);
-    const offset = match === null ? undefined : parseCount(match[1], Number.MAX_SAFE_INTEGER);
-    const length = match === null ? undefined : parseCount(match[2], Number.MAX_SAFE_INTEGER);
-    if (offset === undefined || length === undefined) {
+    const asked = parseRange(range);
+    if (asked === undefined) {
         return Failure.Invalid;
     }
+    const [offset, length] = [Number(asked.offset), Number(asked.length)];
     const part = text.slice(offset, offset + Math.min(length, PACKET_SIZE / 2));
     return `${offset + part.length < text.length ? 'm' : 'l'}${part}`;
 }
 
 function threadName(vcpu: number): string {
     return (vcpu + 1).toString(16).padStart(2, '0');
-}
-
-function masked({ size }: WireRegister, value: bigint | undefined): bigint | undefined {
-    return value === undefined ? undefined : BigInt.asUintN(size * 8, value);
 }
 
 function signalOf({ reason }: Stop): number {

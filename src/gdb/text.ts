@@ -33,3 +33,9 @@ export function parseCount(digits: string, limit: number): number | undefined {
     const value = parseHex(digits);
     return value !== undefined && value <= BigInt(limit) ? Number(value) : undefined;
 }
+
+/** `address,length` in hexadecimal, of up to 64 bits each, or undefined. */
+export function parseRange(text: string): { readonly offset: bigint; readonly length: bigint } | undefined {
+    const match = /^([0-9a-f]{1,16})[,;]([0-9a-f]{1,16})$/i.exec(text);
+    return match === null ? undefined : { offset: BigInt(`0x${match[1]}`), length: BigInt(`0x${match[2]}`) };
+}

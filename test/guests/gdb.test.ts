@@ -41,8 +41,8 @@ const COMMON = [
     'hbreak task_create',
     'continue',
     'p *name@8',
-    'finish',
     'delete',
+    'finish',
     'watch ticks',
     'continue',
     'continue',
@@ -102,6 +102,8 @@ async function onQemu(commands: readonly string[]): Promise<string> {
         'qemu-system-x86_64',
         [
             ...['-accel', 'tcg', '-m', '256M', '-display', 'none', '-serial', 'null', '-no-reboot'],
+            // Time is instructions there too: else its timer interrupts whatever gdb is at.
+            ...['-icount', 'shift=0,sleep=off'],
             ...['-bios', sampleRom, '-gdb', `tcp:127.0.0.1:${port}`, '-S'],
         ],
         { stdio: 'ignore' },
