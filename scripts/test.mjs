@@ -52,11 +52,8 @@ function removeOrphans() {
     }
 }
 
-/**
- * The kinds of tests that `npm test` runs by itself. Those in a real VS Code (e2e) are asked for by name: a browser on a loaded
- * machine misses a key press now and then.
- */
-const UNATTENDED = ['unit', 'filetests', 'differential', 'guests', 'dap'];
+/** The kinds of tests, in the order in which they run: the quick ones, and those that others rest on, first. */
+const KINDS = ['unit', 'filetests', 'differential', 'guests', 'dap', 'e2e'];
 
 const TEST_PATH = /^(\.[\\/])?test([\\/].*)?$/;
 
@@ -106,7 +103,7 @@ async function main(args) {
     installDependencies();
     installTestTools();
     prepareGuests();
-    if (paths.some(testPath => compiledTests(testPath).startsWith('out/test/e2e'))) installVsCode();
+    if (everything || paths.some(testPath => compiledTests(testPath).startsWith('out/test/e2e'))) installVsCode();
     mkdirSync(path.dirname(SUMMARY), { recursive: true });
     removeOrphans();
 
@@ -125,8 +122,7 @@ async function main(args) {
     // The compiler emits in spite of errors: chosen tests run even while another part of the tree does not compile.
     if (!clean && everything) throw new Error('the project does not build cleanly: see above; no test was run');
 
-    const specs = paths.length > 0 ? paths : UNATTENDED.map(kind => `test/${kind}`);
-    if (everything) console.log('not among these: the tests in a real VS Code, npm test -- test/e2e');
+    const specs = paths.length > 0 ? paths : KINDS.map(kind => `test/${kind}`);
     const passed = conclude(await runMocha([...specs.map(compiledTests), ...options]));
     return clean && passed;
 }

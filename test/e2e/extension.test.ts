@@ -125,7 +125,10 @@ describe('the extension in VS Code', function () {
 
         it('sets a register in place', async () => {
             await code.openOnly('Registers');
-            await code.rows('Registers').and(code.page.locator('[aria-label^="rcx "]')).click();
+            const rcx = code.rows('Registers').and(code.page.locator('[aria-label^="rcx "]'));
+            await rcx.click();
+            // The key goes to the row that has the focus: that is the workbench's to say, not the click's.
+            await rcx.and(code.page.locator('.focused')).waitFor();
             await code.page.keyboard.press('F2');
             await code.answer('0x1234 + 1');
             await waitFor('rcx has its value', async () => /0x0000000000001235/.test(await row('Registers', 'rcx')));
