@@ -8,7 +8,14 @@ import { HyperscopeError } from '../common/errors';
 import type { CodeBreakpoint } from '../machine/breakpoint';
 import { Cr4 } from '../machine/cpu/cpu-state';
 import { ALL_FEATURES, featureNames, type FeatureWords } from '../machine/cpu/cpuid';
-import type { EngineCpuHooks, EngineName, EngineStatistics, RunStop, SwitchableEngine } from '../machine/engine';
+import type {
+    Engine,
+    EngineCpuHooks,
+    EngineName,
+    EngineStatistics,
+    RunStop,
+    SwitchableEngine,
+} from '../machine/engine';
 import { HIGH_RAM_BASE } from '../machine/layout';
 import type { GuestMemory } from '../machine/memory';
 import type { Processor } from '../machine/processor';
@@ -70,6 +77,10 @@ export class MachineEngine implements SwitchableEngine {
 
     get timed(): boolean {
         return this.runningOn === 'kvm' && this.options.counted !== true;
+    }
+
+    get unobserved(): Engine['unobserved'] {
+        return this.runningOn === 'kvm' ? this.kvm?.unobserved : undefined;
     }
 
     /** The engine on KVM, once it has been used. */

@@ -90,8 +90,22 @@ export interface KvmEngineOptions {
 /** What handling an exit leads to. */
 type Outcome = RunStop | undefined;
 
+/**
+ * The hardware, or the host's kernel, does these by itself: KVM_RUN does not come back for them. (What the translator
+ * executes in KVM's place, and a triple fault's chain, is told all the same.)
+ */
+const UNOBSERVED: ReadonlySet<MachineEventKind> = new Set([
+    MachineEventKind.CrWrite,
+    MachineEventKind.Cpuid,
+    MachineEventKind.Mwait,
+    MachineEventKind.Exception,
+    MachineEventKind.SoftwareInterrupt,
+    MachineEventKind.ModeSwitch,
+]);
+
 export class KvmEngine implements Engine {
     readonly timed: boolean;
+    readonly unobserved = UNOBSERVED;
     private readonly vm: KvmVm;
     private readonly alarm: ThreadAlarm;
     private readonly slots: MemorySlots;

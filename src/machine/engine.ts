@@ -1,3 +1,4 @@
+import type { MachineEventKind } from './observation/kinds';
 import type { CpuHooks } from './cpu/cpu';
 import type { GuestMemory } from './memory';
 import type { Processor } from './processor';
@@ -87,6 +88,8 @@ export interface Engine {
      * one) takes the time that it takes.
      */
     readonly timed?: boolean;
+    /** Events that happen while this engine executes the guest without its being told: nobody can stop at them. */
+    readonly unobserved?: ReadonlySet<MachineEventKind>;
     /**
      * Brings all state of a vCPU (of all, without one) into the shared memory; an engine that keeps some of it elsewhere
      * between two runs implements this. {@link run} takes over whatever is there afterwards.

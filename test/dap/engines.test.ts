@@ -50,6 +50,29 @@ describe('the engines of a session', function () {
         assert.equal(output(session), sampleOutput('pvh', { memory: 32 }) + SAMPLE_END);
     });
 
+    it('say which events they cannot stop at', async () => {
+        const session = await launch({ engine: 'kvm' });
+        const filters = async (): Promise<unknown> => {
+            const chosen = { filters: ['portOut', 'cr3Write'], filterOptions: [{ filterId: 'cpuid' }] };
+            const { breakpoints } = await session.request<{ breakpoints: { verified: boolean; message?: string }[] }>(
+                'setExceptionBreakpoints',
+                chosen,
+            );
+            return breakpoints.map(({ verified, message }) => [verified, message?.includes('on KVM') === true]);
+        };
+        assert.deepEqual(await filters(), [
+            [true, false],
+            [false, true],
+            [false, true],
+        ]);
+        await session.request('hyperscope/switchEngine', { engine: 'translator' });
+        assert.deepEqual(await filters(), [
+            [true, false],
+            [true, false],
+            [true, false],
+        ]);
+    });
+
     it('change at the first breakpoint where the configuration says so', async () => {
         const session = await launch({ engine: 'kvm', thenTranslate: true });
         const moved = session.next('hyperscope/engine');
