@@ -617,24 +617,23 @@ function asPattern(text: string): string {
     return bytes || said ? text : JSON.stringify(text);
 }
 
+/** An address that shows the memory there. */
+function addressLink(address: string, space: MemorySpace): HTMLElement {
+    const onclick = (): void => {
+        setFollow('');
+        saved.space = space;
+        spaceChoice.value = space;
+        void goTo(address);
+    };
+    const text = address.slice(2).padStart(space === 'physical' ? 9 : 16, '0');
+    return element('button', { type: 'button', class: 'link', onclick }, text);
+}
+
 function matchItem({ address, symbol, bytes }: SearchMemoryBody['matches'][number], space: MemorySpace): HTMLElement {
     return element(
         'li',
         {},
-        element(
-            'button',
-            {
-                type: 'button',
-                class: 'link',
-                onclick: () => {
-                    setFollow('');
-                    saved.space = space;
-                    spaceChoice.value = space;
-                    void goTo(address);
-                },
-            },
-            address.slice(2).padStart(space === 'physical' ? 9 : 16, '0'),
-        ),
+        addressLink(address, space),
         symbol === undefined ? undefined : element('span', { class: 'symbol' }, symbol),
         element('span', { class: 'bytes' }, bytes),
     );
@@ -673,20 +672,7 @@ async function showMappings(address: string, space: MemorySpace): Promise<void> 
                 element(
                     'li',
                     {},
-                    element(
-                        'button',
-                        {
-                            type: 'button',
-                            class: 'link',
-                            onclick: () => {
-                                setFollow('');
-                                saved.space = 'linear';
-                                spaceChoice.value = 'linear';
-                                void goTo(linear);
-                            },
-                        },
-                        linear.slice(2).padStart(16, '0'),
-                    ),
+                    addressLink(linear, 'linear'),
                     element('span', {}, words.filter(Boolean).join(' · ')),
                 ),
             );
