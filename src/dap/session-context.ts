@@ -17,6 +17,19 @@ export interface ClientAbilities {
     readonly firstColumn: number;
 }
 
+/** @param args of the request `initialize`, once there was one */
+export function readAbilities(args: RequestArguments | undefined): ClientAbilities {
+    return {
+        isVsCode: args?.optionalString('clientID')?.startsWith('vscode') === true,
+        invalidated: args?.flag('supportsInvalidatedEvent') === true,
+        memory: args?.flag('supportsMemoryEvent') === true,
+        variablePaging: args?.flag('supportsVariablePaging') === true,
+        serial: args?.flag('supportsHyperscopeSerialEvent') === true,
+        firstLine: args?.raw.linesStartAt1 === false ? 0 : 1,
+        firstColumn: args?.raw.columnsStartAt1 === false ? 0 : 1,
+    };
+}
+
 /** The bases in which numbers are shown. */
 export type NumberBase = 'hex' | 'decimal' | 'binary';
 

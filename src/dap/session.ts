@@ -1,12 +1,11 @@
 /** A debug session: the life of a guest under the Debug Adapter Protocol. */
-import path from 'node:path';
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import type { DebugTarget, End, Stop, TargetListener } from '../debug/target';
-import type { SerialEvent } from '../messages/serial';
 import type { RequestArguments } from './arguments';
 import { BreakpointRequests } from './breakpoint-requests';
 import { DataBreakpointRequests } from './data-breakpoint-requests';
 import { capabilities } from './capabilities';
+import { reportDefect } from './defect-report';
 import { EngineRequests } from './engine-requests';
 import { EventStopStore } from './event-stop-store';
 import { ExecutionRequests } from './execution-requests';
@@ -21,18 +20,20 @@ import {
     type SessionConfiguration,
 } from './launch-configuration';
 import { MemoryRequests } from './memory-requests';
-import { hex, presentStop } from './presentation';
+import { ModuleRequests } from './module-requests';
+import { presentStop } from './presentation';
 import { IndexProgressReports } from './index-progress';
 import { ProtocolSession, type RequestHandlers } from './protocol-session';
 import { connectToStub } from './remote-guest';
 import { RequestError } from './request-error';
-import { SerialOutput } from './serial-output';
+import { SerialRequests } from './serial-requests';
 import { describeError } from './session-log';
 import {
     type ClientAbilities,
     type FramePlace,
     FRAMES_PER_VCPU,
     type NumberBase,
+    readAbilities,
     type SessionContext,
 } from './session-context';
 import { SourceRequests } from './source-requests';
@@ -63,9 +64,9 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
     private over = false;
     private configured = false;
     private started = false;
-    /** COM1 and COM2. */
-    private readonly serial = [0, 1].map(port => new SerialOutput(text => this.serialText(port, text)));
 
+    private readonly serial = new SerialRequests(this);
+    private readonly modules = new ModuleRequests(this);
     private readonly sources = new SourceRequests(this);
     private readonly eventStops = new EventStopStore();
     private readonly breakpoints = new BreakpointRequests(this, this.sources, this.eventStops);
@@ -94,8 +95,8 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         ...this.stateRequests.handlers,
         ...new ExpressionRequests(this, this.stateRequests.store).handlers,
         ...new MemoryRequests(this).handlers,
-        modules: args => this.modules(args),
-        'hyperscope/sendSerial': args => this.sendSerial(args),
+        ...this.modules.handlers,
+        ...this.serial.handlers,
         ...this.inspection.handlers,
         ...this.engineRequests.handlers,
     };
@@ -152,7 +153,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         }
         const registry = this.options.registry ?? new GuestRegistry();
         const { output, ...running } = registry.take(name);
-        output.write = (port, byte) => this.serial[port].write(byte);
+        output.write = (port, byte) => this.serial.write(port, byte);
         await this.adopt({ ...running, output, configuration });
     }
 
@@ -165,7 +166,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
     private startGuest(attributes: Readonly<Record<string, unknown>>): RunningGuest {
         const configuration = readLaunchConfiguration(attributes);
         this.openLog(configuration);
-        const output: OwnGuest['output'] = { write: (port, byte) => this.serial[port].write(byte) };
+        const output: OwnGuest['output'] = { write: (port, byte) => this.serial.write(port, byte) };
         const guest = (this.options.createGuest ?? createGuest)(configuration, (port, byte) =>
             output.write(port, byte),
         );
@@ -244,9 +245,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
             startMethod,
             pointerSize: 64,
         });
-        for (const module of presentModules(guest)) {
-            this.emitEvent('module', { reason: 'new', module });
-        }
+        this.modules.announce('new', guest);
         for (let vcpu = 0; vcpu < guest.target.vcpus; vcpu++) {
             this.emitEvent('thread', { reason: 'started', threadId: vcpu + 1 });
         }
@@ -364,14 +363,12 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         this.lastStop = undefined;
         this.breakpoints.ended();
         this.vmExits.guestGone(guest?.target);
-        this.flushSerial();
+        this.serial.flush();
         if (guest !== undefined && !this.over) {
             for (let vcpu = 0; vcpu < guest.target.vcpus; vcpu++) {
                 this.emitEvent('thread', { reason: 'exited', threadId: vcpu + 1 });
             }
-            for (const module of presentModules(guest)) {
-                this.emitEvent('module', { reason: 'removed', module });
-            }
+            this.modules.announce('removed', guest);
         }
     }
 
@@ -417,7 +414,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
     // ---- what the target says ------------------------------------------------------------------------------------
 
     stopped(stop: Stop): void {
-        this.flushSerial();
+        this.serial.flush();
         this.focus = stop.vcpu;
         this.lastStop = stop;
         this.stateRequests.invalidate();
@@ -442,7 +439,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
     }
 
     ended({ reason, status, note }: End): void {
-        this.flushSerial();
+        this.serial.flush();
         this.console(`${note}\n`);
         if (reason === 'poweredOff' || reason === 'debugExit') {
             this.emitEvent('exited', { exitCode: status ?? 0 });
@@ -467,92 +464,13 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
 
     /** The emulator has failed. What it has left can still be looked at. */
     failed(error: unknown): void {
-        this.flushSerial();
+        this.serial.flush();
         this.reportDefect(error);
         const vcpu = this.focus;
         this.stopped({ reason: 'exception', vcpu, note: 'Hyperscope itself has failed: the guest is as it was left' });
     }
 
-    /** Also tells where the report is: whoever can mend it needs that. */
     protected override reportDefect(error: unknown): void {
-        void this.describeGuest().then(state => {
-            const file = this.log.report(error, state);
-            const where = file === undefined ? '' : `A report with the log and the guest's state: ${file}\n`;
-            this.emitEvent('output', {
-                category: 'important',
-                group: 'startCollapsed',
-                output: `Hyperscope itself has failed; this is a defect. ${where}`,
-            });
-            this.console(`${describeError(error)}\n`, 'stderr');
-            this.emitEvent('output', { category: 'important', group: 'end', output: '' });
-        });
+        void reportDefect(error, this, this.log);
     }
-
-    /** Registers and stacks, as far as they can be had. */
-    private async describeGuest(): Promise<string[]> {
-        const lines: string[] = [];
-        const target = this.guest?.target;
-        for (let vcpu = 0; vcpu < (target?.vcpus ?? 0); vcpu++) {
-            try {
-                const frames = await target!.stack(vcpu);
-                lines.push(`vCPU ${vcpu}`, ...frames.map(({ pc, symbol }) => `  ${hex(pc)} ${symbol ?? ''}`));
-                for (const { name, registers } of await target!.registers(vcpu)) {
-                    lines.push(
-                        `  ${name}: ${registers.map(register => `${register.name}=${register.text}`).join(', ')}`,
-                    );
-                }
-            } catch (error) {
-                lines.push(`  cannot be read: ${describeError(error)}`);
-            }
-        }
-        return lines;
-    }
-
-    // ---- small things --------------------------------------------------------------------------------------------
-
-    private modules(args: RequestArguments): DebugProtocol.ModulesResponse['body'] {
-        const all = this.guest === undefined ? [] : presentModules(this.guest);
-        const start = args.optionalInteger('startModule', 0, 0);
-        const count = args.optionalInteger('moduleCount', 0, 0);
-        return { modules: all.slice(start, count === 0 ? undefined : start + count), totalModules: all.length };
-    }
-
-    private flushSerial(): void {
-        this.serial.forEach(port => port.flush());
-    }
-
-    private serialText(port: number, text: string): void {
-        if (this.client.serial) {
-            const body: SerialEvent = { port, text };
-            this.emitEvent('hyperscope/serial', body);
-        } else if (port === 0) {
-            this.console(text, 'stdout');
-        }
-    }
-
-    private async sendSerial(args: RequestArguments): Promise<void> {
-        const bytes = new TextEncoder().encode(args.string('text'));
-        await this.target.sendSerial(args.optionalInteger('port', 0, 0), bytes);
-    }
-}
-
-function presentModules({ modules }: Guest): DebugProtocol.Module[] {
-    return modules.map(({ path: file, symbols }, id) => ({
-        id,
-        name: path.basename(file),
-        path: file,
-        symbolStatus: symbols > 0 ? `${symbols} symbols` : 'no symbols',
-    }));
-}
-
-function readAbilities(args: RequestArguments | undefined): ClientAbilities {
-    return {
-        isVsCode: args?.optionalString('clientID')?.startsWith('vscode') === true,
-        invalidated: args?.flag('supportsInvalidatedEvent') === true,
-        memory: args?.flag('supportsMemoryEvent') === true,
-        variablePaging: args?.flag('supportsVariablePaging') === true,
-        serial: args?.flag('supportsHyperscopeSerialEvent') === true,
-        firstLine: args?.raw.linesStartAt1 === false ? 0 : 1,
-        firstColumn: args?.raw.columnsStartAt1 === false ? 0 : 1,
-    };
 }
