@@ -34,9 +34,10 @@ const RULES: Readonly<Record<string, FolderRule>> = {
     engines: { imports: ['common', 'isa', 'machine', 'translator', 'kvm'], runsIn: 'node' },
     debug: { imports: ['common', 'isa', 'machine', 'translator', 'symbols'], runsIn: 'browser' },
     inspect: { imports: ['debug', 'messages'], andBelow: true, runsIn: 'browser' },
+    linux: { imports: ['inspect'], andBelow: true, runsIn: 'browser' },
     gdb: { imports: ['debug'], andBelow: true, runsIn: 'node' },
     dap: {
-        imports: ['debug', 'inspect', 'gdb', 'messages', 'engines'],
+        imports: ['debug', 'inspect', 'linux', 'gdb', 'messages', 'engines'],
         andBelow: true,
         runsIn: 'node',
         packages: ['@vscode/debugadapter', '@vscode/debugprotocol'],

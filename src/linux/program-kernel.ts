@@ -1,0 +1,63 @@
+/** A kernel that is known by its symbol file: vmlinux with debug information. */
+import { SymbolFileError } from '../symbols/errors';
+import type { Program, ProgramSet } from '../symbols/program';
+import type { SymbolTable } from '../symbols/symbol-table';
+import type { CType } from '../symbols/types';
+import type { Kernel, KernelFinder, TypeKeyword } from './kernel';
+
+/** Finds the kernel among the symbol files that the user has given. */
+export class ProgramKernels implements KernelFinder {
+    private readonly kernels = new Map<Program, ProgramKernel>();
+
+    constructor(
+        private readonly programs: ProgramSet,
+        private readonly symbols: SymbolTable,
+    ) {}
+
+    find(): Kernel | string {
+        const program = this.programs.programs.find(one => one.isLinux());
+        if (program === undefined) {
+            return 'no vmlinux was given';
+        }
+        if (!program.info.isPresent) {
+            return `${program.name}: has no debug information`;
+        }
+        if (program.isIndexing) {
+            return `${program.name}: its names are still being read`;
+        }
+        let kernel = this.kernels.get(program);
+        if (kernel === undefined) {
+            kernel = new ProgramKernel(program, this.symbols);
+            this.kernels.set(program, kernel);
+        }
+        return kernel;
+    }
+}
+
+class ProgramKernel implements Kernel {
+    readonly origin: string;
+
+    constructor(
+        private readonly program: Program,
+        private readonly symbols: SymbolTable,
+    ) {
+        this.origin = program.name;
+    }
+
+    address(name: string): bigint | undefined {
+        return this.symbols.named(name).at(0)?.address;
+    }
+
+    symbol(address: bigint): string | undefined {
+        return this.symbols.format(address);
+    }
+
+    type(keyword: TypeKeyword | undefined, name: string): CType | undefined {
+        try {
+            return this.program.findType(name, keyword, undefined);
+        } catch (error) {
+            if (!(error instanceof SymbolFileError)) throw error;
+            return undefined;
+        }
+    }
+}
