@@ -4,14 +4,14 @@ import type { SymbolTable } from '../symbols/symbol-table';
 import { segmentLinear } from './address';
 import type { EvaluationContext } from './expression/evaluator';
 import type { AddressSpace } from './expression/value';
-import type { MemoryAccess } from './memory-access';
+import type { MemoryView } from './memory-access';
 import { expressionWidth, findRegister, writeRegister } from './registers/register-file';
 
 /** What expressions see of a vCPU. */
 export class CpuContext implements EvaluationContext {
     constructor(
         private readonly cpu: Cpu,
-        private readonly memory: MemoryAccess,
+        private readonly memory: MemoryView,
         private readonly symbols: SymbolTable,
         /** Registers have changed: the engine has to be told. */
         private readonly changed: () => void,

@@ -13,8 +13,8 @@ import { describeEvent } from './events/event-description';
 import { EventStops } from './events/event-stops';
 import { describeShutdown } from './faults';
 import { MachineRunner, type RunOutcome, type TargetHost } from './machine-runner';
-import type { StepPlace } from './source/step-place';
-import { type Frame, programCounter, walkStack } from './stack';
+import type { Relocation, SourceKnowledge } from './program-knowledge';
+import { programCounter } from './stack';
 import { executeSingle } from './stepper';
 import { type StepHost, Steps } from './steps';
 import type { End, StepKind, StepOptions, Stop, TargetListener, TargetState } from './target';
@@ -32,23 +32,6 @@ export interface DebugEngine extends Engine {
     /** Engines without watchpoints have neither of the two. */
     setWatchpoints?(watchpoints: readonly Watchpoint[]): void;
     accessObserver?: AccessObserver;
-}
-
-/** Programs whose place shows only while the guest runs. */
-export interface Relocation {
-    isSearching(): boolean;
-    /** Whether something new has been found; {@link apply} makes use of it. */
-    find(): boolean;
-    apply(): void;
-    /** What to say where another program runs than was expected; once. */
-    mismatch(pc: bigint): string | undefined;
-}
-
-/** What stepping asks about source code. */
-export interface SourceKnowledge {
-    placeOf(vcpu: number): StepPlace | undefined;
-    /** The frame that the innermost one with a stack of its own was called from. */
-    callerOf(vcpu: number): Frame | undefined;
 }
 
 type Outcome = RunOutcome | { readonly reason: 'stepped' };
@@ -146,12 +129,12 @@ export class Execution {
     /** @throws TargetError */
     step(vcpu: number, kind: StepKind, options: StepOptions): void {
         this.requireStopped();
-        const { cpu, memory, disassembler } = this.views[vcpu];
+        const { cpu, disassembler } = this.views[vcpu];
         const view = {
             cpu,
             disassembler,
             place: () => this.source?.placeOf(vcpu),
-            caller: () => this.source?.callerOf(vcpu) ?? walkStack(cpu, memory, disassembler).at(1),
+            caller: () => this.source?.callerOf(vcpu),
         };
         const steps = new Steps(this.stepHost, vcpu, view, options);
         const plan = steps.plan(kind);

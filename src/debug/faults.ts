@@ -3,7 +3,7 @@ import type { Cpu } from '../machine/cpu/cpu';
 import { hasErrorCode, Vector } from '../machine/cpu/fault';
 import type { ShutdownReport } from '../machine/cpu/interrupts';
 import { PageFaultCode } from '../machine/cpu/paging';
-import { type MemoryAccess, translateAddress } from './memory-access';
+import { type MemoryView, translateAddress } from './memory-access';
 import { describeTableEntry } from './table-entries';
 
 /** Addresses up to so many bytes from 0 count as behind a null pointer. */
@@ -76,7 +76,7 @@ export function vectorTitle(vector: number): string {
 }
 
 /** The exception in one line, with its cause as far as the vCPU's state tells it. */
-export function describeFault(cpu: Cpu, memory: MemoryAccess, fault: RaisedFault): FaultDescription {
+export function describeFault(cpu: Cpu, memory: MemoryView, fault: RaisedFault): FaultDescription {
     const { vector } = fault;
     const name = vectorName(vector);
     const cause = vector === Vector.PF ? describePageFault(cpu, fault) : describeErrorCode(cpu, memory, fault);
@@ -120,7 +120,7 @@ function pageFaultCause(cpu: Cpu, errorCode: number, address: bigint): string {
 }
 
 /** Selector error codes (SDM Vol. 3, 6.13). */
-function describeErrorCode(cpu: Cpu, memory: MemoryAccess, { vector, errorCode }: RaisedFault): string {
+function describeErrorCode(cpu: Cpu, memory: MemoryView, { vector, errorCode }: RaisedFault): string {
     if (!hasErrorCode(vector) || errorCode === 0) {
         return '';
     }
@@ -129,7 +129,7 @@ function describeErrorCode(cpu: Cpu, memory: MemoryAccess, { vector, errorCode }
 }
 
 /** The exceptions that led to a triple fault, first to last, each with the entry that it needed. */
-export function describeShutdown(cpu: Cpu, memory: MemoryAccess, report: ShutdownReport | undefined): string {
+export function describeShutdown(cpu: Cpu, memory: MemoryView, report: ShutdownReport | undefined): string {
     const chain = (report?.chain ?? []).map(({ vector, errorCode = 0, address }) => {
         const where = address === undefined ? '' : ` at 0x${address.toString(16)}`;
         const selects = vector !== Vector.PF && errorCode !== 0;

@@ -3,37 +3,28 @@ import { type Engine, type EngineName, type EngineStatistics, isSwitchable } fro
 import type { Machine } from '../machine/machine';
 import { ActivityState } from '../machine/state';
 import { Segment } from '../isa/x86/instruction';
-import { ProgramSet } from '../symbols/program';
 import { type LoadSegment, readMovedSegments } from '../symbols/load-segments';
 import type { SymbolTable } from '../symbols/symbol-table';
 import { type Address, codeSize, halves, segmentLinear } from './address';
 import type { BreakpointRequest } from './breakpoints';
-import { type CodeRegion, codeRegion } from './code-region';
+import type { CodeRegion } from './code-region';
 import type { DisassembledInstruction } from './disassembler';
 import { TargetError } from './errors';
 import { type DebugEngine, Execution } from './execution';
 import { MachineEvents } from './events/target-events';
-import { Expression } from './expression/evaluator';
-import { pattern } from './expression/value';
+import { type DebugInformation, GuestPrograms, NO_DEBUG_INFORMATION } from './guest-programs';
 import type { Look } from './inspection-source';
 import { MachineInspection } from './machine-inspection';
 import type { TargetHost } from './machine-runner';
-import { type AddressTranslation, translateAddress } from './memory-access';
+import { type AddressTranslation, MemoryAccess, translateAddress } from './memory-access';
 import {
     findRegister,
     type RegisterGroupView,
-    registerNames,
     type RegisterView,
     viewRegister,
     viewRegisters,
 } from './registers/register-file';
-import { codeView, programCounter, walkStack } from './stack';
-import { KernelLocator, type KernelPlace } from './source/kernel-locator';
-import { type PathMapping, ProgramLines } from './source/program-lines';
-import type { SourceFrame } from './source/source-stack';
-import { SourceView } from './source/source-view';
-import { stepPlace } from './source/step-place';
-import { isTyped } from './source/value-text';
+import { codeView } from './stack';
 import type { FrameVariables } from './source/variable-view';
 import type { SourceLines } from './source-lines';
 import type {
@@ -51,15 +42,7 @@ import type {
 import { VcpuView } from './vcpu-view';
 import type { WatchpointRequest } from './watchpoints';
 
-const MOST_COMPLETIONS = 200;
-
-/** What is known of the guest's programs besides their symbols. */
-export interface DebugInformation {
-    readonly programs: ProgramSet;
-    readonly mapping?: PathMapping;
-}
-
-const NO_DEBUG_INFORMATION: DebugInformation = { programs: new ProgramSet() };
+export type { DebugInformation };
 
 const NO_PHYSICAL_BREAKPOINTS =
     'this engine has breakpoints at linear addresses only: the translator has physical ones';
@@ -68,14 +51,8 @@ export class MachineTarget implements DebugTarget {
     private readonly engine: DebugEngine;
     private readonly views: readonly VcpuView[];
     private readonly execution: Execution;
-    private readonly lines: ProgramLines;
-    private readonly mapping: PathMapping | undefined;
-    private readonly locator: KernelLocator;
-    /** Found, but not told yet. */
-    private moves: KernelPlace[] = [];
+    private readonly programs: GuestPrograms;
     private readonly movedSegments: readonly LoadSegment[];
-    private readonly sourceViews: readonly SourceView[];
-    readonly sourceLines: SourceLines | undefined;
     readonly events: MachineEvents;
 
     /**
@@ -92,40 +69,25 @@ export class MachineTarget implements DebugTarget {
         this.movedSegments = readMovedSegments(machine.options.kernel?.kernel.data ?? new Uint8Array(0));
         this.views = machine.processors.map(
             ({ cpu, index }) =>
-                new VcpuView(cpu, machine.memory, symbols, () => {
+                new VcpuView(cpu, new MemoryAccess(cpu, machine.memory), symbols, () => {
                     cpu.stateReplaced();
                     this.engine.stateChanged(index);
                 }),
         );
         this.execution = new Execution(machine, this.engine, this.views, host);
-        const { programs, mapping } = debugInformation;
-        this.lines = new ProgramLines(programs, mapping);
-        this.mapping = mapping;
-        this.sourceViews = this.views.map(view => new SourceView(view, programs, symbols));
-        this.views.forEach((view, index) => {
-            view.expressions = this.sourceViews[index].contextAt(0);
+        this.programs = new GuestPrograms(this.views, symbols, debugInformation, {
+            move: (isMoved, by) => this.execution.breakpoints.move(isMoved, by),
+            relocated: () => this.listener?.relocated?.(),
         });
-        this.locator = new KernelLocator(programs, (offset, length) =>
-            this.views[0].memory.read({ space: 'linear', offset }, length),
-        );
-        this.execution.relocation = {
-            isSearching: () => this.locator.isSearching,
-            find: () => this.findKernels(),
-            apply: () => this.applyMoves(),
-            mismatch: pc => this.locator.mismatch(pc),
-        };
+        this.execution.relocation = this.programs.relocation;
+        this.execution.source = this.programs.source;
+        this.execution.isVariable = (name, address) => this.programs.isVariable(name, address);
         this.execution.eventStopsChanged();
-        this.execution.source = {
-            placeOf: vcpu => {
-                const pc = programCounter(this.views[vcpu].cpu);
-                const program = programs.at(pc);
-                return program && stepPlace(program, pc);
-            },
-            callerOf: vcpu => this.sourceViews[vcpu].caller,
-        };
-        this.execution.isVariable = (name, address) => this.sourceViews[0].isVariable(name, address);
-        this.sourceLines = programs.programs.some(({ info }) => info.isPresent) ? this.lines : undefined;
         this.events = new MachineEvents(machine, symbols, this.execution);
+    }
+
+    get sourceLines(): SourceLines | undefined {
+        return this.programs.sourceLines;
     }
 
     get vcpus(): number {
@@ -171,33 +133,9 @@ export class MachineTarget implements DebugTarget {
         this.engine.stateChanged(vcpu);
     }
 
-    /** Whether a kernel has turned up whose place was not known. */
-    private findKernels(): boolean {
-        if (this.views.some(({ cpu }) => cpu.longMode)) {
-            this.moves.push(...this.locator.find());
-        }
-        return this.moves.length > 0;
-    }
-
-    private applyMoves(): void {
-        const moved = this.moves.splice(0).filter(({ program, slide }) => program.slide !== slide);
-        for (const { program, slide } of moved) {
-            this.execution.breakpoints.move(address => program.hasCode(address), slide - program.slide);
-            const before = program.loadedSymbols;
-            program.slide = slide;
-            this.symbols.replace(before, program.symbols());
-        }
-        this.sourceViews.forEach(view => view.invalidate());
-        if (moved.length > 0) {
-            this.listener?.relocated?.();
-        }
-    }
-
     reset(): Promise<void> {
         return this.execution.restart(() => {
-            // The next boot may choose another place.
-            this.moves = this.locator.restart();
-            this.applyMoves();
+            this.programs.restart();
             this.execution.eventStopsChanged();
             this.machine.reset();
             this.views.forEach((_, vcpu) => this.engine.stateChanged(vcpu));
@@ -305,41 +243,11 @@ export class MachineTarget implements DebugTarget {
     }
 
     async codeRegion(vcpu: number, address: bigint): Promise<CodeRegion> {
-        return codeRegion(this.symbols, address, codeSize(this.view(vcpu).cpu));
+        return this.programsFor(vcpu).codeRegion(vcpu, address);
     }
 
     async stack(vcpu: number): Promise<NamedFrame[]> {
-        const { cpu, memory, disassembler } = this.view(vcpu);
-        const frames = this.sourceViews[vcpu].frames;
-        if (frames !== undefined) {
-            return frames.map(frame => this.nameFrame(frame));
-        }
-        return walkStack(cpu, memory, disassembler).map((frame, depth) => ({
-            ...frame,
-            symbol: depth === 0 ? this.symbols.format(frame.pc) : this.symbols.formatReturn(frame.pc),
-            source: this.lines.lineOf(depth === 0 ? frame.pc : frame.pc - 1n),
-        }));
-    }
-
-    private nameFrame({ physical, isInlined, name, path, line, column }: SourceFrame): NamedFrame {
-        const { state, numbering, origin } = physical;
-        const { pc, isReturn } = state;
-        const source = path === undefined || !line ? undefined : { path, line, column };
-        return {
-            pc,
-            stackPointer: state.registers[numbering.stackPointer] ?? 0n,
-            symbol: name ?? (isReturn ? this.symbols.formatReturn(pc) : this.symbols.format(pc)),
-            origin,
-            inlined: isInlined || undefined,
-            source: source && {
-                path: this.mapping?.toLocal(source.path) ?? source.path,
-                line: source.line,
-                column: source.column || undefined,
-                start: pc,
-                end: pc + 1n,
-                isStatement: true,
-            },
-        };
+        return this.programsFor(vcpu).stack(vcpu);
     }
 
     loadedAt(linear: bigint): bigint | undefined {
@@ -352,42 +260,22 @@ export class MachineTarget implements DebugTarget {
     }
 
     readonly variables: FrameVariables = {
-        scopes: async (vcpu, depth) => this.sourceView(vcpu).scopes(depth),
-        list: async (vcpu, depth, scope) => this.sourceView(vcpu).list(depth, scope),
-        children: async (vcpu, depth, expression, start, count) => {
-            const source = this.sourceView(vcpu);
-            const value = new Expression(expression).evaluate(source.contextAt(depth));
-            return source.presenter.children(value, expression, start, count);
-        },
+        scopes: async (vcpu, depth) => this.programsFor(vcpu).scopes(vcpu, depth),
+        list: async (vcpu, depth, scope) => this.programsFor(vcpu).list(vcpu, depth, scope),
+        children: async (vcpu, ...rest) => this.programsFor(vcpu).children(vcpu, ...rest),
     };
 
     async evaluate(vcpu: number, expression: string, assignments: boolean, depth = 0): Promise<EvaluationResult> {
-        const source = this.sourceView(vcpu);
-        const value = new Expression(expression).evaluate(source.contextAt(depth), { assignments });
-        if (assignments) {
-            this.sourceViews.forEach(view => view.invalidate());
-        }
-        if (isTyped(value.type)) {
-            return { value, view: source.presenter.view(expression, value, expression) };
-        }
-        return { value, symbol: value.space === 'linear' ? this.symbols.format(pattern(value)) : undefined };
+        return this.programsFor(vcpu).evaluate(vcpu, expression, assignments, depth);
     }
 
     async complete(prefix: string): Promise<Completion[]> {
-        const found: Completion[] = [];
-        for (const name of registerNames()) {
-            if (name.startsWith(prefix.toLowerCase())) found.push({ text: name, kind: 'register' });
-        }
-        for (const { name } of this.symbols.startingWith(prefix)) {
-            if (found.length >= MOST_COMPLETIONS) break;
-            found.push({ text: name, kind: 'symbol' });
-        }
-        return found.slice(0, MOST_COMPLETIONS);
+        return this.programs.complete(prefix);
     }
 
-    private sourceView(vcpu: number): SourceView {
+    private programsFor(vcpu: number): GuestPrograms {
         this.view(vcpu);
-        return this.sourceViews[vcpu];
+        return this.programs;
     }
 
     private view(vcpu: number): VcpuView {

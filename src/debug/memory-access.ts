@@ -39,8 +39,25 @@ function describeMissing({ levels }: PageWalk): string {
         : `${entry} has reserved bits set: 0x${last.reserved.toString(16)}`;
 }
 
+/** What the debugger sees of a guest's memory from one of its vCPUs. */
+export interface MemoryView {
+    /** As many of `length` bytes as can be read without a gap: fewer, or none, where the memory ends. */
+    read(address: Address, length: number): Uint8Array;
+    /** Writes as many bytes as meet RAM without a gap; returns how many. Read-only pages can be written. */
+    write(address: Address, bytes: Uint8Array): number;
+    /** An unsigned little-endian number, or undefined if it cannot be read. */
+    readNumber(address: Address, size: number): bigint | undefined;
+    /** Whether code could be executed at a linear address; where that cannot be told, whether something can be read. */
+    isExecutable(linear: bigint): boolean;
+}
+
+/** The bytes as an unsigned little-endian number. */
+export function littleEndian(bytes: Uint8Array): bigint {
+    return bytes.reduceRight((number, byte) => (number << 8n) | BigInt(byte), 0n);
+}
+
 /** Memory of one machine, seen by one of its vCPUs. */
-export class MemoryAccess {
+export class MemoryAccess implements MemoryView {
     constructor(
         private readonly cpu: Cpu,
         private readonly memory: GuestMemory,
@@ -54,7 +71,6 @@ export class MemoryAccess {
         return translateAddress(this.cpu, offset).walk?.mapping?.physical;
     }
 
-    /** As many of `length` bytes as can be read without a gap: fewer, or none, where the memory ends. */
     read(address: Address, length: number): Uint8Array {
         const bytes = new Uint8Array(length);
         let done = 0;
@@ -69,7 +85,6 @@ export class MemoryAccess {
         return done === length ? bytes : bytes.slice(0, done);
     }
 
-    /** Writes as many bytes as meet RAM without a gap; returns how many. Read-only pages can be written. */
     write(address: Address, bytes: Uint8Array): number {
         let done = 0;
         for (const piece of pages(address, bytes.length)) {
@@ -83,18 +98,18 @@ export class MemoryAccess {
         return done;
     }
 
-    /** An unsigned little-endian number, or undefined if it cannot be read. */
     readNumber(address: Address, size: number): bigint | undefined {
         const bytes = this.read(address, size);
-        if (bytes.length < size) {
-            return undefined;
-        }
-        return bytes.reduceRight((number, byte) => (number << 8n) | BigInt(byte), 0n);
+        return bytes.length < size ? undefined : littleEndian(bytes);
+    }
+
+    isExecutable(linear: bigint): boolean {
+        return translateAddress(this.cpu, linear).walk?.mapping?.executable === true;
     }
 }
 
 /** A range of addresses, page by page; it may wrap at the end of the address space. */
-function* pages({ space, offset }: Address, length: number): Generator<{ address: Address; length: number }> {
+export function* pages({ space, offset }: Address, length: number): Generator<{ address: Address; length: number }> {
     let at = offset;
     for (let left = length; left > 0;) {
         const inPage = Math.min(left, Number(PAGE - (at % PAGE)));

@@ -4,7 +4,7 @@ import { Gpr, OperandKind, Segment } from '../isa/x86/instruction';
 import { codeSize, segmentLinear, stackSize } from './address';
 import { scanForReturns, SCANNED_WORDS } from './stack-scan';
 import type { CodeView, Disassembler } from './disassembler';
-import { type MemoryAccess, translateAddress } from './memory-access';
+import type { MemoryView } from './memory-access';
 
 /** What told of a frame: call frame information, a kernel's ORC tables, or frame pointers. */
 export type FrameOrigin = 'cfi' | 'orc' | 'framePointer';
@@ -39,7 +39,7 @@ export function stackPointer(cpu: Cpu): bigint {
     return BigInt.asUintN(stackSize(cpu), cpu.gpr64(Gpr.Rsp));
 }
 
-export function walkStack(cpu: Cpu, memory: MemoryAccess, disassembler: Disassembler): Frame[] {
+export function walkStack(cpu: Cpu, memory: MemoryView, disassembler: Disassembler): Frame[] {
     const walker = new StackWalker(cpu, memory, disassembler);
     return walker.walk();
 }
@@ -51,7 +51,7 @@ class StackWalker {
 
     constructor(
         private readonly cpu: Cpu,
-        private readonly memory: MemoryAccess,
+        private readonly memory: MemoryView,
         private readonly disassembler: Disassembler,
     ) {
         this.view = codeView(cpu);
@@ -136,8 +136,7 @@ class StackWalker {
             codeSize: view.codeSize,
             codeBefore: (address, length) => {
                 const end = linear(address);
-                const executable = translateAddress(this.cpu, end).walk?.mapping?.executable === true;
-                return executable
+                return memory.isExecutable(end)
                     ? memory.read({ space: 'linear', offset: end - BigInt(length) }, length)
                     : new Uint8Array(0);
             },

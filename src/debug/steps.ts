@@ -13,7 +13,7 @@ const STEPS_PER_SLICE = 2_000;
 /** What a step needs of the machine. `Outcome` tells why it came back otherwise than by the end of what it was to do. */
 export interface StepHost<Outcome> {
     /** Executes one instruction of the vCPU. */
-    single(vcpu: number, intoInterrupts: boolean): Outcome | 'stepped';
+    single(vcpu: number, intoInterrupts: boolean): Outcome | 'stepped' | Promise<Outcome | 'stepped'>;
     /** Runs the machine until the vCPU meets the breakpoint. */
     runUntil(vcpu: number, breakpoint: TemporaryBreakpoint, intoInterrupts: boolean): Promise<Outcome | 'stepped'>;
     /** Outcome of a step that was paused. */
@@ -65,11 +65,11 @@ export class Steps<Outcome> {
         return byLine && this.host.isActive(this.vcpu) ? this.stepLine(kind, place) : this.carryOut(plan);
     }
 
-    private carryOut(plan: StepPlan): Promise<Outcome | 'stepped'> {
+    private async carryOut(plan: StepPlan): Promise<Outcome | 'stepped'> {
         const intoInterrupts = this.options.intoInterrupts === true;
         switch (plan.kind) {
             case 'single':
-                return Promise.resolve(this.host.single(this.vcpu, intoInterrupts));
+                return this.host.single(this.vcpu, intoInterrupts);
             case 'until':
                 return this.host.runUntil(this.vcpu, plan.breakpoint, intoInterrupts && plan.halted === true);
             case 'untilReturn':

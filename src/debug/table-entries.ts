@@ -1,7 +1,7 @@
 /** What is wrong with the descriptor table entry that an error code names (SDM Vol. 3, 5.8.3, 6.11, 6.13, 6.14.1). */
 import type { Cpu } from '../machine/cpu/cpu';
 import { StateOffset } from '../machine/state';
-import type { MemoryAccess } from './memory-access';
+import type { MemoryView } from './memory-access';
 
 const PRESENT = 1n << 47n;
 const DPL_SHIFT = 45n;
@@ -14,7 +14,7 @@ const ERROR_IDT = 2;
 const ERROR_LDT = 4;
 
 /** The entry of an error code with a selector or vector in it, and what its state explains. */
-export function describeTableEntry(cpu: Cpu, memory: MemoryAccess, errorCode: number): string {
+export function describeTableEntry(cpu: Cpu, memory: MemoryView, errorCode: number): string {
     const index = errorCode >> 3;
     if (errorCode & ERROR_IDT) {
         const name = `IDT[0x${index.toString(16)}]`;
@@ -25,7 +25,7 @@ export function describeTableEntry(cpu: Cpu, memory: MemoryAccess, errorCode: nu
     return table === 'GDT' ? `${name}${gdtProblem(cpu, memory, index)}` : name;
 }
 
-function idtProblem(cpu: Cpu, memory: MemoryAccess, vector: number): string {
+function idtProblem(cpu: Cpu, memory: MemoryView, vector: number): string {
     const long = cpu.longMode;
     const size = long ? 16 : 8;
     const limit = cpu.lo(StateOffset.idtrLimit);
@@ -47,7 +47,7 @@ function idtProblem(cpu: Cpu, memory: MemoryAccess, vector: number): string {
     return dpl < cpu.cpl ? `, for privilege levels up to ${dpl}` : '';
 }
 
-function gdtProblem(cpu: Cpu, memory: MemoryAccess, index: number): string {
+function gdtProblem(cpu: Cpu, memory: MemoryView, index: number): string {
     const limit = cpu.lo(StateOffset.gdtrLimit);
     if (index * 8 + 7 > limit) {
         return beyond('GDT', limit);

@@ -1,16 +1,14 @@
 import type { Cpu } from '../machine/cpu/cpu';
-import type { GuestMemory } from '../machine/memory';
 import { ActivityState } from '../machine/state';
 import type { SymbolTable } from '../symbols/symbol-table';
 import { CpuContext } from './cpu-context';
 import { Disassembler } from './disassembler';
 import type { EvaluationContext } from './expression/evaluator';
-import { MemoryAccess } from './memory-access';
+import type { MemoryView } from './memory-access';
 import { programCounter } from './stack';
 
 /** One vCPU with everything the debugger looks at it through. */
 export class VcpuView {
-    readonly memory: MemoryAccess;
     readonly context: EvaluationContext;
     /** What conditions and log messages see: with debugging information, the variables of the innermost frame too. */
     expressions: EvaluationContext;
@@ -20,15 +18,14 @@ export class VcpuView {
     /** @param changed registers were written */
     constructor(
         readonly cpu: Cpu,
-        memory: GuestMemory,
+        readonly memory: MemoryView,
         private readonly symbols: SymbolTable,
         changed: () => void,
     ) {
-        this.memory = new MemoryAccess(cpu, memory);
-        this.context = new CpuContext(cpu, this.memory, symbols, changed);
+        this.context = new CpuContext(cpu, memory, symbols, changed);
         this.expressions = this.context;
         this.disassembler = new Disassembler({
-            read: (offset, length) => this.memory.read({ space: 'linear', offset }, length),
+            read: (offset, length) => memory.read({ space: 'linear', offset }, length),
             symbol: address => symbols.format(address),
             isSymbol: address => symbols.at(address)?.offset === 0n,
         });

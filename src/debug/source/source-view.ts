@@ -8,7 +8,6 @@ import { codeSize } from '../address';
 import type { EvaluationContext } from '../expression/evaluator';
 import { loadValue } from '../expression/memory';
 import { makeValue, type Value } from '../expression/value';
-import { translateAddress } from '../memory-access';
 import { programCounter } from '../stack';
 import type { VcpuView } from '../vcpu-view';
 import { type FrameHost, FrameReader, type FrameVariable, variablesOf } from './frame-variables';
@@ -213,14 +212,13 @@ export class SourceView {
     }
 
     private get memory(): StackMemory {
-        const { cpu, memory } = this.view;
+        const { memory } = this.view;
         return {
             readMemory: (offset, size) => {
                 const bytes = memory.read({ space: 'linear', offset: BigInt.asUintN(64, offset) }, size);
                 return bytes.length === size ? bytes : undefined;
             },
-            isExecutable: address =>
-                translateAddress(cpu, BigInt.asUintN(64, address)).walk?.mapping?.executable === true,
+            isExecutable: address => memory.isExecutable(BigInt.asUintN(64, address)),
         };
     }
 

@@ -52,6 +52,7 @@ function startGuest() {
 
 /** Runs the guest from stop to stop; what we find there, and a core file of each. */
 function takeStops(wanted, seed, folder) {
+    const { MemoryAccess } = load('src/debug/memory-access');
     const { VcpuView } = load('src/debug/vcpu-view');
     const { SourceView } = load('src/debug/source/source-view');
     const { Program, ProgramSet } = load('src/symbols/program');
@@ -64,7 +65,7 @@ function takeStops(wanted, seed, folder) {
     const symbols = new SymbolTable(program.symbols());
     const machine = startGuest();
     const { cpu } = machine.processors[0];
-    const view = new VcpuView(cpu, machine.memory, symbols, () => undefined);
+    const view = new VcpuView(cpu, new MemoryAccess(cpu, machine.memory), symbols, () => undefined);
     const touched = new Set();
     const read = view.memory.read.bind(view.memory);
     view.memory.read = (address, length) => {

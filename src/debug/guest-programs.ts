@@ -1,0 +1,212 @@
+/**
+ * What is known of a guest's programs, put to the vCPUs that run them: stacks, variables, expressions, and where
+ * programs lie that have moved. Everything here looks at the guest at once: a target behind a wire has to have its
+ * memory at hand.
+ */
+import { ProgramSet } from '../symbols/program';
+import type { SymbolTable } from '../symbols/symbol-table';
+import { codeSize } from './address';
+import { type CodeRegion, codeRegion } from './code-region';
+import { Expression } from './expression/evaluator';
+import { pattern } from './expression/value';
+import type { Relocation, SourceKnowledge } from './program-knowledge';
+import { registerNames } from './registers/register-file';
+import { KernelLocator, type KernelPlace } from './source/kernel-locator';
+import { type PathMapping, ProgramLines } from './source/program-lines';
+import type { SourceFrame } from './source/source-stack';
+import { SourceView } from './source/source-view';
+import { stepPlace } from './source/step-place';
+import { isTyped } from './source/value-text';
+import type { VariableScope, VariableView } from './source/variable-view';
+import type { SourceLines } from './source-lines';
+import { type Frame, programCounter, walkStack } from './stack';
+import type { Completion, EvaluationResult, NamedFrame } from './target';
+import type { VcpuView } from './vcpu-view';
+
+const MOST_COMPLETIONS = 200;
+
+/** What is known of the guest's programs besides their symbols. */
+export interface DebugInformation {
+    readonly programs: ProgramSet;
+    readonly mapping?: PathMapping;
+}
+
+export const NO_DEBUG_INFORMATION: DebugInformation = { programs: new ProgramSet() };
+
+/** Who has to hear of programs that turn out to lie elsewhere. */
+export interface MoveListener {
+    /** Breakpoints in what has moved go along. */
+    move(isMoved: (address: bigint) => boolean, by: bigint): void;
+    relocated(): void;
+}
+
+export class GuestPrograms {
+    readonly sourceLines: SourceLines | undefined;
+    private readonly lines: ProgramLines;
+    private readonly locator: KernelLocator;
+    /** Found, but not told yet. */
+    private moves: KernelPlace[] = [];
+    private readonly sourceViews: readonly SourceView[];
+    private readonly programs: ProgramSet;
+    private readonly mapping: PathMapping | undefined;
+
+    /** Gives the views the variables of their innermost frames. */
+    constructor(
+        private readonly views: readonly VcpuView[],
+        private readonly symbols: SymbolTable,
+        { programs, mapping }: DebugInformation,
+        private readonly listener: MoveListener,
+    ) {
+        this.programs = programs;
+        this.mapping = mapping;
+        this.lines = new ProgramLines(programs, mapping);
+        this.sourceViews = views.map(view => new SourceView(view, programs, symbols));
+        views.forEach((view, index) => {
+            view.expressions = this.sourceViews[index].contextAt(0);
+        });
+        this.locator = new KernelLocator(programs, (offset, length) =>
+            views[0].memory.read({ space: 'linear', offset }, length),
+        );
+        this.sourceLines = programs.programs.some(({ info }) => info.isPresent) ? this.lines : undefined;
+    }
+
+    // ---- programs that move --------------------------------------------------------------------------------------
+
+    readonly relocation: Relocation = {
+        isSearching: () => this.locator.isSearching,
+        find: () => this.findKernels(),
+        apply: () => this.applyMoves(),
+        mismatch: pc => this.locator.mismatch(pc),
+    };
+
+    /** The guest begins anew: its next boot may choose another place. */
+    restart(): void {
+        this.moves = this.locator.restart();
+        this.applyMoves();
+    }
+
+    /** Whether a kernel has turned up whose place was not known. */
+    private findKernels(): boolean {
+        if (this.views.some(({ cpu }) => cpu.longMode)) {
+            this.moves.push(...this.locator.find());
+        }
+        return this.moves.length > 0;
+    }
+
+    private applyMoves(): void {
+        const moved = this.moves.splice(0).filter(({ program, slide }) => program.slide !== slide);
+        for (const { program, slide } of moved) {
+            this.listener.move(address => program.hasCode(address), slide - program.slide);
+            const before = program.loadedSymbols;
+            program.slide = slide;
+            this.symbols.replace(before, program.symbols());
+        }
+        this.invalidate();
+        if (moved.length > 0) {
+            this.listener.relocated();
+        }
+    }
+
+    // ---- stepping ------------------------------------------------------------------------------------------------
+
+    readonly source: SourceKnowledge = {
+        placeOf: vcpu => {
+            const pc = programCounter(this.views[vcpu].cpu);
+            const program = this.programs.at(pc);
+            return program && stepPlace(program, pc);
+        },
+        callerOf: vcpu => this.callerOf(vcpu),
+    };
+
+    private callerOf(vcpu: number): Frame | undefined {
+        const { cpu, memory, disassembler } = this.views[vcpu];
+        return this.sourceViews[vcpu].caller ?? walkStack(cpu, memory, disassembler).at(1);
+    }
+
+    // ---- what views show -----------------------------------------------------------------------------------------
+
+    /** Something was changed by hand. */
+    invalidate(): void {
+        this.sourceViews.forEach(view => view.invalidate());
+    }
+
+    isVariable(name: string, address: bigint): boolean {
+        return this.sourceViews[0].isVariable(name, address);
+    }
+
+    codeRegion(vcpu: number, address: bigint): CodeRegion {
+        return codeRegion(this.symbols, address, codeSize(this.views[vcpu].cpu));
+    }
+
+    stack(vcpu: number): NamedFrame[] {
+        const { cpu, memory, disassembler } = this.views[vcpu];
+        const frames = this.sourceViews[vcpu].frames;
+        if (frames !== undefined) {
+            return frames.map(frame => this.nameFrame(frame));
+        }
+        return walkStack(cpu, memory, disassembler).map((frame, depth) => ({
+            ...frame,
+            symbol: depth === 0 ? this.symbols.format(frame.pc) : this.symbols.formatReturn(frame.pc),
+            source: this.lines.lineOf(depth === 0 ? frame.pc : frame.pc - 1n),
+        }));
+    }
+
+    private nameFrame({ physical, isInlined, name, path, line, column }: SourceFrame): NamedFrame {
+        const { state, numbering, origin } = physical;
+        const { pc, isReturn } = state;
+        const source = path === undefined || !line ? undefined : { path, line, column };
+        return {
+            pc,
+            stackPointer: state.registers[numbering.stackPointer] ?? 0n,
+            symbol: name ?? (isReturn ? this.symbols.formatReturn(pc) : this.symbols.format(pc)),
+            origin,
+            inlined: isInlined || undefined,
+            source: source && {
+                path: this.mapping?.toLocal(source.path) ?? source.path,
+                line: source.line,
+                column: source.column || undefined,
+                start: pc,
+                end: pc + 1n,
+                isStatement: true,
+            },
+        };
+    }
+
+    scopes(vcpu: number, depth: number): { scope: VariableScope; count: number }[] {
+        return this.sourceViews[vcpu].scopes(depth);
+    }
+
+    list(vcpu: number, depth: number, scope: VariableScope): VariableView[] {
+        return this.sourceViews[vcpu].list(depth, scope);
+    }
+
+    children(vcpu: number, depth: number, expression: string, start: number, count: number): VariableView[] {
+        const source = this.sourceViews[vcpu];
+        const value = new Expression(expression).evaluate(source.contextAt(depth));
+        return source.presenter.children(value, expression, start, count);
+    }
+
+    evaluate(vcpu: number, expression: string, assignments: boolean, depth: number): EvaluationResult {
+        const source = this.sourceViews[vcpu];
+        const value = new Expression(expression).evaluate(source.contextAt(depth), { assignments });
+        if (assignments) {
+            this.invalidate();
+        }
+        if (isTyped(value.type)) {
+            return { value, view: source.presenter.view(expression, value, expression) };
+        }
+        return { value, symbol: value.space === 'linear' ? this.symbols.format(pattern(value)) : undefined };
+    }
+
+    complete(prefix: string): Completion[] {
+        const found: Completion[] = [];
+        for (const name of registerNames()) {
+            if (name.startsWith(prefix.toLowerCase())) found.push({ text: name, kind: 'register' });
+        }
+        for (const { name } of this.symbols.startingWith(prefix)) {
+            if (found.length >= MOST_COMPLETIONS) break;
+            found.push({ text: name, kind: 'symbol' });
+        }
+        return found.slice(0, MOST_COMPLETIONS);
+    }
+}
