@@ -3,14 +3,27 @@
  * expressions of our own, which are compiled into translated code like those that users write.
  */
 import { HyperscopeError } from '../common/errors';
+import { ExpressionError } from '../debug/expression/error';
+import { Expression } from '../debug/expression/evaluator';
 import { WIRE_REGISTERS } from './register-layout';
 
 /** Bytecode that is damaged, or asks for what a condition cannot do. */
 export class AgentExpressionError extends HyperscopeError {}
 
-/** Operations along one path through the bytecode, and text that may come of it: more is an attack. */
+/** It means something, but more than an expression can hold. */
+class TooLong extends Error {}
+
+/** Operations along all paths through the bytecode, and text that may come of it: more is an attack. */
 const MOST_STEPS = 2_000;
 const LONGEST_TEXT = 8_000;
+
+/** A value of the bytecode's stack. All have 64 bits; the type is that of the text, which decides how operators take it. */
+interface Term {
+    readonly text: string;
+    readonly type: 'i64' | 'u64';
+    /** Its value, if it is a constant. */
+    readonly constant?: bigint;
+}
 
 const enum Op {
     Add = 0x02,
@@ -71,6 +84,9 @@ const BINARY: Readonly<Record<number, readonly [operator: string, type: 'i64' | 
     [Op.LessSigned]: ['<', 'i64'],
     [Op.LessUnsigned]: ['<', 'u64'],
 };
+const COMPARISONS: ReadonlySet<string> = new Set(['==', '<']);
+/** Bits that a cast extends; other numbers take two shifts. */
+const CAST_WIDTHS: ReadonlySet<number> = new Set([8, 16, 32]);
 const REFERENCES: Readonly<Record<number, string>> = {
     [Op.Ref8]: 'u8',
     [Op.Ref16]: 'u16',
@@ -85,11 +101,22 @@ const CONSTANTS: Readonly<Record<number, number>> = {
 };
 
 /**
- * The bytecode as an expression that is not 0 where the bytecode's result is not.
+ * The bytecode as an expression that is not 0 where the bytecode's result is not; undefined if it would be longer or
+ * deeper than expressions may be, or never ends. gdb itself asks again when a breakpoint stops the guest, so one without a condition is
+ * slower, but stops it at the same places.
  * @throws AgentExpressionError
  */
-export function translateAgentExpression(code: Uint8Array): string {
-    return new Translation(code).from(0, []);
+export function translateAgentExpression(code: Uint8Array): string | undefined {
+    try {
+        const { text } = new Translation(code).from(0, []);
+        new Expression(text);
+        return text;
+    } catch (error) {
+        if (error instanceof TooLong || error instanceof ExpressionError) {
+            return undefined;
+        }
+        throw error;
+    }
 }
 
 class Translation {
@@ -97,12 +124,12 @@ class Translation {
 
     constructor(private readonly code: Uint8Array) {}
 
-    /** What comes of the bytecode from `at` on, with these expressions on the stack. */
-    from(at: number, before: readonly string[]): string {
+    /** What comes of the bytecode from `at` on, with these values on the stack. */
+    from(at: number, before: readonly Term[]): Term {
         const stack = [...before];
         for (;;) {
             if (++this.steps > MOST_STEPS) {
-                throw new AgentExpressionError('the condition takes too many operations, or never ends');
+                throw new TooLong();
             }
             const op = this.number(at++, 1);
             switch (op) {
@@ -113,9 +140,12 @@ class Translation {
                     break;
                 case Op.IfGoto: {
                     const condition = pop(stack);
-                    const taken = this.from(this.number(at, 2), stack);
-                    const otherwise = this.from(at + 2, stack);
-                    return checked(`((${condition} && ${taken}) || (!${condition} && ${otherwise}))`);
+                    const target = this.number(at, 2);
+                    if (condition.constant === undefined) {
+                        return choose(condition, this.from(target, stack), this.from(at + 2, stack));
+                    }
+                    at = condition.constant === 0n ? at + 2 : target;
+                    break;
                 }
                 case Op.Reg:
                     stack.push(this.register(this.number(at, 2)));
@@ -133,7 +163,7 @@ class Translation {
                 default:
                     if (op in CONSTANTS) {
                         const size = CONSTANTS[op];
-                        stack.push(`(u64)0x${this.constant(at, size).toString(16)}`);
+                        stack.push(literal(this.constant(at, size)));
                         at += size;
                     } else {
                         this.operate(op, stack);
@@ -142,24 +172,24 @@ class Translation {
         }
     }
 
-    private operate(op: number, stack: string[]): void {
+    private operate(op: number, stack: Term[]): void {
         if (op in BINARY) {
             const [operator, type] = BINARY[op];
-            const right = pop(stack);
-            const left = pop(stack);
-            stack.push(checked(`(u64)((${type})${left} ${operator} (${type})${right})`));
+            const right = as(type, pop(stack));
+            const left = as(type, pop(stack));
+            stack.push(term(`(${left} ${operator} ${right})`, COMPARISONS.has(operator) ? 'i64' : type));
             return;
         }
         if (op in REFERENCES) {
-            stack.push(checked(`(u64)${REFERENCES[op]}[${pop(stack)}]`));
+            stack.push(term(`(u64)${REFERENCES[op]}[${pop(stack).text}]`, 'u64'));
             return;
         }
         switch (op) {
             case Op.LogNot:
-                stack.push(checked(`(u64)(${pop(stack)} == 0)`));
+                stack.push(negated(pop(stack)));
                 return;
             case Op.BitNot:
-                stack.push(checked(`(u64)(~${pop(stack)})`));
+                stack.push(term(`(u64)~${pop(stack).text}`, 'u64'));
                 return;
             case Op.Dup:
                 stack.push(peek(stack, 0));
@@ -179,7 +209,7 @@ class Translation {
         throw new AgentExpressionError(`operation 0x${op.toString(16)} means nothing in a condition`);
     }
 
-    private extend(value: string, bits: number, signed: boolean): string {
+    private extend(value: Term, bits: number, signed: boolean): Term {
         if (bits === 0 || bits > 64) {
             throw new AgentExpressionError(`${bits} bits cannot be extended`);
         }
@@ -188,17 +218,22 @@ class Translation {
         }
         if (signed) {
             const shift = 64 - bits;
-            return checked(`(u64)((i64)(${value} << ${shift}) >> ${shift})`);
+            return CAST_WIDTHS.has(bits)
+                ? term(`(i64)(i${bits})${value.text}`, 'i64')
+                : term(`((i64)(${value.text} << ${shift}) >> ${shift})`, 'i64');
         }
-        return checked(`(${value} & 0x${((1n << BigInt(bits)) - 1n).toString(16)})`);
+        const mask = (1n << BigInt(bits)) - 1n;
+        return value.constant === undefined
+            ? term(`(${as('u64', value)} & 0x${mask.toString(16)})`, 'u64')
+            : literal(value.constant & mask);
     }
 
-    private register(number: number): string {
+    private register(number: number): Term {
         const register = WIRE_REGISTERS[number] as (typeof WIRE_REGISTERS)[number] | undefined;
         if (register === undefined || register.size > 8) {
             throw new AgentExpressionError(`there is no register ${number} for a condition`);
         }
-        return `(u64)$${register.register}`;
+        return term(`(u64)$${register.register}`, 'u64');
     }
 
     private number(at: number, size: 1 | 2): number {
@@ -218,7 +253,7 @@ class Translation {
     }
 }
 
-function pop(stack: string[]): string {
+function pop(stack: Term[]): Term {
     const value = stack.pop();
     if (value === undefined) {
         throw new AgentExpressionError('the condition takes more from its stack than there is');
@@ -226,17 +261,54 @@ function pop(stack: string[]): string {
     return value;
 }
 
-function peek(stack: readonly string[], depth: number): string {
-    const value = stack[stack.length - 1 - depth] as string | undefined;
+function peek(stack: readonly Term[], depth: number): Term {
+    const value = stack[stack.length - 1 - depth] as Term | undefined;
     if (value === undefined) {
         throw new AgentExpressionError('the condition takes more from its stack than there is');
     }
     return value;
 }
 
-function checked(text: string): string {
+function term(text: string, type: Term['type']): Term {
     if (text.length > LONGEST_TEXT) {
-        throw new AgentExpressionError('the condition is too long');
+        throw new TooLong();
     }
-    return text;
+    return { text, type };
+}
+
+/** Digits of a number below 2⁶³ are an `i64`, others a `u64`. */
+function literal(constant: bigint): Term {
+    return { text: `0x${constant.toString(16)}`, type: constant < 1n << 63n ? 'i64' : 'u64', constant };
+}
+
+function as(type: Term['type'], value: Term): string {
+    return value.type === type ? value.text : `(${type})${value.text}`;
+}
+
+function negated({ text, constant }: Term): Term {
+    return constant === undefined ? term(`(!${text})`, 'i64') : literal(constant === 0n ? 1n : 0n);
+}
+
+/** Where the bytecode parts: only whether its result is 0 counts from here on. gdb's `&&` and `||` are such places. */
+function choose(condition: Term, taken: Term, otherwise: Term): Term {
+    const inverse = negated(condition);
+    if (taken.constant !== undefined && otherwise.constant !== undefined) {
+        const [yes, no] = [taken.constant !== 0n, otherwise.constant !== 0n];
+        return yes === no ? literal(yes ? 1n : 0n) : yes ? condition : inverse;
+    }
+    if (otherwise.constant !== undefined) {
+        return term(
+            otherwise.constant === 0n ? `(${condition.text} && ${taken.text})` : `(${inverse.text} || ${taken.text})`,
+            'i64',
+        );
+    }
+    if (taken.constant !== undefined) {
+        return term(
+            taken.constant === 0n
+                ? `(${inverse.text} && ${otherwise.text})`
+                : `(${condition.text} || ${otherwise.text})`,
+            'i64',
+        );
+    }
+    return term(`((${condition.text} && ${taken.text}) || (${inverse.text} && ${otherwise.text}))`, 'i64');
 }

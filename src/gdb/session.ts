@@ -493,7 +493,11 @@ function readConditions(text: string): string | undefined {
         if (code === undefined) {
             break;
         }
-        conditions.push(translateAgentExpression(code));
+        const condition = translateAgentExpression(code);
+        if (condition === undefined) {
+            return undefined; // gdb has to be asked
+        }
+        conditions.push(condition);
         rest = rest.slice(match[0].length);
     }
     return conditions.length === 0 ? undefined : conditions.map(one => `(${one})`).join(' || ');

@@ -1,6 +1,6 @@
 /**
- * The real gdb on our server and on QEMU's, with the sample guest: how fast it steps and reads memory. Times
- * are those between two lines that gdb prints.
+ * The real gdb on our server and on QEMU's, with the sample guest: how fast it steps, reads memory, and passes a
+ * breakpoint whose condition is false. Times are those between two lines that gdb prints.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import net from 'node:net';
@@ -14,6 +14,17 @@ const PROGRAM = path.join(ROOT, 'dist', 'cli.js');
 const STEPS = 5000;
 const READ_BYTES = 0x1000000;
 const READ_FROM = 0x100000;
+/** What breakpoints on a function that moves a tower of disks ask, as gdb's user writes it. */
+const CONDITIONS = {
+    register: '$rdi == 99',
+    variables: 'disks == 99 && to == 1',
+    memory: 'queue.written > 1000000',
+};
+/** Disks of the tower: gdb decides for QEMU, some hundred times a second. */
+const DISKS = { qemu: 8, hyperscope: 20 };
+/** Calls of the function that moves a tower. */
+const calls = disks => 2 ** (disks + 1) - 1;
+
 const ENGINES = {
     qemu: port => [
         'qemu-system-x86_64',
@@ -41,8 +52,36 @@ const SCRIPT = [
     `dump binary memory /dev/null ${READ_FROM} ${READ_FROM + READ_BYTES}`,
     'echo MARK read\\n',
     'maint packet Qqemu.PhyMemMode:0',
-    'kill',
 ];
+
+/** The guest moves a tower once for each condition, from the call in run_recursion to where it returns. */
+function conditionScript(engine) {
+    const tower = Object.entries(CONDITIONS).flatMap(([name, condition]) => [
+        'set var $rip = (long)$call',
+        `set var $rdi = ${DISKS[engine]}`,
+        'set var $rsi = 0',
+        'set var $rdx = 2',
+        'set var moves = 0',
+        `break *hanoi if ${condition}`,
+        'tbreak *$after',
+        `echo MARK ${name}\\n`,
+        'continue',
+        `echo MARK ${name}\\n`,
+        'printf "MOVED %u\\n", moves',
+        'delete',
+    ]);
+    return [
+        'tbreak *hanoi',
+        'continue',
+        'set var $after = *(long *)$rsp',
+        // A call with a 32-bit displacement.
+        'set var $call = $after - 5',
+        'tbreak *$after',
+        'continue',
+        ...tower,
+        'kill',
+    ];
+}
 
 async function freePort() {
     const server = net.createServer();
@@ -71,10 +110,14 @@ async function measure(engine) {
     const guest = spawn(program, args, { stdio: 'ignore' });
     try {
         await connectable(port);
-        const commands = [`target remote 127.0.0.1:${port}`, ...SCRIPT].flatMap(command => ['-ex', command]);
+        const commands = [`target remote 127.0.0.1:${port}`, ...SCRIPT, ...conditionScript(engine)].flatMap(command => [
+            '-ex',
+            command,
+        ]);
         const gdb = spawn('gdb', ['-nx', '-q', '-batch', SAMPLE, ...commands], { stdio: ['ignore', 'pipe', 'ignore'] });
         const begun = {};
         const times = {};
+        const moved = [];
         let rest = '';
         gdb.stdout.setEncoding('latin1');
         gdb.stdout.on('data', text => {
@@ -84,8 +127,15 @@ async function measure(engine) {
                 if (mark in begun) times[mark] = (performance.now() - begun[mark]) / 1000;
                 else begun[mark] = performance.now();
             }
+            for (const [, count] of lines.map(line => /MOVED (\d+)/.exec(line)).filter(Boolean)) {
+                moved.push(Number(count));
+            }
         });
         await new Promise(resolve => gdb.on('close', resolve));
+        const moves = 2 ** DISKS[engine] - 1;
+        if (moved.length !== Object.keys(CONDITIONS).length || moved.some(count => count !== moves)) {
+            throw new Error(`the guest on ${engine} has made ${moved.join(', ')} moves, each time of ${moves}`);
+        }
         return times;
     } finally {
         guest.kill('SIGKILL');
@@ -107,6 +157,10 @@ export async function run({ runs, only }) {
             `GDB ${engine.padEnd(10)} ${(STEPS / figure(engine, 'steps')).toFixed(0)} steps/s, ` +
                 `16 MB read in ${figure(engine, 'read').toFixed(3)} s`,
         );
+        for (const [name, condition] of Object.entries(CONDITIONS)) {
+            const rate = calls(DISKS[engine]) / figure(engine, name);
+            console.log(`GDB ${engine.padEnd(10)} ${rate.toFixed(0)} checks/s of 'if ${condition}'`);
+        }
     }
     if (engines.length === 2) {
         console.log(
