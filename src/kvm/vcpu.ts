@@ -264,3 +264,11 @@ export function addInstructions(cpu: Cpu, count: number): void {
     const total = instructionsOf(cpu) + count;
     cpu.set(StateOffset.instructions, total % 0x100000000, Math.floor(total / 0x100000000));
 }
+
+/** Linear address of the next instruction. */
+export function linearRip(cpu: Cpu): bigint {
+    if (cpu.code64) {
+        return (BigInt(cpu.ripHi) << 32n) | BigInt(cpu.ripLo);
+    }
+    return BigInt((cpu.segmentBase(1) + cpu.ripLo) >>> 0);
+}

@@ -1,0 +1,121 @@
+/** Debug exits: the debugger's breakpoints, and the debug exceptions that are the guest's own. */
+import { EVENT_STOP } from '../machine/engine';
+import { StopBeforeEvent } from '../machine/observation/cpu-observer';
+import { MachineEventKind } from '../machine/observation/kinds';
+import { deliverDebugTrap, deliverException, softwareInterrupt } from '../machine/cpu/interrupts';
+import { DebugStatus } from '../machine/cpu/breakpoints';
+import { EventKind } from '../machine/cpu/event';
+import { GuestFault, guestFault, Vector } from '../machine/cpu/fault';
+import { ActivityState } from '../machine/state';
+import { DebugExit } from './abi';
+import { guestHits, isExecution } from './breakpoints';
+import { type KvmVcpu, linearRip } from './vcpu';
+import type { RunState, Outcome } from './run-state';
+import type { Stepping } from './stepping';
+
+/** Exceptions of KVM_EXIT_DEBUG. */
+const EXCEPTION_DB = 1;
+const EXCEPTION_BP = 3;
+
+export class DebugExits {
+    constructor(
+        private readonly state: RunState,
+        private readonly stepping: Stepping,
+    ) {}
+
+    debugExit(vcpu: KvmVcpu): Outcome {
+        const { view, run, cpu } = vcpu;
+        const exception = view.getUint32(run + DebugExit.exception, true);
+        const dr6 = view.getUint32(run + DebugExit.dr6, true);
+        this.state.copyShared(vcpu);
+        this.state.noteExit(vcpu, MachineEventKind.Debug, exception, BigInt(dr6));
+        if (exception === EXCEPTION_BP) {
+            return this.state.isAtBreakpoint(cpu) ? this.hitPatch(vcpu) : this.deliverOwnBreakpoint(vcpu);
+        }
+        if (exception !== EXCEPTION_DB) {
+            return this.state.unusableExit(vcpu);
+        }
+        const guests = guestHits(cpu, dr6);
+        if (guests !== 0 || !this.state.isAtBreakpoint(cpu)) {
+            return this.deliverOwnDebug(vcpu, guests, dr6);
+        }
+        return this.hitPatch(vcpu);
+    }
+
+    /** The vCPU, whose state has been copied, is at one of our breakpoints. */
+    hitPatch(vcpu: KvmVcpu): Outcome {
+        const { cpu, processor } = vcpu;
+        if (this.state.hitsAt(cpu, processor.index)) {
+            return this.state.stop;
+        }
+        const outcome = this.stepping.step(vcpu);
+        if (outcome !== undefined) {
+            return outcome;
+        }
+        this.state.copyShared(vcpu);
+        this.state.arm(vcpu);
+        return undefined;
+    }
+
+    /** A HLT that stands in for an instruction: RIP goes back to its place. */
+    isPatchedHalt(vcpu: KvmVcpu): boolean {
+        if (this.state.breakpoints.isEmpty) {
+            return false;
+        }
+        const { cpu } = vcpu;
+        this.state.copyShared(vcpu);
+        const before = BigInt.asUintN(64, linearRip(cpu) - 1n);
+        if (!this.state.breakpoints.isPatched(before, 0xf4)) {
+            return false;
+        }
+        cpu.setRip(cpu.ripLo - 1, cpu.ripHi);
+        vcpu.markChanged();
+        vcpu.load();
+        return true;
+    }
+
+    /** The guest's own INT3, which our patches have made an exit. */
+    private deliverOwnBreakpoint(vcpu: KvmVcpu): Outcome {
+        const { cpu } = vcpu;
+        cpu.mmu.flushAll();
+        try {
+            softwareInterrupt(
+                cpu,
+                { length: 1 } as Parameters<typeof softwareInterrupt>[1],
+                Vector.BP,
+                EventKind.SoftwareException,
+            );
+        } catch (error) {
+            if (error instanceof StopBeforeEvent) return { reason: 'breakpoint', id: EVENT_STOP };
+            if (!(error instanceof GuestFault)) throw error;
+            deliverException(cpu);
+        }
+        vcpu.markChanged();
+        vcpu.load();
+        return cpu.activity === ActivityState.Shutdown ? { reason: 'shutdown' } : undefined;
+    }
+
+    /** A debug exception that the guest has asked for itself: by its debug registers, or by RFLAGS.TF. */
+    private deliverOwnDebug(vcpu: KvmVcpu, hits: number, dr6: number): Outcome {
+        const { cpu } = vcpu;
+        this.state.bringBack(vcpu);
+        const isFault = [0, 1, 2, 3].some(index => (hits >> index) & 1 && isExecution(cpu, index));
+        const status = hits | (dr6 & (DebugStatus.SingleStep | DebugStatus.TaskSwitch | DebugStatus.GeneralDetect));
+        try {
+            if (isFault) {
+                guestFault.vector = Vector.DB;
+                guestFault.errorCode = 0;
+                guestFault.debugStatus = status;
+                deliverException(cpu, guestFault);
+            } else {
+                cpu.pendDebug(status);
+                deliverDebugTrap(cpu);
+            }
+        } catch (error) {
+            if (!(error instanceof StopBeforeEvent)) throw error;
+            return { reason: 'breakpoint', id: EVENT_STOP };
+        }
+        vcpu.load();
+        return cpu.activity === ActivityState.Shutdown ? { reason: 'shutdown' } : undefined;
+    }
+}

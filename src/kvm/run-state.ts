@@ -1,0 +1,252 @@
+/**
+ * What the parts of the engine on KVM share: the machine's vCPUs, which copy of their state is current, guest time, and
+ * the debugger's breakpoints.
+ */
+import type { RunStop } from '../machine/engine';
+import { MachineEventKind } from '../machine/observation/kinds';
+import { deliverInterrupt, deliverNmi } from '../machine/cpu/interrupts';
+import type { Cpu } from '../machine/cpu/cpu';
+import { DebugStatus } from '../machine/cpu/breakpoints';
+import { Vector } from '../machine/cpu/fault';
+import type { Block } from '../machine/layout';
+import type { GuestMemory } from '../machine/memory';
+import type { Processor } from '../machine/processor';
+import { Flag, StateOffset } from '../machine/state';
+import { RUN_SIZE } from './abi';
+import { CodeBreakpoints } from './breakpoints';
+import { decodeExit, explainExit } from './exits';
+import { GuestTime } from './guest-time';
+import { ThreadAlarm } from './libc';
+import { MemorySlots } from './memory-slots';
+import { addInstructions, instructionsOf, KvmVcpu, linearRip } from './vcpu';
+import { KvmVm } from './vm';
+
+/** Bits of DR6 that tell of traps: B0–B3, BS, BT. */
+const DEBUG_TRAPS = DebugStatus.Breakpoints | DebugStatus.SingleStep | DebugStatus.TaskSwitch;
+
+export interface KvmEngineOptions {
+    readonly memory: GuestMemory;
+    /** {@link kvmArenaSize} bytes of the shared memory. */
+    readonly arena: Block;
+    /**
+     * Executes one instruction that KVM cannot, or shows which exceptions end in a triple fault, on the state in the
+     * shared memory; undefined if that is impossible too. Without it, such an instruction ends the run.
+     */
+    readonly executeElsewhere?: (vcpu: number) => RunStop | undefined;
+    /**
+     * Executes instruction by instruction and counts them, as the translator does: for comparing the two. Slow. Events
+     * are delivered by `machine/cpu`, and a run leaves x87, SSE and MSRs in KVM until {@link KvmEngine.settle}.
+     */
+    readonly counted?: boolean;
+    /**
+     * KVM has no VT-x or AMD-V beneath it: single steps over some instructions execute one more, so those are
+     * left to {@link executeElsewhere}.
+     */
+    readonly emulated?: boolean;
+}
+
+/** What handling an exit leads to. */
+export type Outcome = RunStop | undefined;
+
+export class RunState {
+    readonly timed: boolean;
+    readonly vm: KvmVm;
+    readonly alarm: ThreadAlarm;
+    readonly slots: MemorySlots;
+    readonly processors: Processor[] = [];
+    readonly vcpus: KvmVcpu[] = [];
+    readonly breakpoints: CodeBreakpoints;
+    time = new GuestTime(1);
+    /** The vCPU that KVM executes, or -1. */
+    current = -1;
+    exitRequested = false;
+    /** State is being copied out of KVM: nobody has changed it. */
+    copying = false;
+    /** vCPUs whose next run begins with the instruction at RIP, whatever breakpoint stands there. */
+    readonly passing = new Set<number>();
+    /** The breakpoint that {@link hitsAt} has found. */
+    stop: RunStop | undefined;
+    readonly counts = {
+        io: 0,
+        mmio: 0,
+        msr: 0,
+        hlt: 0,
+        interruptWindow: 0,
+        interrupted: 0,
+        debug: 0,
+        internalError: 0,
+        other: 0,
+        executedElsewhere: 0,
+    };
+
+    /**
+     * @throws KvmUnavailableError if KVM cannot be used here
+     * @throws KvmError
+     */
+    constructor(readonly options: KvmEngineOptions) {
+        const { memory } = options;
+        this.timed = options.counted !== true;
+        this.vm = new KvmVm(memory);
+        try {
+            this.alarm = new ThreadAlarm();
+        } catch (error) {
+            this.vm.dispose();
+            throw error;
+        }
+        this.slots = new MemorySlots(this.vm.fd, memory, this.vm.hostBase);
+        this.breakpoints = new CodeBreakpoints(memory);
+    }
+
+    retiredBy(vcpu: number): number {
+        if (vcpu === this.current) this.countTime();
+        return instructionsOf(this.processors[vcpu].cpu);
+    }
+
+    countTime(): void {
+        if (this.current >= 0) {
+            const ticks = this.time.advance();
+            addInstructions(this.processors[this.current].cpu, ticks);
+        }
+    }
+
+    createVcpus(): void {
+        if (this.vcpus.length > 0) {
+            return;
+        }
+        const created = this.processors.map(
+            processor =>
+                new KvmVcpu(this.vm, processor, this.options.arena.base + processor.index * RUN_SIZE, this.alarm),
+        );
+        this.vcpus.push(...created);
+        this.time = new GuestTime(created[0].tsc.ticksPerNanosecond);
+    }
+
+    copyShared(vcpu: KvmVcpu): void {
+        this.copying = true;
+        vcpu.saveShared();
+        this.copying = false;
+    }
+
+    /** All state of a vCPU into the shared memory, with events on their way delivered: there is no field for those. */
+    bringBack(vcpu: KvmVcpu): void {
+        const { cpu, transfer, processor } = vcpu;
+        this.copying = true;
+        try {
+            vcpu.saveRest();
+            const events = vcpu.isStale ? undefined : transfer.pendingEvents();
+            cpu.stateReplaced();
+            if (events !== undefined) {
+                // Faults come again with their instruction; so do INT3 and INTO.
+                if (events.exception === Vector.DB && asksForDebugTraps(cpu)) {
+                    cpu.pendDebug(cpu.lo(StateOffset.dr + 6 * 8) & DEBUG_TRAPS);
+                }
+                if (events.nmi) deliverNmi(cpu);
+                if (events.nmiPending) processor.nmiPending = true;
+                if (events.interrupt >= 0) deliverInterrupt(cpu, events.interrupt);
+            }
+        } finally {
+            this.copying = false;
+        }
+        vcpu.takeBack();
+    }
+
+    /** KVM_SET_GUEST_DEBUG looks at registers: those that wait to be taken over go first. */
+    takeOver(vcpu: KvmVcpu): void {
+        if (vcpu.hasUnreadRegisters) {
+            vcpu.enter(true);
+        }
+    }
+
+    /** KVM_RUN with the patches in memory. */
+    enter(vcpu: KvmVcpu, immediate: boolean): number {
+        const { apic } = vcpu.processor;
+        const priority = apic.readCr8();
+        vcpu.taskPriority = priority;
+        this.breakpoints.insert();
+        let result: number;
+        try {
+            result = vcpu.enter(immediate);
+        } finally {
+            this.breakpoints.remove();
+        }
+        if (vcpu.taskPriority !== priority) {
+            apic.writeCr8(vcpu.taskPriority);
+        }
+        return result;
+    }
+
+    arm(vcpu: KvmVcpu): void {
+        if (!this.breakpoints.isEmpty && vcpu.holdsRest) {
+            vcpu.transfer.saveDebugRegisters();
+        }
+        const setting = this.breakpoints.prepare(vcpu.cpu);
+        if (setting.control !== vcpu.debugSetting.control || setting.control !== 0) {
+            this.takeOver(vcpu);
+        }
+        vcpu.setDebug(setting);
+    }
+
+    /** Has the instruction at RIP executed by somebody else. */
+    elsewhere(vcpu: KvmVcpu): Outcome {
+        this.bringBack(vcpu);
+        const { current } = this;
+        this.countTime();
+        this.current = -1;
+        const stop = this.options.executeElsewhere?.(vcpu.processor.index);
+        this.current = current;
+        vcpu.takeBack();
+        return stop;
+    }
+
+    /** Exits that only KVM has. */
+    noteExit(vcpu: KvmVcpu, kind: MachineEventKind, cause: number, value?: bigint): void {
+        vcpu.processor.observation?.exit(kind, vcpu.cpu, cause, value);
+    }
+
+    /** RIP is behind the HLT by now. */
+    noteHalt({ cpu, processor }: KvmVcpu): void {
+        const { observation } = processor;
+        if (observation !== undefined) {
+            const { ripLo, ripHi } = cpu;
+            cpu.setRip((ripLo - 1) >>> 0, ripLo === 0 ? (ripHi - 1) >>> 0 : ripHi);
+            observation.beginOperation(cpu);
+            observation.halted(cpu, false);
+            cpu.setRip(ripLo, ripHi);
+        }
+    }
+
+    /** An exit that the guest cannot go on from. */
+    unusableExit(vcpu: KvmVcpu): RunStop {
+        const exit = decodeExit(vcpu.view, vcpu.run);
+        if (exit.kind === 'failEntry') {
+            this.noteExit(vcpu, MachineEventKind.FailEntry, Number(exit.reason & 0xffffffffn), exit.reason);
+        } else {
+            this.noteExit(vcpu, MachineEventKind.Other, vcpu.exitReason);
+        }
+        return { reason: 'failed', problem: explainExit(exit) };
+    }
+
+    isAtBreakpoint(cpu: Cpu): boolean {
+        return !this.breakpoints.isEmpty && this.breakpoints.at(linearRip(cpu)).length > 0;
+    }
+
+    /** Asks the breakpoints at RIP whether to stop; if so, {@link stop} says which. */
+    hitsAt(cpu: Cpu, vcpu: number): boolean {
+        if (this.breakpoints.isEmpty) {
+            return false;
+        }
+        for (const { id, condition } of this.breakpoints.at(linearRip(cpu))) {
+            if (condition?.(vcpu, false) ?? true) {
+                this.stop = { reason: 'breakpoint', id };
+                this.passing.add(vcpu);
+                return true;
+            }
+        }
+        return false;
+    }
+}
+
+/** Whether the guest itself has debug exceptions enabled. */
+export function asksForDebugTraps(cpu: Cpu): boolean {
+    return (cpu.systemFlags & Flag.TF) !== 0 || (cpu.lo(StateOffset.dr + 7 * 8) & 0xff) !== 0;
+}
