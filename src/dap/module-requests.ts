@@ -30,10 +30,13 @@ export class ModuleRequests {
 }
 
 function present({ modules }: Guest): DebugProtocol.Module[] {
-    return modules.map(({ path: file, symbols }, id) => ({
-        id,
-        name: path.basename(file),
-        path: file,
-        symbolStatus: symbols > 0 ? `${symbols} symbols` : 'no symbols',
-    }));
+    return modules.map(({ path: file, program }, id) => {
+        const symbols = program?.symbols.size ?? 0;
+        return {
+            id,
+            name: path.basename(file),
+            path: file,
+            symbolStatus: symbols > 0 ? `${symbols} symbols` : 'no symbols',
+        };
+    });
 }

@@ -12,7 +12,6 @@ import { RequestError } from './request-error';
 /** A file of the guest, and what it tells. */
 export interface GuestModule {
     readonly path: string;
-    readonly symbols: number;
     /** The program, if the file is one with code. */
     readonly program?: Program;
 }
@@ -95,14 +94,13 @@ export class SymbolFiles {
             throw new RequestError(`${attribute}: ${(error as Error).message}${from}`);
         }
         if (!isElf(source.read(0, 16))) {
-            this.modules.push({ path: name, symbols: 0 });
+            this.modules.push({ path: name });
             return;
         }
         const program = new Program(source, this.opener);
-        const symbols = program.symbols();
-        this.table.add(symbols);
+        this.table.addSource(program.symbols);
         this.programs.programs.push(program);
-        this.modules.push({ path: name, symbols: symbols.length, program });
+        this.modules.push({ path: name, program });
         const indexing = BackgroundIndex.start(program);
         if (indexing !== undefined) this.indexing.push(indexing);
     }

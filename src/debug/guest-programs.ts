@@ -97,9 +97,7 @@ export class GuestPrograms {
         const moved = this.moves.splice(0).filter(({ program, slide }) => program.slide !== slide);
         for (const { program, slide } of moved) {
             this.listener.move(address => program.hasCode(address), slide - program.slide);
-            const before = program.loadedSymbols;
             program.slide = slide;
-            this.symbols.replace(before, program.symbols());
         }
         this.invalidate();
         if (moved.length > 0) {

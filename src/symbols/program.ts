@@ -10,11 +10,10 @@ import { FileIndex, type ProgramIndex } from './dwarf/index-file';
 import { type NameTable, NameCollector, NameIndex, NameKind } from './dwarf/name-index';
 import { TypeReader } from './dwarf/type-reader';
 import type { Unit } from './dwarf/unit';
-import { readSymbolTable } from './elf';
+import { ElfSymbols, hasSymbols, isLoaded } from './elf';
 import { ElfFile, SectionFlag } from './elf-file';
 import { ORC_ENTRY_SIZE, type OrcTables, OrcUnwinder } from './orc';
 import { openSeparateDebugFile } from './separate-debug';
-import type { GuestSymbol } from './symbol-table';
 import type { CType } from './types';
 import { AMD64, I386, numberOf, type RegisterNumbering, type UnwindSource } from './unwind';
 
@@ -55,8 +54,8 @@ export class Program {
     readonly problems: string[] = [];
     /** What the guest has loaded it above the addresses that it was linked at: KASLR's offset. */
     slide = 0n;
-    /** What {@link symbols} gave last. */
-    loadedSymbols: readonly GuestSymbol[] = [];
+    /** The program's symbols where they are now; those of a separate file, if the program was stripped. */
+    readonly symbols: ElfSymbols;
     private knownNames: NameIndex | undefined;
     private knownTable: NameTable | undefined;
     private readonly unitNames = new Map<Unit, NameIndex>();
@@ -66,6 +65,8 @@ export class Program {
         this.elf = new ElfFile(source);
         const separate = openSeparateDebugFile(this.elf, opener, this.problems);
         this.info = new DebugInfo(separate ?? this.elf, opener);
+        const isNamed = separate === undefined || hasSymbols(this.elf);
+        this.symbols = new ElfSymbols(isNamed ? this.elf : separate, () => this.slide);
         this.types = new TypeReader((keyword, name) => this.definition(keyword, name));
         this.numbering = this.elf.machine === EM_386 ? I386 : AMD64;
         for (const elf of separate === undefined ? [this.elf] : [separate, this.elf]) {
@@ -79,15 +80,6 @@ export class Program {
 
     get name(): string {
         return this.elf.name;
-    }
-
-    /** The program's symbols where they are now; those of a separate file, if the program was stripped. */
-    symbols(): readonly GuestSymbol[] {
-        const own = readSymbolTable(this.elf);
-        const all = own.length > 0 || this.info.elf === this.elf ? own : readSymbolTable(this.info.elf);
-        this.loadedSymbols =
-            this.slide === 0n ? all : all.map(symbol => ({ ...symbol, address: this.relocate(symbol.address) }));
-        return this.loadedSymbols;
     }
 
     // ---- names ---------------------------------------------------------------------------------------------------
@@ -250,16 +242,9 @@ export class Program {
      * per-CPU variables do not.
      */
     relocate(address: bigint): bigint {
-        return this.slide !== 0n && this.isLoaded(fromAddress(address))
+        return this.slide !== 0n && isLoaded(this.elf, fromAddress(address))
             ? BigInt.asUintN(64, address + this.slide)
             : address;
-    }
-
-    private isLoaded(linked: number): boolean {
-        return this.elf.sections.some(
-            ({ flags, address, size }) =>
-                (flags & SectionFlag.Alloc) !== 0 && address !== 0 && linked >= address && linked <= address + size,
-        );
     }
 }
 

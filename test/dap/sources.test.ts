@@ -177,7 +177,7 @@ describe('debugging with sources', () => {
             serial: 'none',
         });
         const vmlinux = new Program(openFile(path.join(guestsDirectory, 'vmlinux-cloud')), { open: () => undefined });
-        const linked = vmlinux.symbols().find(({ name }) => name === 'start_kernel')!.address;
+        const linked = vmlinux.symbols.named('start_kernel')[0].address;
         const line = vmlinux.info.positionAt(fromAddress(linked))!.line;
         await client.ask('setBreakpoints', { source: { path: 'init/main.c' }, breakpoints: [{ line }] });
         await client.run('continue');

@@ -65,7 +65,8 @@ export function readEverything(bytes: Uint8Array): void {
     const program = attempt(() => new Program(memorySource('fuzzed', bytes), { open: () => undefined }));
     if (program === undefined) return;
     const { info } = program;
-    attempt(() => program.symbols());
+    attempt(() => [...program.symbols.all()]);
+    attempt(() => program.symbols.at(0x401000n));
     attempt(() => program.elf.buildId);
     attempt(() => program.elf.debugLink);
     attempt(() => info.sources.paths());

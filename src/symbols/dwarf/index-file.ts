@@ -75,19 +75,43 @@ export function decodeIndex(bytes: Uint8Array): ProgramIndex | undefined {
         const headers = new Float64Array(cursor.block(headerCount * 8).slice().buffer);
         const counts = new Uint32Array(cursor.block(fileCount * 4).slice().buffer);
         const kinds = cursor.block(nameCount).slice();
-        const decoder = new TextDecoder();
-        const names = split(decoder.decode(cursor.block(nameBytes)));
-        const files = split(decoder.decode(cursor.block(fileBytes)));
+        const nameText = cursor.block(nameBytes);
+        const files = split(new TextDecoder().decode(cursor.block(fileBytes)));
         const total = counts.reduce((sum, count) => sum + count, 0);
-        const fits = names.length === nameCount && files.length === fileCount && total === headerCount;
+        const fits = linesIn(nameText) === nameCount && files.length === fileCount && total === headerCount;
         return fits && cursor.left === 0
-            ? { names: { names, kinds, offsets }, files: { names: files, counts, headers } }
+            ? { names: new KeptNames(nameText, kinds, offsets), files: { names: files, counts, headers } }
             : undefined;
     } catch (error) {
         if (error instanceof SymbolFileError) return undefined;
         throw error;
     }
 }
+
+/** A line's breakpoint needs no names: they stay bytes until somebody asks for one. */
+class KeptNames implements NameTable {
+    private known: readonly string[] | undefined;
+
+    constructor(
+        private readonly text: Uint8Array,
+        readonly kinds: Uint8Array,
+        readonly offsets: Float64Array,
+    ) {}
+
+    get names(): readonly string[] {
+        return (this.known ??= split(new TextDecoder().decode(this.text)));
+    }
+}
+
+function linesIn(text: Uint8Array): number {
+    let count = text.length === 0 ? 0 : 1;
+    for (let at = 0; at < text.length; at++) {
+        if (text[at] === NEWLINE) count++;
+    }
+    return count;
+}
+
+const NEWLINE = 0x0a;
 
 function split(text: string): string[] {
     return text === '' ? [] : text.split('\n');

@@ -5,6 +5,10 @@ import type { ElfFile, ElfSection } from '../elf-file';
 
 /** Larger sections are not kept in memory as a whole. */
 const WHOLE = 48 * 2 ** 20;
+/** Sections are read piece by piece at first: a line's breakpoint needs a few pieces of each. */
+const PIECES = 48;
+/** Smaller ones are read as a whole at once. */
+const SMALL = 0x40000;
 /** Bytes of a large section that are read at first where the length of an entry is not known. */
 const WINDOW = 0x4000;
 
@@ -29,6 +33,7 @@ export type DwarfSectionName =
 
 export class DwarfSection {
     private whole: Uint8Array | undefined;
+    private pieces = 0;
 
     constructor(
         /** For messages: file and section. */
@@ -40,10 +45,17 @@ export class DwarfSection {
     ) {}
 
     private get bytes(): Uint8Array | undefined {
-        if (this.whole === undefined && (this.part === undefined || this.size <= WHOLE)) {
+        if (this.whole === undefined && this.isWorthReading()) {
             this.whole = this.load();
         }
         return this.whole;
+    }
+
+    private isWorthReading(): boolean {
+        if (this.part === undefined || this.size <= SMALL) {
+            return true;
+        }
+        return this.size <= WHOLE && ++this.pieces > PIECES;
     }
 
     /** Exactly these bytes, which the caller must not change. @throws SymbolFileError */

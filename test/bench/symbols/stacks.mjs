@@ -62,7 +62,7 @@ function takeStops(wanted, seed, folder) {
     const program = new Program(openFile(VMLINUX), { open: () => undefined });
     const programs = new ProgramSet();
     programs.programs.push(program);
-    const symbols = new SymbolTable(program.symbols());
+    const symbols = new SymbolTable([...program.symbols.all()]);
     const machine = startGuest();
     const { cpu } = machine.processors[0];
     const view = new VcpuView(cpu, new MemoryAccess(cpu, machine.memory), symbols, () => undefined);

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { readElfSymbols, SymbolFileError } from '../../../src/symbols/elf';
+import { memorySource } from '../../../src/symbols/byte-source';
+import { ElfSymbols, readElfSymbols, SymbolFileError } from '../../../src/symbols/elf';
+import { ElfFile } from '../../../src/symbols/elf-file';
 import { SymbolTable } from '../../../src/symbols/symbol-table';
 import { guestImage } from '../../dap/guest';
 import { sampleElf } from '../../support/sample';
@@ -60,6 +62,50 @@ describe('symbols', () => {
         assert.deepEqual(
             [...table.startingWith('a')].map(({ name }) => name),
             ['alias', 'after'],
+        );
+    });
+
+    it('of a program are where the guest has it', () => {
+        const elf = new ElfFile(memorySource('sample', readFileSync(sampleElf)));
+        const linked = [...new ElfSymbols(elf).all()];
+        let slide = 0n;
+        const moved = new ElfSymbols(elf, () => slide);
+        const table = new SymbolTable();
+        table.addSource(moved);
+        assert.equal(table.size, linked.length);
+        for (slide of [0n, 0x200000n]) {
+            for (const { name, address, size, sectionEnd } of linked) {
+                // Constants that stand for addresses lie in no section, and stay.
+                if (sectionEnd === undefined) continue;
+                const found = moved.named(name);
+                assert.ok(
+                    found.some(symbol => symbol.address === address + slide && symbol.size === size),
+                    name,
+                );
+                assert.equal(moved.at(address + slide)?.offset, 0n, name);
+            }
+        }
+        assert.deepEqual(moved.named('message_protected_'), []);
+        assert.deepEqual(moved.named(''), []);
+        const names = linked.map(({ name }) => name).filter(name => name.startsWith('message'));
+        assert.deepEqual([...table.startingWith('message')].map(({ name }) => name).sort(), [...new Set(names)].sort());
+        table.removeSource(moved);
+        assert.equal(table.at(linked[0].address + slide), undefined);
+    });
+
+    it('of several origins: the one that begins last names an address', () => {
+        const table = new SymbolTable([{ name: 'image', address: 0x1000n, size: 0x1000n, kind: 'object' }]);
+        table.add([
+            { name: 'label', address: 0x1800n, size: 0x10n, kind: 'label' },
+            { name: 'function', address: 0x1800n, size: 0x20n, kind: 'function' },
+        ]);
+        table.add([{ name: 'function', address: 0x1900n, size: 0n, kind: 'label' }]);
+        assert.equal(table.format(0x1008n), 'image+0x8');
+        assert.equal(table.format(0x1808n), 'function+0x8');
+        assert.equal(table.named('function').length, 2);
+        assert.deepEqual(
+            [...table.startingWith('f')].map(({ address }) => address),
+            [0x1800n],
         );
     });
 });

@@ -94,8 +94,8 @@ describe('names and types', () => {
         assert.ok(green?.kind === 'constant' && green.value === 5n);
         assert.equal(found.findGlobal('nosuch', undefined), undefined);
         assert.equal(found.findType('flags', 'union', undefined), undefined);
-        const symbol = found.symbols().find(({ name }) => name === 'counter');
-        assert.equal(counter.address, symbol?.address);
+        const [symbol] = found.symbols.named('counter');
+        assert.equal(counter.address, symbol.address);
     });
 
     it('are kept on disk, and read anew if what was kept is damaged', () => {
