@@ -6,7 +6,6 @@ import { Attribute, type Instruction } from '../../isa/x86/instruction';
 import { type InterruptSource, serviceEvents } from '../../machine/cpu/boundary';
 import { Cr0, Cr4 } from '../../machine/cpu/cpu-state';
 import { raise, Vector } from '../../machine/cpu/fault';
-import { segmentLinear } from '../../machine/cpu/operands';
 import type { SystemOperation } from '../../machine/cpu/operation';
 import type { Cpu } from '../../machine/cpu/cpu';
 import type { Processor } from '../../machine/processor';
@@ -58,12 +57,6 @@ export class InstructionBoundary {
             return;
         }
         refuse(cpu, instruction);
-    }
-
-    /** Raises what an access of `bytes` at offset `accessAddress` in a segment violates, or returns if it is legal. */
-    checkSegment(cpu: Cpu, segment: number, bytes: number, forWrite: boolean): void {
-        const { lo, hi } = { lo: cpu.lo(StateOffset.accessAddress), hi: cpu.hi(StateOffset.accessAddress) };
-        segmentLinear(cpu, segment, lo, hi, bytes, forWrite);
     }
 }
 
