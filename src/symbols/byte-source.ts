@@ -29,6 +29,8 @@ export function memorySource(name: string, data: Uint8Array): ByteSource {
 export interface SourceOpener {
     /** Undefined if there is no such file. */
     open(path: string): ByteSource | undefined;
+    /** Folders of separate debugging information, besides the system's own. */
+    readonly directories?: readonly string[];
 }
 
 /** Exactly `length` bytes. @throws SymbolFileError saying what is cut off */

@@ -2,7 +2,7 @@
 import { unzlibSync } from 'fflate';
 import { decompress as unzstd } from 'fzstd';
 import { type ByteSource, readExactly } from './byte-source';
-import { Cursor, decodeText, toAddress } from './cursor';
+import { Cursor, decodeText, fromAddress, toAddress } from './cursor';
 import { SymbolFileError } from './errors';
 import { applyRelocations } from './relocations';
 
@@ -60,6 +60,9 @@ export interface ElfSection {
     readonly entrySize: number;
 }
 
+/** Linear addresses of sections. */
+export type SectionPlacement = ReadonlyMap<string, bigint>;
+
 export interface ElfProgramHeader {
     readonly type: number;
     readonly offset: number;
@@ -82,8 +85,15 @@ export class ElfFile {
     private readonly contents = new Map<number, Uint8Array>();
     private knownBuildId: string | undefined | null = null;
 
-    /** @throws SymbolFileError */
-    constructor(readonly source: ByteSource) {
+    /**
+     * @param placement of a file that was not linked (a kernel module): the addresses that a loader has chosen for its
+     * sections, by name; what is not among them is not loaded
+     * @throws SymbolFileError
+     */
+    constructor(
+        readonly source: ByteSource,
+        readonly placement?: SectionPlacement,
+    ) {
         const identification = source.read(0, 16);
         if (!isElf(identification)) {
             throw this.error('not an ELF file');
@@ -227,8 +237,19 @@ export class ElfFile {
                 : source.read(names.offset, names.size);
         return sections.map(({ nameAt, ...section }) => {
             const end = text.indexOf(0, nameAt);
-            return { ...section, name: end < 0 ? '' : decodeText(text, nameAt, end) };
+            return this.placed({ ...section, name: end < 0 ? '' : decodeText(text, nameAt, end) });
         });
+    }
+
+    /** As the loader has put it: what it has left out occupies no memory, whatever the file says. */
+    private placed(section: ElfSection): ElfSection {
+        if (this.placement === undefined || (section.flags & SectionFlag.Alloc) === 0) {
+            return section;
+        }
+        const address = this.placement.get(section.name);
+        return address === undefined
+            ? { ...section, address: 0, flags: section.flags & ~SectionFlag.Alloc }
+            : { ...section, address: fromAddress(address) };
     }
 
     private readSectionHeader(bytes: Uint8Array, at: number, index: number): ElfSection & { nameAt: number } {
@@ -350,6 +371,7 @@ export class ElfFile {
             machine: this.machine,
             explicitAddend: relocations.type === (SectionType.Rela as number),
             target: Uint8Array.from(bytes),
+            targetAddress: section.address,
             relocations: this.stored(relocations),
             symbols: this.stored(symbols),
             sectionAddress: index => this.sections.at(index)?.address ?? 0,

@@ -215,7 +215,14 @@ export class ElfSymbols implements SymbolSource {
         const { elf, section } = this;
         return section === undefined
             ? rawTable(new Uint8Array(0), new Uint8Array(0), elf.is64)
-            : rawTable(elf.content(section), elf.content(this.stringsOf(section)), elf.is64);
+            : rawTable(elf.content(section), elf.content(this.stringsOf(section)), elf.is64, this.leftOut());
+    }
+
+    /** Sections that a loader has not loaded: symbols in them are nowhere. */
+    private leftOut(): ReadonlySet<number> {
+        const { sections, placement } = this.elf;
+        const out = sections.filter(({ flags }) => placement !== undefined && (flags & SectionFlag.Alloc) === 0);
+        return new Set(out.map(({ index }) => index));
     }
 
     private chain(): NameChains {
@@ -269,7 +276,12 @@ export function isLoaded(elf: ElfFile, linked: number): boolean {
     );
 }
 
-function rawTable(table: Uint8Array, text: Uint8Array, is64: boolean): RawTable {
+function rawTable(
+    table: Uint8Array,
+    text: Uint8Array,
+    is64: boolean,
+    leftOut: ReadonlySet<number> = new Set(),
+): RawTable {
     const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
     const fields = is64
         ? { entrySize: 24, infoAt: 4, sectionAt: 6, valueAt: 8, sizeAt: 16 }
@@ -282,6 +294,7 @@ function rawTable(table: Uint8Array, text: Uint8Array, is64: boolean): RawTable 
         const section = view.getUint16(at + fields.sectionAt, true);
         const type = view.getUint8(at + fields.infoAt) & 0xf;
         if (section === SHN_UNDEF || section === SHN_ABS || type > SymbolType.Function) continue;
+        if (leftOut.has(section)) continue;
         const name = view.getUint32(at, true);
         const first = text[name] as number | undefined;
         // Labels of assemblers, and ARM-style mapping symbols, name nothing.

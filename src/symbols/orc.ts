@@ -76,6 +76,32 @@ export interface OrcTables {
     readEntries(first: number, count: number): Uint8Array | undefined;
 }
 
+/** Tables in the order in which they were compiled, as modules have them until a kernel sorts them. */
+export function sortedTables(
+    tables: Omit<OrcTables, 'readIps' | 'readEntries'>,
+    ips: Uint8Array,
+    entries: Uint8Array,
+): OrcTables {
+    const { count } = tables;
+    const view = new DataView(ips.buffer, ips.byteOffset, ips.byteLength);
+    const places = Float64Array.from({ length: count }, (_, index) => 4 * index + view.getInt32(4 * index, true));
+    const order = Uint32Array.from({ length: count }, (_, index) => index).sort((a, b) => places[a] - places[b]);
+    const sortedIps = new Uint8Array(4 * count);
+    const sortedEntries = new Uint8Array(ENTRY_SIZE * count);
+    const sortedView = new DataView(sortedIps.buffer);
+    order.forEach((from, to) => {
+        sortedView.setInt32(4 * to, places[from] - 4 * to, true);
+        sortedEntries.set(entries.subarray(ENTRY_SIZE * from, ENTRY_SIZE * (from + 1)), ENTRY_SIZE * to);
+    });
+    const read = (bytes: Uint8Array, size: number, first: number, length: number): Uint8Array | undefined =>
+        first + length <= count ? bytes.subarray(first * size, (first + length) * size) : undefined;
+    return {
+        ...tables,
+        readIps: (first, length) => read(sortedIps, 4, first, length),
+        readEntries: (first, length) => read(sortedEntries, ENTRY_SIZE, first, length),
+    };
+}
+
 export class OrcUnwinder implements UnwindSource {
     readonly method = 'orc';
 

@@ -11,8 +11,8 @@ import { type NameTable, NameCollector, NameIndex, NameKind } from './dwarf/name
 import { TypeReader } from './dwarf/type-reader';
 import type { Unit } from './dwarf/unit';
 import { ElfSymbols, hasSymbols, isLoaded } from './elf';
-import { ElfFile, SectionFlag } from './elf-file';
-import { ORC_ENTRY_SIZE, type OrcTables, OrcUnwinder } from './orc';
+import { ElfFile, ElfType, SectionFlag, type SectionPlacement } from './elf-file';
+import { ORC_ENTRY_SIZE, type OrcTables, OrcUnwinder, sortedTables } from './orc';
 import { openSeparateDebugFile } from './separate-debug';
 import type { CType } from './types';
 import { AMD64, I386, numberOf, type RegisterNumbering, type UnwindSource } from './unwind';
@@ -60,9 +60,12 @@ export class Program {
     private knownTable: NameTable | undefined;
     private readonly unitNames = new Map<Unit, NameIndex>();
 
-    /** @throws SymbolFileError if the file is no ELF file */
-    constructor(source: ByteSource, opener: SourceOpener) {
-        this.elf = new ElfFile(source);
+    /**
+     * @param placement of a program that was not linked: see {@link ElfFile}
+     * @throws SymbolFileError if the file is no ELF file
+     */
+    constructor(source: ByteSource, opener: SourceOpener, placement?: SectionPlacement) {
+        this.elf = new ElfFile(source, placement);
         const separate = openSeparateDebugFile(this.elf, opener, this.problems);
         this.info = new DebugInfo(separate ?? this.elf, opener);
         const isNamed = separate === undefined || hasSymbols(this.elf);
@@ -181,7 +184,7 @@ export class Program {
         return this.findDie(name, KINDS_OF_TYPES[keyword], undefined)?.die;
     }
 
-    /** Linux kernels carry tables for unwinding of their own. */
+    /** Linux kernels carry tables for unwinding of their own, and so do their modules. */
     private orcTables(): OrcTables | undefined {
         const { elf } = this;
         const [ips, entries] = ['.orc_unwind_ip', '.orc_unwind'].map(name => {
@@ -191,13 +194,21 @@ export class Program {
         if (ips?.data === undefined || entries?.data === undefined) {
             return undefined;
         }
-        const read = (data: DwarfSection, size: number, first: number, count: number): Uint8Array | undefined =>
-            (first + count) * size <= data.size ? data.slice(first * size, count * size) : undefined;
         const [ipData, entryData] = [ips.data, entries.data];
-        return {
+        const tables = {
             layout: elf.section('.orc_header') === undefined ? 'classic' : 'typed',
             count: Math.min(Math.floor(ipData.size / 4), Math.floor(entryData.size / ORC_ENTRY_SIZE)),
             ipTable: () => this.linear(ips.section.address),
+        } as const;
+        if (elf.type === (ElfType.Relocatable as number)) {
+            return elf.placement === undefined
+                ? undefined
+                : sortedTables(tables, ipData.cursor().bytes, entryData.cursor().bytes);
+        }
+        const read = (data: DwarfSection, size: number, first: number, count: number): Uint8Array | undefined =>
+            (first + count) * size <= data.size ? data.slice(first * size, count * size) : undefined;
+        return {
+            ...tables,
             readIps: (first, count) => read(ipData, 4, first, count),
             readEntries: (first, count) => read(entryData, ORC_ENTRY_SIZE, first, count),
         };
@@ -219,7 +230,9 @@ export class Program {
 
     /** Whether it is a Linux kernel: those may move themselves. */
     isLinux(): boolean {
-        return this.elf.section('__ksymtab') !== undefined && this.elf.section('.init.text') !== undefined;
+        const { elf } = this;
+        const isModule = elf.type === (ElfType.Relocatable as number);
+        return !isModule && elf.section('__ksymtab') !== undefined && elf.section('.init.text') !== undefined;
     }
 
     /** Whether code of the program is at a linear address. */

@@ -29,6 +29,8 @@ export interface RelocationJob {
     readonly explicitAddend: boolean;
     /** Changed in place, and returned. */
     readonly target: Uint8Array;
+    /** Where it is loaded: place-relative values count from there. */
+    readonly targetAddress: number;
     readonly relocations: Uint8Array;
     readonly symbols: Uint8Array;
     sectionAddress(index: number): number;
@@ -62,7 +64,7 @@ export function applyRelocations(job: RelocationJob): Uint8Array {
             throw new SymbolFileError(`${job.what}: corrupt: a relocation at 0x${offset.toString(16)}, past the end`);
         }
         const addend = explicit ?? (size === 8 ? Number(view.getBigInt64(offset, true)) : view.getInt32(offset, true));
-        const place = absolute[type] === undefined ? offset : 0;
+        const place = absolute[type] === undefined ? job.targetAddress + offset : 0;
         const value = symbolAddress(symbol) + addend - place;
         view.setUint32(offset, value % 0x100000000, true);
         if (size === 8) {

@@ -19,9 +19,11 @@ export function openSeparateDebugFile(elf: ElfFile, opener: SourceOpener, proble
     }
     const { buildId, debugLink } = elf;
     if (buildId !== undefined && buildId.length > 2) {
-        const path = `${GLOBAL_DIRECTORY}/.build-id/${buildId.slice(0, 2)}/${buildId.slice(2)}.debug`;
-        const found = open(path, opener, problems);
-        if (found?.buildId === buildId) return found;
+        for (const folder of [...(opener.directories ?? []), GLOBAL_DIRECTORY]) {
+            const path = `${folder}/.build-id/${buildId.slice(0, 2)}/${buildId.slice(2)}.debug`;
+            const found = open(path, elf, opener, problems);
+            if (found?.buildId === buildId) return found;
+        }
     }
     if (debugLink === undefined || debugLink.file.includes('/')) {
         return undefined;
@@ -29,7 +31,7 @@ export function openSeparateDebugFile(elf: ElfFile, opener: SourceOpener, proble
     const directory = elf.name.slice(0, elf.name.lastIndexOf('/') + 1);
     for (const folder of [directory, `${directory}.debug/`, `${GLOBAL_DIRECTORY}${directory}`]) {
         const path = `${folder}${debugLink.file}`;
-        const found = path === elf.name ? undefined : open(path, opener, problems);
+        const found = path === elf.name ? undefined : open(path, elf, opener, problems);
         if (found === undefined) continue;
         const belongs =
             buildId !== undefined && found.buildId !== undefined
@@ -41,10 +43,11 @@ export function openSeparateDebugFile(elf: ElfFile, opener: SourceOpener, proble
     return undefined;
 }
 
-function open(path: string, opener: SourceOpener, problems: string[]): ElfFile | undefined {
+/** @param of the program, whose sections lie where those of its debugging information are said to be */
+function open(path: string, of: ElfFile, opener: SourceOpener, problems: string[]): ElfFile | undefined {
     try {
         const source = opener.open(path);
-        return source && new ElfFile(source);
+        return source && new ElfFile(source, of.placement);
     } catch (error) {
         if (!(error instanceof SymbolFileError)) throw error;
         problems.push(error.message);
