@@ -104,12 +104,9 @@ const BREAKPOINT_REASONS: Readonly<Record<BreakpointKind, string>> = {
     instruction: 'instruction breakpoint',
 };
 
-/**
- * What the protocol calls other stops. A machine event has a word of its own: what VS Code calls an exception looks like an
- * error, and a guest that writes to a port or switches address spaces makes none.
- */
+/** What the protocol calls other stops. */
 const REASONS: Readonly<Partial<Record<Stop['reason'], string>>> = {
-    event: 'machine event',
+    event: 'exception',
     watchpoint: 'data breakpoint',
 };
 
@@ -125,9 +122,7 @@ export function presentStop(
     const { reason, breakpoints, event, note } = stop;
     return {
         reason: reason === 'breakpoint' ? BREAKPOINT_REASONS[kind ?? 'source'] : (REASONS[reason] ?? reason),
-        // Of an exception more is shown where the guest has stopped; of other events, nowhere else.
-        description:
-            event === undefined ? DESCRIPTIONS[reason] : `Paused on ${event.isException ? event.title : event.text}`,
+        description: event === undefined ? DESCRIPTIONS[reason] : `Paused on ${event.title}`,
         text: note ?? event?.text,
         threadId,
         allThreadsStopped: true,

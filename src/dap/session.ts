@@ -455,10 +455,10 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         this.indexProgress.cancel(progressId);
     }
 
-    async relocated(): Promise<void> {
+    relocated(): void {
         const { guest } = this;
         if (guest !== undefined) {
-            await this.breakpoints.relocate(guest.target).catch((error: unknown) => this.reportDefect(error));
+            void this.breakpoints.relocate(guest.target).catch(error => this.reportDefect(error));
         }
     }
 

@@ -14,6 +14,11 @@ export interface BreakpointRequest extends StopConditions {
     /** Linear unless told otherwise; a physical address is met through any mapping of it. */
     readonly space?: AddressSpace;
     readonly address: bigint;
+    /**
+     * Met, at a linear address, even if the instruction there cannot be fetched: before the page fault, which comes after
+     * breakpoints (SDM Vol. 3, 6.9). Otherwise it is met when the guest has mapped the page and comes back.
+     */
+    readonly beforeFault?: boolean;
 }
 
 /** A breakpoint of the debugger's own, gone after its first hit. */
@@ -117,6 +122,19 @@ export class BreakpointSet {
             all.push({ ...place(TEMPORARY, temporary.address), condition });
         }
         return all;
+    }
+
+    /** A vCPU is about to get a page fault for fetching from here; whether a breakpoint stops it before. */
+    meetsFetchFault(vcpu: number, address: bigint): boolean {
+        let stops = false;
+        for (const { request, decision } of this.breakpoints) {
+            if (request.beforeFault === true && request.address === address && request.space !== 'physical') {
+                const { id } = request;
+                const context = this.host.context(vcpu);
+                stops = this.asked(vcpu, id, () => decision.stops(context, text => this.host.log(text))) || stops;
+            }
+        }
+        return stops;
     }
 
     /** Those that have stopped the guest since this was last asked. */

@@ -2,9 +2,11 @@
 import type { CodeBreakpoint } from '../machine/breakpoint';
 import type { AccessObserver, Watchpoint } from '../machine/watchpoints';
 import { type Engine, EVENT_STOP, WATCH_STOP } from '../machine/engine';
+import { Vector } from '../machine/cpu/fault';
 import type { Machine } from '../machine/machine';
 import { type MachineEvent, recordOf } from '../machine/observation/event';
 import { MachineEventKind } from '../machine/observation/kinds';
+import { halves } from './address';
 import { BreakpointSet, type TemporaryBreakpoint } from './breakpoints';
 import { describeHit, WatchpointSet } from './watchpoints';
 import { TargetError } from './errors';
@@ -34,9 +36,6 @@ export interface DebugEngine extends Engine {
     accessObserver?: AccessObserver;
 }
 
-/** Host milliseconds between two looks for programs while the guest runs. */
-const LOOKING_INTERVAL = 200;
-
 type Outcome = RunOutcome | { readonly reason: 'stepped' };
 
 export class Execution {
@@ -54,10 +53,6 @@ export class Execution {
     relocation: Relocation | undefined;
     /** A run was interrupted to apply {@link relocation}. */
     private relocates = false;
-    /** A run was interrupted because the guest resets the machine. */
-    private resets = false;
-    /** Host milliseconds at the last look for programs between two slices. */
-    private lookedAt = -Infinity;
 
     private readonly runner: MachineRunner;
     /** What led to an {@link EVENT_STOP}, first to last. */
@@ -78,7 +73,7 @@ export class Execution {
         private readonly views: readonly VcpuView[],
         private readonly host: TargetHost,
     ) {
-        this.runner = new MachineRunner(machine, host, () => this.lookBetweenSlices());
+        this.runner = new MachineRunner(machine, host);
         this.breakpoints = new BreakpointSet({
             context: vcpu => this.views[vcpu].expressions,
             isVariable: (name, address) => this.isVariable(name, address),
@@ -108,7 +103,6 @@ export class Execution {
             ...this.eventStops.kinds,
             MachineEventKind.Exception,
             MachineEventKind.ExternalInterrupt,
-            MachineEventKind.Reset,
             ...(relocation?.isSearching() === true ? [MachineEventKind.CrWrite] : []),
         ]);
     }
@@ -219,35 +213,17 @@ export class Execution {
     private async run(): Promise<RunOutcome> {
         for (;;) {
             const outcome = await this.runner.run();
-            if (!this.relocates && !this.resets) {
+            if (!this.relocates) {
                 return outcome;
             }
-            if (this.resets) {
-                await this.relocation?.restart();
-            } else {
-                await this.relocation?.apply();
-            }
             this.relocates = false;
-            this.resets = false;
+            this.relocation?.apply();
             this.eventStopsChanged();
             const isOurs = outcome.reason === 'breakpoint' && outcome.id === EVENT_STOP && this.events.length === 0;
             if (!isOurs || this.runner.isPauseRequested) {
                 return isOurs ? { reason: 'paused' } : outcome;
             }
         }
-    }
-
-    /** Engines that tell of no writes to control registers give no other occasion. */
-    private async lookBetweenSlices(): Promise<void> {
-        const { relocation, host } = this;
-        if (relocation?.isSearching() !== true || host.now() - this.lookedAt < LOOKING_INTERVAL) {
-            return;
-        }
-        if (relocation.find()) {
-            await relocation.apply();
-            this.eventStopsChanged();
-        }
-        this.lookedAt = host.now();
     }
 
     private report(outcome: Outcome, stepped: number | undefined): void {
@@ -316,17 +292,12 @@ export class Execution {
 
     private lookForMoves(pc: bigint): void {
         const { relocation } = this;
-        if (this.resets) {
-            this.resets = false;
-            void relocation?.restart();
-            return;
-        }
         if (relocation?.isSearching() === true && !this.relocates) {
             this.relocates = relocation.find();
         }
         if (this.relocates) {
             this.relocates = false;
-            void relocation?.apply();
+            relocation?.apply();
             this.eventStopsChanged();
         }
         const mismatch = relocation?.isSearching() === true ? relocation.mismatch(pc) : undefined;
@@ -405,9 +376,7 @@ export class Execution {
 
     /** Asked about each event of a kind that is of interest; true stops there. */
     private onEvent(event: MachineEvent): boolean {
-        if (event.kind === MachineEventKind.Reset) {
-            this.resets = true;
-        } else if (this.relocation?.isSearching() === true && !this.relocates && this.relocation.find()) {
+        if (this.relocation?.isSearching() === true && !this.relocates && this.relocation.find()) {
             this.relocates = true;
         }
         const stops = this.eventStops.stops(event, this.machine.engine.retired());
@@ -420,6 +389,16 @@ export class Execution {
             this.runner.requestPause();
             this.machine.requestStop();
         }
-        return stops || this.relocates || this.resets;
+        return stops || this.relocates || this.meetsUnfetched(event);
+    }
+
+    /** Whether the event is the page fault of an instruction that cannot be fetched, with a breakpoint before it. */
+    private meetsUnfetched({ kind, vcpu, cause, addressLo, addressHi }: MachineEvent): boolean {
+        if (kind !== MachineEventKind.Exception || cause !== (Vector.PF as number) || this.single) {
+            return false;
+        }
+        const pc = programCounter(this.views[vcpu].cpu);
+        const [lo, hi] = halves(pc);
+        return lo === addressLo >>> 0 && hi === addressHi >>> 0 && this.breakpoints.meetsFetchFault(vcpu, pc);
     }
 }

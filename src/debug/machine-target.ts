@@ -77,9 +77,7 @@ export class MachineTarget implements DebugTarget {
         this.execution = new Execution(machine, this.engine, this.views, host);
         this.programs = new GuestPrograms(this.views, symbols, debugInformation, {
             move: (isMoved, by) => this.execution.breakpoints.move(isMoved, by),
-            relocated: async () => this.listener?.relocated?.(),
-            logged: text => this.listener?.logged(text),
-            inspection: vcpu => new MachineInspection(machine, symbols, vcpu),
+            relocated: () => this.listener?.relocated?.(),
         });
         this.execution.relocation = this.programs.relocation;
         this.execution.source = this.programs.source;
@@ -137,7 +135,7 @@ export class MachineTarget implements DebugTarget {
 
     reset(): Promise<void> {
         return this.execution.restart(() => {
-            void this.programs.restart();
+            this.programs.restart();
             this.execution.eventStopsChanged();
             this.machine.reset();
             this.views.forEach((_, vcpu) => this.engine.stateChanged(vcpu));

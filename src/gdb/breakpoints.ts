@@ -83,7 +83,7 @@ export class Points {
             const id = this.idOf(key);
             const space = physical ? 'physical' : 'linear';
             if (kind === PointKind.Software || kind === PointKind.Hardware) {
-                code.push({ id, space, address, condition });
+                code.push({ id, space, address, condition, beforeFault: true });
             } else {
                 data.push({ id, space, address, length, kind: WATCH_KINDS[kind], condition });
             }

@@ -54,8 +54,16 @@ const X87 = [
     named('fop', 'fop', 4, 'int', 'float'),
 ];
 
-/** Highest bit first: in this order gdb shows those that are set. */
-const FLAGS: readonly (readonly [name: string, first: number, last?: number])[] = [
+/** Bit, or first and last bit, of a field. */
+type Field = readonly [name: string, first: number, last?: number];
+
+/** A type of flags; gdb shows those that are set, in this order. */
+const flags = (id: string, size: number, fields: readonly Field[]): string =>
+    `<flags id="${id}" size="${size}">` +
+    fields.map(([name, first, last = first]) => `<field name="${name}" start="${first}" end="${last}"/>`).join('') +
+    '</flags>';
+
+const FLAG_TYPE = flags('i386_eflags', 4, [
     ['ID', 21],
     ['VIP', 20],
     ['VIF', 19],
@@ -73,12 +81,66 @@ const FLAGS: readonly (readonly [name: string, first: number, last?: number])[] 
     ['AF', 4],
     ['PF', 2],
     ['CF', 0],
-];
+]);
 
-const FLAG_TYPE =
-    '<flags id="i386_eflags" size="4">' +
-    FLAGS.map(([name, first, last = first]) => `<field name="${name}" start="${first}" end="${last}"/>`).join('') +
-    '</flags>';
+/** SDM Vol. 1, 10.2.3. */
+const MXCSR_TYPE = flags('i386_mxcsr', 4, [
+    ...['IE', 'DE', 'ZE', 'OE', 'UE', 'PE', 'DAZ'].map((name, bit): Field => [name, bit]),
+    ...['IM', 'DM', 'ZM', 'OM', 'UM', 'PM'].map((name, bit): Field => [name, 7 + bit]),
+    ['FZ', 15],
+]);
+
+/** SDM Vol. 3, 2.5 and 2.2.1. */
+const SYSTEM_TYPES = [
+    flags('x86_cr0', 8, [
+        ['PG', 31],
+        ['CD', 30],
+        ['NW', 29],
+        ['AM', 18],
+        ['WP', 16],
+        ['NE', 5],
+        ['ET', 4],
+        ['TS', 3],
+        ['EM', 2],
+        ['MP', 1],
+        ['PE', 0],
+    ]),
+    flags('x86_cr3', 8, [
+        ['PDBR', 12, 63],
+        ['PCID', 0, 11],
+    ]),
+    flags('x86_cr4', 8, [
+        ['PKS', 24],
+        ['CET', 23],
+        ['PKE', 22],
+        ['SMAP', 21],
+        ['SMEP', 20],
+        ['OSXSAVE', 18],
+        ['PCIDE', 17],
+        ['FSGSBASE', 16],
+        ['SMXE', 14],
+        ['VMXE', 13],
+        ['LA57', 12],
+        ['UMIP', 11],
+        ['OSXMMEXCPT', 10],
+        ['OSFXSR', 9],
+        ['PCE', 8],
+        ['PGE', 7],
+        ['MCE', 6],
+        ['PAE', 5],
+        ['PSE', 4],
+        ['DE', 3],
+        ['TSD', 2],
+        ['PVI', 1],
+        ['VME', 0],
+    ]),
+    flags('x86_efer', 8, [
+        ['NXE', 11],
+        ['LMA', 10],
+        ['LME', 8],
+        ['SCE', 0],
+    ]),
+].join('');
 
 const VECTOR_TYPE =
     [
@@ -101,8 +163,8 @@ const FEATURES: readonly Feature[] = [
     { name: 'org.gnu.gdb.i386.core', types: FLAG_TYPE, registers: [...GENERAL, ...X87] },
     {
         name: 'org.gnu.gdb.i386.sse',
-        types: VECTOR_TYPE,
-        registers: [...wire(16, 'vec128', numbered('xmm', 16)), named('mxcsr', 'mxcsr', 4, 'int', 'vector')],
+        types: VECTOR_TYPE + MXCSR_TYPE,
+        registers: [...wire(16, 'vec128', numbered('xmm', 16)), named('mxcsr', 'mxcsr', 4, 'i386_mxcsr', 'vector')],
     },
     {
         name: 'org.gnu.gdb.i386.segments',
@@ -110,10 +172,15 @@ const FEATURES: readonly Feature[] = [
     },
     {
         name: 'org.hyperscope.system',
+        types: SYSTEM_TYPES,
         registers: [
             named('k_gs_base', 'ia32_kernel_gs_base', 8, 'int', 'system'),
-            ...wire(8, 'int64', ['cr0', 'cr2', 'cr3', 'cr4', 'cr8'], 'system'),
-            named('efer', 'ia32_efer', 8, 'int64', 'system'),
+            named('cr0', 'cr0', 8, 'x86_cr0', 'system'),
+            named('cr2', 'cr2', 8, 'int64', 'system'),
+            named('cr3', 'cr3', 8, 'x86_cr3', 'system'),
+            named('cr4', 'cr4', 8, 'x86_cr4', 'system'),
+            named('cr8', 'cr8', 8, 'int64', 'system'),
+            named('efer', 'ia32_efer', 8, 'x86_efer', 'system'),
         ],
     },
 ];

@@ -55,11 +55,16 @@ export class RegisterPackets {
         if (value === undefined) {
             return Failure.Invalid;
         }
-        await this.store(vcpu, number, value);
+        // Some cannot be written at all, and gdb writes back all that it has saved around a call.
+        const register = WIRE_REGISTERS[number];
+        const [before] = await this.target.registerValues(vcpu, [register.register]);
+        if (value !== masked(register, before)) {
+            await this.store(vcpu, number, value);
+        }
         return OK;
     }
 
-    /** Writes those that have changed: some cannot be written at all. */
+    /** Writes those that have changed. */
     async writeAll(vcpu: number, text: string): Promise<string> {
         const before = await this.values(vcpu);
         const changed: [number, bigint][] = [];

@@ -145,6 +145,25 @@ describe('breakpoints', function () {
                 assert.deepEqual(debuggee.outcome, await unwatched(options));
             });
 
+            it('are met before the page fault of an instruction that cannot be fetched, if asked to', async () => {
+                const beyond = 0x50000000n;
+                const goTo = async (request: Partial<BreakpointRequest>): Promise<string> => {
+                    const debuggee = await start(options, at => [
+                        { address: at('paged') },
+                        { address: beyond, ...request },
+                    ]);
+                    await debuggee.resume();
+                    await debuggee.step();
+                    await debuggee.target.writeRegister(0, 'eax', beyond); // which is called next
+                    const stop = await debuggee.resume();
+                    return `${stop.reason} ${'breakpoints' in stop ? stop.breakpoints?.join() : ''}`.trim();
+                };
+                assert.equal(await goTo({ beforeFault: true }), 'breakpoint 2');
+                assert.equal(await goTo({ beforeFault: true, condition: 'pc == 0x50000000' }), 'breakpoint 2');
+                assert.equal(await goTo({ beforeFault: true, condition: 'pc == 0' }), 'exception');
+                assert.equal(await goTo({}), 'exception');
+            });
+
             it('leave no trace, wherever they are and whatever they log', async () => {
                 const debuggee = await start(options, at => [
                     ...['again', 'count', 'patched', 'paged', 'long', 'compat', 'real'].map(name => ({

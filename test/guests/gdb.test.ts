@@ -1,15 +1,9 @@
 /** The real gdb on our server, and on QEMU's for the same guest: what it prints. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import net, { type AddressInfo } from 'node:net';
+import net from 'node:net';
 import { needs, tool } from '../support/requirements';
-import { sampleElf, sampleRom } from '../support/sample';
 import { startCli } from './support/cli';
-
-const PREAMBLE = [
-    ...['set pagination off', 'set confirm off', 'set style enabled off', 'set width 0'],
-    ...['set architecture i386:x86-64', `file ${sampleElf}`],
-];
+import { gdb, onOurs, onQemu, startOurs } from './support/gdb';
 
 /**
  * Commands whose output the two have to agree on. Left out: $fctrl before anybody has set it, 0x40 after a reset (SDM Vol.
@@ -60,76 +54,20 @@ const COMMON = [
     'p/x $rax',
     'p $xmm0.uint128',
     'p $st0',
+    // What gdb makes the guest do: it returns to a stack that cannot be executed.
+    'print hanoi(3, 0, 2)',
+    'p/x $pc',
+    'info registers rax rip cs ss cr0 cr3 cr4 cr8 efer',
+    'p $mxcsr',
+    'set var $xmm1.v4_float[0] = 1.5',
+    'p $xmm1',
+    'set var $st0 = 2.5',
+    'p $st0',
     'call_does_not_exist',
     'x/4xb 0x123456789abc',
     'p *(int *)0',
     'detach',
 ];
-
-function gdb(endpoint: string, commands: readonly string[]): Promise<string> {
-    return new Promise(resolve => {
-        const args = [...PREAMBLE, `target remote ${endpoint}`].flatMap(command => ['-ex', command]);
-        // One stream, so that errors stand where they were said.
-        const child = spawn('sh', ['-c', 'exec gdb "$@" 2>&1', 'gdb', '-nx', '-q', ...args], { timeout: 60_000 });
-        let output = '';
-        child.stdout.setEncoding('utf8');
-        child.stdout.on('data', (text: string) => (output += text));
-        // An error ends a sourced script, but not what is typed.
-        child.stdin.end(`${commands.join('\n')}\nquit\n`);
-        child.on('close', () => resolve(output));
-    });
-}
-
-async function freePort(): Promise<number> {
-    const server = net.createServer();
-    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-    const { port } = server.address() as AddressInfo;
-    await new Promise(resolve => server.close(resolve));
-    return port;
-}
-
-/** Our guest, waiting for gdb at the address that it tells. */
-async function startOurs(...options: string[]): Promise<{ cli: ReturnType<typeof startCli>; port: number }> {
-    const port = await freePort();
-    const cli = startCli(['run', '--sample', '--gdb', String(port), '--serial', 'none', '--timeout', '60', ...options]);
-    await cli.errorsHave(`127.0.0.1:${port}`);
-    return { cli, port };
-}
-
-async function onQemu(commands: readonly string[]): Promise<string> {
-    const port = await freePort();
-    const qemu = spawn(
-        'qemu-system-x86_64',
-        [
-            ...['-accel', 'tcg', '-m', '256M', '-display', 'none', '-serial', 'null', '-no-reboot'],
-            // Time is instructions there too: else its timer interrupts whatever gdb is at.
-            ...['-icount', 'shift=0,sleep=off'],
-            ...['-bios', sampleRom, '-gdb', `tcp:127.0.0.1:${port}`, '-S'],
-        ],
-        { stdio: 'ignore' },
-    );
-    try {
-        await connectable(port);
-        return await gdb(`127.0.0.1:${port}`, commands);
-    } finally {
-        qemu.kill('SIGKILL');
-    }
-}
-
-async function connectable(port: number): Promise<void> {
-    for (let tries = 0; tries < 200; tries++) {
-        const isUp = await new Promise<boolean>(resolve => {
-            const socket = net.connect(port, '127.0.0.1', () => {
-                socket.destroy();
-                resolve(true);
-            });
-            socket.on('error', () => resolve(false));
-        });
-        if (isUp) return;
-        await new Promise(resolve => setTimeout(resolve, 50));
-    }
-    throw new Error(`nothing listens at port ${port}`);
-}
 
 /** The output without what may differ: see each line. */
 function normalized(output: string): string[] {
@@ -163,12 +101,10 @@ describe('gdb', function () {
     it('says on our server what it says on QEMU’s', async function () {
         needs(this, tool('gdb'));
         needs(this, tool('qemu-system-x86_64'));
-        const { cli, port } = await startOurs('--wait');
-        const ours = await gdb(`127.0.0.1:${port}`, COMMON);
-        cli.signal('SIGTERM');
-        await cli.result;
+        const session = (endpoint: string): Promise<string> => gdb(endpoint, COMMON);
+        const ours = await onOurs(session);
 
-        assert.deepEqual(normalized(ours), normalized(await onQemu(COMMON)));
+        assert.deepEqual(normalized(ours), normalized(await onQemu(session)));
         assert.match(ours, /Hardware watchpoint/);
     });
 

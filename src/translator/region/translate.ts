@@ -28,7 +28,6 @@ export class RegionTranslator {
         private readonly helpers: HelperFunctions,
         private readonly memory: WebAssembly.Memory,
         private readonly now: () => number,
-        private readonly notesTier: boolean,
     ) {}
 
     /**
@@ -121,7 +120,6 @@ export class RegionTranslator {
             graph,
             ({ block, offset }) => liftBlock(block, offset, this.semantics),
             mode,
-            this.notesTier,
         ).emitRegion();
     }
 
