@@ -26,6 +26,8 @@ const PROGRAMS = [
     { name: 'adapter', entry: 'src/dap/main.ts' },
     // A worker thread of the two above, which they find beside themselves.
     { name: 'symbol-indexer', entry: 'src/dap/symbol-indexer.ts' },
+    // A worker thread of cli.
+    { name: 'tier-sampler', entry: 'src/cli/tier-sampler.ts' },
     { name: 'extension', entry: 'src/extension/extension.ts', externals: { vscode: 'commonjs vscode' } },
     { name: 'webview-memory', entry: 'src/webview/memory/main.ts', browser: true },
     { name: 'webview-vm-exits', entry: 'src/webview/vm-exits/main.ts', browser: true },

@@ -6,7 +6,9 @@ import { MachineTarget } from '../debug/machine-target';
 import type { End, Stop } from '../debug/target';
 import { openProgram } from '../gdb/program';
 import { GdbServer } from '../gdb/server';
+import { MemoryKernels } from '../linux/memory-kernel';
 import type { Machine } from '../machine/machine';
+import { ProgramSet } from '../symbols/program';
 import { readElfSymbols } from '../symbols/elf';
 import { SymbolTable } from '../symbols/symbol-table';
 
@@ -37,7 +39,10 @@ export interface GdbRun {
  * @throws GdbServerError
  */
 export async function runWithGdb(machine: Machine, options: GdbOptions, say: (line: string) => void): Promise<GdbRun> {
-    const target = new MachineTarget(machine, symbolsOf(options.program), NODE_HOST);
+    const target = new MachineTarget(machine, symbolsOf(options.program), NODE_HOST, {
+        programs: new ProgramSet(),
+        discovery: new MemoryKernels(),
+    });
     let finish: (end: GdbRunEnd) => void = () => undefined;
     const ended = new Promise<GdbRunEnd>(resolve => {
         finish = resolve;

@@ -16,6 +16,7 @@ import { type GdbRunEnd, runWithGdb } from './run-with-gdb';
 import { restoreFrom, StateFile } from './state-file';
 import { describeTripleFault } from './triple-fault';
 import { SerialOutput } from './serial-output';
+import { type TierShares, TierSampling } from './tier-sampling';
 import { UsageError, writeText } from './usage';
 
 /** Exit statuses other than the guest's own. */
@@ -54,6 +55,7 @@ export async function run(args: readonly string[]): Promise<number> {
     }
     const endExits = options.exits === undefined ? undefined : recordExits(options.exits, machine);
     const terminal = options.serial === 'stdio' ? new Console(bytes => machine.sendSerial(0, bytes)) : undefined;
+    const tiers = options.stats === undefined ? undefined : new TierSampling(machine);
     const start = performance.now();
     let status: number;
     try {
@@ -68,7 +70,7 @@ export async function run(args: readonly string[]): Promise<number> {
     }
     serial.check();
     if (options.stats !== undefined) {
-        writeStatistics(options.stats, machine, (performance.now() - start) / 1000);
+        writeStatistics(options.stats, machine, (performance.now() - start) / 1000, tiers?.end());
     }
     machine.engine.dispose?.();
     return status;
@@ -79,7 +81,7 @@ function buildMachine(options: RunOptions, serial: SerialOutput): Machine {
     const engine = chooseEngine({
         choice: options.engine,
         cpus: options.cpus,
-        translator: { translate: !options.interpret },
+        translator: { translate: !options.interpret, notesTier: options.stats !== undefined },
     });
     if (engine.note !== undefined) {
         process.stderr.write(`hyperscope: ${engine.note}\n`);
@@ -267,7 +269,7 @@ function waitForInput(deadline: number | undefined, machine: Machine, terminal: 
     });
 }
 
-function writeStatistics(path: string, machine: Machine, seconds: number): void {
+function writeStatistics(path: string, machine: Machine, seconds: number, tiers: TierShares | undefined): void {
     const usage = process.memoryUsage();
     const { ram } = machine.memory.layout;
     const statistics = {
@@ -276,6 +278,7 @@ function writeStatistics(path: string, machine: Machine, seconds: number): void 
         guestSeconds: machine.clock.now() / 1e9,
         mips: machine.engine.retired() / seconds / 1e6,
         ...machine.engine.statistics(),
+        timeShares: tiers,
         exits: exitCounts(machine),
         residentBytes: usage.rss,
         guestBytesInUse: bytesInUse(machine.memory.bytes.subarray(ram.base, ram.base + ram.size)),

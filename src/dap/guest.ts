@@ -10,6 +10,7 @@ import type { DebugTarget } from '../debug/target';
 import { openProgram } from '../gdb/program';
 import { GdbServer } from '../gdb/server';
 import { isElf } from '../symbols/elf';
+import { MemoryKernels } from '../linux/memory-kernel';
 import type { GuestNaming } from '../inspect/naming';
 import type { BootModule } from '../machine/loaders/boot-context';
 import type { ImageFile } from '../machine/loaders/image';
@@ -87,7 +88,7 @@ export function createGuest(configuration: LaunchConfiguration, output: GuestOut
         configuration.sourceMap,
         modules.map(module => module.path),
     );
-    const own = new MachineTarget(machine, table, host, { programs, mapping });
+    const own = new MachineTarget(machine, table, host, { programs, mapping, discovery: new MemoryKernels() });
     const target =
         configuration.gdbServer === undefined
             ? own

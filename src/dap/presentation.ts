@@ -104,9 +104,12 @@ const BREAKPOINT_REASONS: Readonly<Record<BreakpointKind, string>> = {
     instruction: 'instruction breakpoint',
 };
 
-/** What the protocol calls other stops. */
+/**
+ * What the protocol calls other stops. A machine event has a word of its own: what VS Code calls an exception looks like an
+ * error, and a guest that writes to a port or switches address spaces makes none.
+ */
 const REASONS: Readonly<Partial<Record<Stop['reason'], string>>> = {
-    event: 'exception',
+    event: 'machine event',
     watchpoint: 'data breakpoint',
 };
 
@@ -122,7 +125,9 @@ export function presentStop(
     const { reason, breakpoints, event, note } = stop;
     return {
         reason: reason === 'breakpoint' ? BREAKPOINT_REASONS[kind ?? 'source'] : (REASONS[reason] ?? reason),
-        description: event === undefined ? DESCRIPTIONS[reason] : `Paused on ${event.title}`,
+        // Of an exception more is shown where the guest has stopped; of other events, nowhere else.
+        description:
+            event === undefined ? DESCRIPTIONS[reason] : `Paused on ${event.isException ? event.title : event.text}`,
         text: note ?? event?.text,
         threadId,
         allThreadsStopped: true,

@@ -455,10 +455,10 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         this.indexProgress.cancel(progressId);
     }
 
-    relocated(): void {
+    async relocated(): Promise<void> {
         const { guest } = this;
         if (guest !== undefined) {
-            void this.breakpoints.relocate(guest.target).catch(error => this.reportDefect(error));
+            await this.breakpoints.relocate(guest.target).catch((error: unknown) => this.reportDefect(error));
         }
     }
 

@@ -36,6 +36,9 @@ export interface DebugEngine extends Engine {
     accessObserver?: AccessObserver;
 }
 
+/** Host milliseconds between two looks for programs while the guest runs. */
+const LOOKING_INTERVAL = 200;
+
 type Outcome = RunOutcome | { readonly reason: 'stepped' };
 
 export class Execution {
@@ -53,6 +56,10 @@ export class Execution {
     relocation: Relocation | undefined;
     /** A run was interrupted to apply {@link relocation}. */
     private relocates = false;
+    /** A run was interrupted because the guest resets the machine. */
+    private resets = false;
+    /** Host milliseconds at the last look for programs between two slices. */
+    private lookedAt = -Infinity;
 
     private readonly runner: MachineRunner;
     /** What led to an {@link EVENT_STOP}, first to last. */
@@ -73,7 +80,7 @@ export class Execution {
         private readonly views: readonly VcpuView[],
         private readonly host: TargetHost,
     ) {
-        this.runner = new MachineRunner(machine, host);
+        this.runner = new MachineRunner(machine, host, () => this.lookBetweenSlices());
         this.breakpoints = new BreakpointSet({
             context: vcpu => this.views[vcpu].expressions,
             isVariable: (name, address) => this.isVariable(name, address),
@@ -103,6 +110,7 @@ export class Execution {
             ...this.eventStops.kinds,
             MachineEventKind.Exception,
             MachineEventKind.ExternalInterrupt,
+            MachineEventKind.Reset,
             ...(relocation?.isSearching() === true ? [MachineEventKind.CrWrite] : []),
         ]);
     }
@@ -213,17 +221,35 @@ export class Execution {
     private async run(): Promise<RunOutcome> {
         for (;;) {
             const outcome = await this.runner.run();
-            if (!this.relocates) {
+            if (!this.relocates && !this.resets) {
                 return outcome;
             }
+            if (this.resets) {
+                await this.relocation?.restart();
+            } else {
+                await this.relocation?.apply();
+            }
             this.relocates = false;
-            this.relocation?.apply();
+            this.resets = false;
             this.eventStopsChanged();
             const isOurs = outcome.reason === 'breakpoint' && outcome.id === EVENT_STOP && this.events.length === 0;
             if (!isOurs || this.runner.isPauseRequested) {
                 return isOurs ? { reason: 'paused' } : outcome;
             }
         }
+    }
+
+    /** Engines that tell of no writes to control registers give no other occasion. */
+    private async lookBetweenSlices(): Promise<void> {
+        const { relocation, host } = this;
+        if (relocation?.isSearching() !== true || host.now() - this.lookedAt < LOOKING_INTERVAL) {
+            return;
+        }
+        if (relocation.find()) {
+            await relocation.apply();
+            this.eventStopsChanged();
+        }
+        this.lookedAt = host.now();
     }
 
     private report(outcome: Outcome, stepped: number | undefined): void {
@@ -292,12 +318,17 @@ export class Execution {
 
     private lookForMoves(pc: bigint): void {
         const { relocation } = this;
+        if (this.resets) {
+            this.resets = false;
+            void relocation?.restart();
+            return;
+        }
         if (relocation?.isSearching() === true && !this.relocates) {
             this.relocates = relocation.find();
         }
         if (this.relocates) {
             this.relocates = false;
-            relocation?.apply();
+            void relocation?.apply();
             this.eventStopsChanged();
         }
         const mismatch = relocation?.isSearching() === true ? relocation.mismatch(pc) : undefined;
@@ -376,7 +407,9 @@ export class Execution {
 
     /** Asked about each event of a kind that is of interest; true stops there. */
     private onEvent(event: MachineEvent): boolean {
-        if (this.relocation?.isSearching() === true && !this.relocates && this.relocation.find()) {
+        if (event.kind === MachineEventKind.Reset) {
+            this.resets = true;
+        } else if (this.relocation?.isSearching() === true && !this.relocates && this.relocation.find()) {
             this.relocates = true;
         }
         const stops = this.eventStops.stops(event, this.machine.engine.retired());
@@ -389,7 +422,7 @@ export class Execution {
             this.runner.requestPause();
             this.machine.requestStop();
         }
-        return stops || this.relocates || this.meetsUnfetched(event);
+        return stops || this.relocates || this.resets || this.meetsUnfetched(event);
     }
 
     /** Whether the event is the page fault of an instruction that cannot be fetched, with a breakpoint before it. */

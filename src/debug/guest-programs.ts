@@ -8,9 +8,12 @@ import type { SymbolTable } from '../symbols/symbol-table';
 import { codeSize } from './address';
 import { type CodeRegion, codeRegion } from './code-region';
 import { Expression } from './expression/evaluator';
+import type { InspectionSource } from './inspection-source';
 import { pattern } from './expression/value';
 import type { Relocation, SourceKnowledge } from './program-knowledge';
 import { registerNames } from './registers/register-file';
+import type { DiscoveredKernel, KernelDiscovery } from './source/discovered-kernel';
+import { KernelSearch } from './source/kernel-search';
 import { KernelLocator, type KernelPlace } from './source/kernel-locator';
 import { type PathMapping, ProgramLines } from './source/program-lines';
 import type { SourceFrame } from './source/source-stack';
@@ -29,6 +32,8 @@ const MOST_COMPLETIONS = 200;
 export interface DebugInformation {
     readonly programs: ProgramSet;
     readonly mapping?: PathMapping;
+    /** Finds what a kernel tells of itself, where no symbol file does. */
+    readonly discovery?: KernelDiscovery;
 }
 
 export const NO_DEBUG_INFORMATION: DebugInformation = { programs: new ProgramSet() };
@@ -37,15 +42,22 @@ export const NO_DEBUG_INFORMATION: DebugInformation = { programs: new ProgramSet
 export interface MoveListener {
     /** Breakpoints in what has moved go along. */
     move(isMoved: (address: bigint) => boolean, by: bigint): void;
-    relocated(): void;
+    relocated(): Promise<void>;
+    /** A line for the user. */
+    logged(text: string): void;
+    /** The guest as a vCPU sees it; absent where that cannot be had at once. */
+    inspection?(vcpu: number): InspectionSource;
 }
 
 export class GuestPrograms {
     readonly sourceLines: SourceLines | undefined;
     private readonly lines: ProgramLines;
     private readonly locator: KernelLocator;
+    private readonly search: KernelSearch;
     /** Found, but not told yet. */
     private moves: KernelPlace[] = [];
+    /** The kernel whose names are in use. */
+    private adopted: DiscoveredKernel | undefined;
     private readonly sourceViews: readonly SourceView[];
     private readonly programs: ProgramSet;
     private readonly mapping: PathMapping | undefined;
@@ -54,16 +66,16 @@ export class GuestPrograms {
     constructor(
         private readonly views: readonly VcpuView[],
         private readonly symbols: SymbolTable,
-        { programs, mapping }: DebugInformation,
+        { programs, mapping, discovery }: DebugInformation,
         private readonly listener: MoveListener,
     ) {
         this.programs = programs;
         this.mapping = mapping;
         this.lines = new ProgramLines(programs, mapping);
-        this.sourceViews = views.map(view => new SourceView(view, programs, symbols));
-        views.forEach((view, index) => {
-            view.expressions = this.sourceViews[index].contextAt(0);
-        });
+        const inspection = listener.inspection?.bind(listener);
+        this.search = new KernelSearch(discovery, views, programs, inspection);
+        this.sourceViews = views.map(view => new SourceView(view, programs, symbols, () => this.search.kernel));
+        this.renewContexts();
         this.locator = new KernelLocator(programs, (offset, length) =>
             views[0].memory.read({ space: 'linear', offset }, length),
         );
@@ -73,16 +85,18 @@ export class GuestPrograms {
     // ---- programs that move --------------------------------------------------------------------------------------
 
     readonly relocation: Relocation = {
-        isSearching: () => this.locator.isSearching,
+        restart: () => this.restart(),
+        isSearching: () => this.locator.isSearching || this.search.isSearching,
         find: () => this.findKernels(),
         apply: () => this.applyMoves(),
         mismatch: pc => this.locator.mismatch(pc),
     };
 
     /** The guest begins anew: its next boot may choose another place. */
-    restart(): void {
+    async restart(): Promise<void> {
         this.moves = this.locator.restart();
-        this.applyMoves();
+        this.search.restart();
+        await this.applyMoves();
     }
 
     /** Whether a kernel has turned up whose place was not known. */
@@ -90,19 +104,42 @@ export class GuestPrograms {
         if (this.views.some(({ cpu }) => cpu.longMode)) {
             this.moves.push(...this.locator.find());
         }
-        return this.moves.length > 0;
+        return this.search.look() || this.moves.length > 0;
     }
 
-    private applyMoves(): void {
+    private async applyMoves(): Promise<void> {
         const moved = this.moves.splice(0).filter(({ program, slide }) => program.slide !== slide);
         for (const { program, slide } of moved) {
             this.listener.move(address => program.hasCode(address), slide - program.slide);
             program.slide = slide;
         }
+        const isNew = this.adoptKernel();
         this.invalidate();
-        if (moved.length > 0) {
-            this.listener.relocated();
+        if (moved.length > 0 || isNew) {
+            await this.listener.relocated();
         }
+    }
+
+    /** Takes over what the search has found, or lost; whether it has. */
+    private adoptKernel(): boolean {
+        const { kernel } = this.search;
+        if (kernel === this.adopted) {
+            return false;
+        }
+        if (this.adopted !== undefined) this.symbols.removeSource(this.adopted.symbols);
+        this.adopted = kernel;
+        if (kernel !== undefined) {
+            this.symbols.addSource(kernel.symbols);
+            this.listener.logged(kernel.description);
+        }
+        this.renewContexts();
+        return true;
+    }
+
+    private renewContexts(): void {
+        this.views.forEach((view, index) => {
+            view.expressions = this.sourceViews[index].contextAt(0);
+        });
     }
 
     // ---- stepping ------------------------------------------------------------------------------------------------

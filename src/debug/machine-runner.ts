@@ -35,6 +35,8 @@ export class MachineRunner {
     constructor(
         private readonly machine: Machine,
         private readonly host: TargetHost,
+        /** Called between two slices. */
+        private readonly between: () => Promise<void> = async () => undefined,
     ) {}
 
     /** Makes {@link run} come back with `paused` after the slice in progress. */
@@ -63,6 +65,7 @@ export class MachineRunner {
                 case 'budget':
                 case 'stopRequested':
                     await this.host.yield();
+                    await this.between();
                     break;
                 case 'idle':
                     await this.host.sleep(IDLE_POLL);

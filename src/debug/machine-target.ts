@@ -77,7 +77,9 @@ export class MachineTarget implements DebugTarget {
         this.execution = new Execution(machine, this.engine, this.views, host);
         this.programs = new GuestPrograms(this.views, symbols, debugInformation, {
             move: (isMoved, by) => this.execution.breakpoints.move(isMoved, by),
-            relocated: () => this.listener?.relocated?.(),
+            relocated: async () => this.listener?.relocated?.(),
+            logged: text => this.listener?.logged(text),
+            inspection: vcpu => new MachineInspection(machine, symbols, vcpu),
         });
         this.execution.relocation = this.programs.relocation;
         this.execution.source = this.programs.source;
@@ -135,7 +137,7 @@ export class MachineTarget implements DebugTarget {
 
     reset(): Promise<void> {
         return this.execution.restart(() => {
-            this.programs.restart();
+            void this.programs.restart();
             this.execution.eventStopsChanged();
             this.machine.reset();
             this.views.forEach((_, vcpu) => this.engine.stateChanged(vcpu));

@@ -5,9 +5,12 @@ import type { Frame } from './stack';
 /** Programs whose place shows only while the guest runs. */
 export interface Relocation {
     isSearching(): boolean;
+    /** The guest begins anew: what was found is gone. Settles as {@link apply} does. */
+    restart(): Promise<void>;
     /** Whether something new has been found; {@link apply} makes use of it. */
     find(): boolean;
-    apply(): void;
+    /** Settles when whoever has to know knows it. */
+    apply(): Promise<void>;
     /** What to say where another program runs than was expected; once. */
     mismatch(pc: bigint): string | undefined;
 }

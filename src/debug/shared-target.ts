@@ -23,6 +23,9 @@ export class SharedTarget {
             ended: (end: End) => this.clients.forEach(({ listener }) => listener?.ended(end)),
             // Log points are an editor's: it comes first.
             logged: text => this.clients.find(({ listener }) => listener !== undefined)?.listener?.logged(text),
+            relocated: async () => {
+                await Promise.all(this.clients.map(({ listener }) => listener?.relocated?.()));
+            },
             failed: error => this.clients.forEach(({ listener }) => listener?.failed(error)),
         };
     }

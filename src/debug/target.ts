@@ -63,8 +63,11 @@ export interface TargetListener {
     ended(end: End): void;
     /** A log point has something to say. */
     logged(text: string): void;
-    /** Programs turned out to lie elsewhere than they were linked to: breakpoints have moved along with their code. */
-    relocated?(): void;
+    /**
+     * Programs turned out to lie elsewhere than they were linked to (breakpoints have moved along with their code), or
+     * names have become known or unknown. The guest waits until this settles.
+     */
+    relocated?(): Promise<void>;
     /** The emulator itself has failed: a defect. The target is of no more use. */
     failed(error: unknown): void;
 }

@@ -24,7 +24,7 @@ import { TranslatorView } from './views/translator-view';
 export function activate(context: vscode.ExtensionContext): void {
     const { extensionUri, subscriptions, workspaceState } = context;
     const log = vscode.window.createOutputChannel('Hyperscope', { log: true });
-    const sessions = new GuestSessions();
+    const sessions = new GuestSessions(line => log.debug(line));
     subscriptions.push(log, sessions, registerDecorations());
 
     const { registerDebugAdapterDescriptorFactory, registerDebugConfigurationProvider } = vscode.debug;

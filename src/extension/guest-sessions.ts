@@ -1,6 +1,7 @@
 /** What the views know of debug sessions: whose guest they show, and whether it runs. */
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import * as vscode from 'vscode';
+import { RefreshClock } from './refresh-clock';
 
 export const DEBUG_TYPE = 'hyperscope';
 
@@ -51,6 +52,7 @@ export class GuestSession {
 export type Change = 'state' | 'focus' | 'values';
 
 export class GuestSessions implements vscode.Disposable {
+    readonly clock: RefreshClock;
     private readonly sessions = new Map<string, GuestSession>();
     private readonly changes = new vscode.EventEmitter<Change>();
     private readonly events = new vscode.EventEmitter<GuestEvent>();
@@ -61,8 +63,11 @@ export class GuestSessions implements vscode.Disposable {
     readonly onDidChange = this.changes.event;
     readonly onDidReceiveEvent = this.events.event;
 
-    constructor() {
+    /** @param log takes what is of interest when something is slow */
+    constructor(log: (line: string) => void) {
+        this.clock = new RefreshClock(log);
         this.subscriptions = [
+            this.clock,
             this.changes,
             this.events,
             vscode.debug.registerDebugAdapterTrackerFactory(DEBUG_TYPE, {
@@ -118,6 +123,7 @@ export class GuestSessions implements vscode.Disposable {
                         break;
                     case 'stopped':
                         clearTimeout(running);
+                        if (guest === this.shown) this.clock.start();
                         guest.stop = readStop(body as DebugProtocol.StoppedEvent['body'], guest.vcpu);
                         guest.vcpu = guest.stop.vcpu;
                         this.update(guest, 'stopped');

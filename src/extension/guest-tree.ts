@@ -97,6 +97,14 @@ export abstract class GuestTree implements vscode.TreeDataProvider<TreeNode>, vs
     private dimmed = false;
     /** A stop came while nobody saw the view. */
     private stale = false;
+    /** Rows at the top that have been asked for, but not been shown. */
+    private coming: Promise<readonly Entry[]> | undefined;
+    /** Called once {@link coming} are shown. */
+    private arrived: (() => void) | undefined;
+    /** Of the rows at the top that are shown, with all below. */
+    private fingerprint: string | undefined;
+    /** Rows have marks of the stop before. */
+    private marked = false;
 
     /** @param view its name behind `hyperscope.` */
     constructor(
@@ -140,6 +148,45 @@ export abstract class GuestTree implements vscode.TreeDataProvider<TreeNode>, vs
         }
     }
 
+    /**
+     * Asks for what a stop has brought, at once, and has it drawn only if it is not what is shown: to draw all trees anew
+     * costs VS Code more than everything that the guest is asked.
+     */
+    private async renew(guest: GuestSession): Promise<void> {
+        if (!this.treeView.visible) {
+            this.stale = true;
+            return;
+        }
+        this.arrived?.();
+        this.arrived = this.sessions.clock.begin(this.view);
+        const coming = this.entries(guest);
+        this.coming = coming;
+        let isShown = false;
+        try {
+            const entries = await coming;
+            isShown = fingerprint(entries) === this.fingerprint && !this.marked && !this.showsMore(entries);
+        } catch {
+            // Whoever draws the rows shows the error.
+        }
+        if (coming !== this.coming) return;
+        if (!isShown) {
+            this.changes.fire(undefined);
+            return;
+        }
+        this.coming = undefined;
+        this.arrived?.();
+        this.arrived = undefined;
+        this.title();
+    }
+
+    /** Rows are shown that these entries do not tell of yet. */
+    private showsMore(entries: readonly Entry[], parent = ''): boolean {
+        return entries.some(({ key, children }) => {
+            const path = `${parent}/${key}`;
+            return typeof children === 'function' ? this.shown.has(path) : this.showsMore(children ?? [], path);
+        });
+    }
+
     private update(): void {
         const guest = this.sessions.current;
         if (guest !== this.guest) {
@@ -148,7 +195,9 @@ export abstract class GuestTree implements vscode.TreeDataProvider<TreeNode>, vs
             this.values.clear();
             this.before.clear();
             this.changed.clear();
-            this.refresh();
+            this.coming = undefined;
+            this.fingerprint = undefined;
+            if (guest?.state !== 'stopped') this.refresh();
         }
         const dimmed = guest?.state === 'running' || guest?.state === 'ended';
         const wasDimmed = this.dimmed;
@@ -159,9 +208,10 @@ export abstract class GuestTree implements vscode.TreeDataProvider<TreeNode>, vs
                 this.stop = guest.stop;
                 this.before = new Map([...this.before, ...this.values]);
                 if (this.changed.size > 0) decorations?.refresh();
+                this.marked = this.changed.size > 0;
                 this.changed.clear();
             }
-            this.refresh();
+            void this.renew(guest);
         }
         // A guest that has not been stopped since the view was opened: its present state is better than nothing.
         if (guest?.state === 'running' && this.shown.size === 0) this.refresh();
@@ -189,6 +239,8 @@ export abstract class GuestTree implements vscode.TreeDataProvider<TreeNode>, vs
         const kept = this.shown.get(path);
         if (guest.state === 'ended' || (guest.state === 'running' && kept !== undefined)) return kept ?? [];
         if (guest.state === 'starting') return [];
+        const done = (node === undefined && this.arrived) || this.sessions.clock.begin(this.view);
+        if (node === undefined) this.arrived = undefined;
         try {
             const rows = await this.rows(guest, node);
             if (guest !== this.guest) return [];
@@ -199,13 +251,13 @@ export abstract class GuestTree implements vscode.TreeDataProvider<TreeNode>, vs
             const entry: Entry = { key: '!', label: text, tooltip: text, icon: 'info', unmarked: true };
             return kept ?? [{ path: `${path}/!`, entry, parent: node }];
         } finally {
+            done();
             if (node === undefined) this.title();
         }
     }
 
     private async rows(guest: GuestSession, parent: TreeNode | undefined): Promise<TreeNode[]> {
-        const children = parent === undefined ? await this.entries(guest) : parent.entry.children;
-        const entries = typeof children === 'function' ? await children(guest) : (children ?? []);
+        const entries = parent === undefined ? await this.top(guest) : await below(guest, parent);
         const rows = entries.slice(0, MOST_ROWS).map((entry): TreeNode => {
             const path = `${parent?.path ?? ''}/${entry.key}`;
             this.compare(path, entry);
@@ -216,6 +268,15 @@ export abstract class GuestTree implements vscode.TreeDataProvider<TreeNode>, vs
             rows.push({ path: `${parent?.path ?? ''}/…`, entry: { key: '…', label, unmarked: true }, parent });
         }
         return rows;
+    }
+
+    private async top(guest: GuestSession): Promise<readonly Entry[]> {
+        const { coming } = this;
+        this.coming = undefined;
+        const entries = await (coming ?? this.entries(guest));
+        this.fingerprint = fingerprint(entries);
+        this.marked = false;
+        return entries;
     }
 
     private compare(path: string, { value, old, unmarked }: Entry): void {
@@ -262,6 +323,16 @@ export abstract class GuestTree implements vscode.TreeDataProvider<TreeNode>, vs
         const old = this.changed.get(`/${path}`);
         return old === undefined ? undefined : new vscode.FileDecoration('●', `was ${old}`.slice(0, 200), CHANGED);
     }
+}
+
+async function below(guest: GuestSession, { entry }: TreeNode): Promise<readonly Entry[]> {
+    const { children = [] } = entry;
+    return typeof children === 'function' ? children(guest) : children;
+}
+
+/** Differs where anything does that rows show; what is asked for later only, it does not know. */
+function fingerprint(entries: readonly Entry[]): string {
+    return JSON.stringify(entries, (_key, value: unknown) => (typeof value === 'bigint' ? value.toString() : value));
 }
 
 /** Paths of resources may not begin with two slashes. */

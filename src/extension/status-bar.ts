@@ -7,6 +7,8 @@ import type { GuestSession, GuestSessions } from './guest-sessions';
 
 /** Milliseconds between two looks at a guest that runs. */
 const PERIOD = 1000;
+/** Characters of why the guest has stopped; the tooltip has all. */
+const LONGEST_REASON = 60;
 
 interface Progress {
     readonly at: number;
@@ -90,16 +92,24 @@ export class StatusBar implements vscode.Disposable {
     private show(guest: GuestSession, now: number | undefined, mips: number | undefined): void {
         const { state, debug } = guest;
         const running = state === 'running';
+        const stopped = guest.stop?.description ?? 'stopped';
         const parts = [
+            running ? undefined : shorten(stopped),
             this.engine === '' ? undefined : this.engine.replace(/^[A-Z](?=[a-z])/, letter => letter.toLowerCase()),
             mips === undefined ? undefined : `${formatCount(Math.round(mips))} MIPS`,
             now === undefined ? undefined : `${formatTime(now)} guest`,
             `${this.vcpus} vCPU${this.vcpus === 1 ? '' : 's'}`,
         ].filter(part => part !== undefined);
         this.item.text = `$(${running ? 'play' : 'debug-pause'}) ${parts.join(' · ')}`;
-        this.item.tooltip = `${debug.name}: ${running ? 'running; click to pause' : (guest.stop?.text ?? guest.stop?.description ?? 'stopped; click to choose the engine')}`;
+        this.item.tooltip = `${debug.name}: ${running ? 'running; click to pause' : `${guest.stop?.text ?? stopped}; click to choose the engine`}`;
         this.item.accessibilityInformation = { label: `Hyperscope guest ${state}, ${parts.join(', ')}` };
         this.item.command = running ? 'workbench.action.debug.pause' : 'hyperscope.switchEngine';
         this.item.show();
     }
+}
+
+function shorten(text: string): string {
+    // Names are the guest's: they may not become icons.
+    const plain = text.replaceAll('$(', '$ (');
+    return plain.length <= LONGEST_REASON ? plain : `${plain.slice(0, LONGEST_REASON - 1)}…`;
 }

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import * as vscode from 'vscode';
 import type { PanelEvent, PanelRequest, PanelResponse, PanelState } from '../messages/panel';
-import type { GuestSession, GuestSessions } from './guest-sessions';
+import type { Change, GuestSession, GuestSessions } from './guest-sessions';
 
 /** What a page may ask for by name; anything else is refused. */
 export type PanelMethod = (args: unknown) => Promise<unknown>;
@@ -26,6 +26,8 @@ export class WebviewPanel implements vscode.WebviewViewProvider, vscode.Disposab
     /** For a page that is not there yet. */
     private pending: PanelEvent[] = [];
     private ready = false;
+    /** Called once the page shows the stop that it was told of last. */
+    private shown: (() => void) | undefined;
 
     constructor(
         private readonly extension: vscode.Uri,
@@ -34,7 +36,7 @@ export class WebviewPanel implements vscode.WebviewViewProvider, vscode.Disposab
     ) {
         this.subscriptions = [
             vscode.window.registerWebviewViewProvider(`hyperscope.${description.view}`, this),
-            sessions.onDidChange(change => this.post({ event: 'state', state: this.state(), change })),
+            sessions.onDidChange(change => this.postState(change)),
         ];
     }
 
@@ -52,7 +54,7 @@ export class WebviewPanel implements vscode.WebviewViewProvider, vscode.Disposab
         };
         webview.onDidReceiveMessage((message: PanelRequest) => void this.receive(message));
         view.onDidChangeVisibility(() => {
-            if (view.visible) this.post({ event: 'state', state: this.state(), change: 'state' });
+            if (view.visible) this.postState('state');
         });
         view.onDidDispose(() => {
             this.view = undefined;
@@ -74,11 +76,24 @@ export class WebviewPanel implements vscode.WebviewViewProvider, vscode.Disposab
             void this.view?.webview.postMessage(event);
     }
 
+    /** Tells the page what has become of the guest, and notes when it has been drawn. */
+    private postState(change: Change): void {
+        const state = this.state();
+        if (state.state === 'stopped' && this.ready && this.view?.visible === true) {
+            this.shown = this.sessions.clock.begin(this.description.view);
+        }
+        this.post({ event: 'state', state, change });
+    }
+
     private async receive({ id, method, args }: PanelRequest): Promise<void> {
         if (method === 'ready') {
             this.ready = true;
-            this.post({ event: 'state', state: this.state(), change: 'state' });
+            this.postState('state');
             for (const event of this.pending.splice(0)) this.post(event);
+            return;
+        }
+        if (method === 'shown') {
+            if (args === this.sessions.current?.stop?.at.getTime()) this.shown?.();
             return;
         }
         let response: PanelResponse;

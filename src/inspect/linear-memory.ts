@@ -6,13 +6,13 @@ import { walk } from './paging/walk';
 const PAGE = 0x1000;
 
 export class LinearMemory {
-    private readonly tables: PageTables;
     /** Pages by their linear address; where nothing can be read, the reason. */
     private readonly pages = new Map<bigint, Uint8Array | string>();
 
-    constructor(private readonly source: InspectionSource) {
-        this.tables = pageTables(source.system);
-    }
+    constructor(
+        private readonly source: InspectionSource,
+        private readonly tables: PageTables = pageTables(source.system),
+    ) {}
 
     /** As many of `length` bytes as can be read without a gap, and why not more. */
     read(address: bigint, length: number): { bytes: Uint8Array; problem?: string } {
@@ -35,6 +35,26 @@ export class LinearMemory {
     number(address: bigint, size: 1 | 2 | 4 | 8): bigint | undefined {
         const { bytes } = this.read(address, size);
         return bytes.length < size ? undefined : littleEndian(bytes, 0, size);
+    }
+
+    /** Where a linear address is mapped to; undefined if nowhere. */
+    physical(address: bigint): number | undefined {
+        const { tables, source } = this;
+        const at = this.wrap(address);
+        if (tables.mode === 'none') {
+            return Number(at);
+        }
+        return isCanonical(tables, at) ? walk(source, tables, at).mapping?.physical : undefined;
+    }
+
+    /** Whether code at a linear address could be executed. */
+    isExecutable(address: bigint): boolean {
+        const { tables, source } = this;
+        const at = this.wrap(address);
+        return (
+            tables.mode === 'none' ||
+            (isCanonical(tables, at) && walk(source, tables, at).mapping?.permissions.executable === true)
+        );
     }
 
     private wrap(address: bigint): bigint {

@@ -6,7 +6,7 @@ import { pageTables } from '../inspect/paging/paging-format';
 import { LinuxError } from './errors';
 import type { KernelFinder } from './kernel';
 import { Layout } from './layout';
-import { KernelReader } from './structure';
+import { type KernelMemory, KernelReader } from './structure';
 
 const BANNER = 'Linux version ';
 /** Name of the first task, and of each further CPU's idle task. */
@@ -32,6 +32,17 @@ export function kernelSource(source: InspectionSource): InspectionSource {
         machine,
         page: physical => source.page(physical),
         symbol: linear => source.symbol(linear),
+    };
+}
+
+/** @param source with the kernel's page tables */
+export function kernelMemory(source: InspectionSource): KernelMemory {
+    const memory = new LinearMemory(source);
+    return {
+        read: (address, length) => memory.read(address, length),
+        physical: address => memory.physical(address),
+        isExecutable: address => memory.isExecutable(address),
+        space: cr3 => new LinearMemory(source, pageTables(source.system, cr3)),
     };
 }
 
@@ -76,7 +87,7 @@ export class RunningKernel {
             throw new LinuxError(`no Linux kernel runs: vCPU ${source.vcpu} is not in 64-bit mode`);
         }
         const kernels = kernelSource(source);
-        const memory = new LinearMemory(kernels);
+        const memory = kernelMemory(kernels);
         if (this.layout !== undefined) {
             const known = new KernelReader(this.layout, memory);
             if (kernelProblem(known) === undefined) return known;

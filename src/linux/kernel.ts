@@ -3,6 +3,7 @@
  * at Linux goes by these alone, so it works with a symbol file and with what a stock kernel carries in its own memory.
  */
 import type { InspectionSource } from '../debug/inspection-source';
+import type { SourceStack } from '../debug/source/source-stack';
 import type { CType } from '../symbols/types';
 
 export type TypeKeyword = 'struct' | 'union' | 'enum';
@@ -25,6 +26,9 @@ export interface Kernel {
      * other versions and configurations lack some, and callers try alternatives.
      */
     type(keyword: TypeKeyword | undefined, name: string): CType | undefined;
+
+    /** How to find callers in its code; absent where nobody knows: then stacks are what frame pointers tell. */
+    readonly stacks?: SourceStack;
 }
 
 /** One way to learn a kernel's names and types. */

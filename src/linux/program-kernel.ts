@@ -1,4 +1,5 @@
 /** A kernel that is known by its symbol file: vmlinux with debug information. */
+import { SourceStack } from '../debug/source/source-stack';
 import { SymbolFileError } from '../symbols/errors';
 import type { Program, ProgramSet } from '../symbols/program';
 import type { SymbolTable } from '../symbols/symbol-table';
@@ -27,7 +28,7 @@ export class ProgramKernels implements KernelFinder {
         }
         let kernel = this.kernels.get(program);
         if (kernel === undefined) {
-            kernel = new ProgramKernel(program, this.symbols);
+            kernel = new ProgramKernel(program, this.symbols, new SourceStack(this.programs));
             this.kernels.set(program, kernel);
         }
         return kernel;
@@ -40,6 +41,7 @@ class ProgramKernel implements Kernel {
     constructor(
         private readonly program: Program,
         private readonly symbols: SymbolTable,
+        readonly stacks: SourceStack,
     ) {
         this.origin = program.name;
     }

@@ -6,10 +6,19 @@ import { LinuxError } from './errors';
 import type { Kernel } from './kernel';
 import { type Field, type Layout } from './layout';
 
-/** Linear memory with the kernel's page tables. */
-export interface KernelMemory {
+/** Linear memory by some page tables: the kernel's, or those of a process. */
+export interface GuestMemory {
     /** As many of `length` bytes as can be read without a gap, and why not more. */
     read(address: bigint, length: number): { readonly bytes: Uint8Array; readonly problem?: string };
+    /** Where a linear address is mapped to; undefined if nowhere. */
+    physical(address: bigint): number | undefined;
+    isExecutable(address: bigint): boolean;
+}
+
+/** Memory with the kernel's page tables. */
+export interface KernelMemory extends GuestMemory {
+    /** The same memory by other page tables. @param cr3 as it would stand in CR3 */
+    space(cr3: bigint): GuestMemory;
 }
 
 /** Elements of a list, and why it ends too early. */
@@ -23,8 +32,8 @@ export interface Listed<T> {
 const LONGEST_LIST = 0x10000;
 const LONGEST_STRING = 4096;
 const POINTER = 8;
-/** Where the canonical upper half begins: nothing of the kernel's own lies below. */
-const KERNEL_HALF = 0xffff800000000000n;
+/** Where the upper half begins with five levels of page tables: nothing of the kernel's own lies below. */
+const KERNEL_HALF = 0xff00000000000000n;
 
 /** Whether an address can be one of the kernel's data. */
 export function isKernelAddress(address: bigint): boolean {
@@ -116,56 +125,63 @@ export class KernelReader {
      */
     list(head: bigint, type: string, member: string, most = LONGEST_LIST): Listed<Structure> {
         const record = this.layout.required(type);
-        return this.walk(head, record, member, most, at => at === head, 'list');
-    }
-
-    /**
-     * The structures on a list that ends with NULL: `hlist_head`, `hlist_nulls` (whose end is an odd number), and plain
-     * `next` pointers that lead to the member.
-     * @param first address of the first node, as the head holds it
-     */
-    chain(first: bigint, type: string, member: string, most = LONGEST_LIST): Listed<Structure> {
-        const record = this.layout.required(type);
-        return this.walkFrom(first, record, member, most, at => at === 0n || (at & 1n) === 1n, 'list');
-    }
-
-    private walk(
-        head: bigint,
-        record: RecordType,
-        member: string,
-        most: number,
-        isEnd: (at: bigint) => boolean,
-        what: string,
-    ): Listed<Structure> {
         try {
-            return this.walkFrom(this.number(head, POINTER), record, member, most, isEnd, what);
+            const first = this.number(head, POINTER);
+            const offset = this.offset(record, member);
+            return this.walk(first, record, { next: 0, start: -offset }, most, at => at === head);
         } catch (error) {
             if (!(error instanceof LinuxError)) throw error;
-            return { items: [], problem: `the ${what} cannot be read: ${error.message}` };
+            return { items: [], problem: `the list cannot be read: ${error.message}` };
         }
     }
 
-    private walkFrom(
-        first: bigint,
-        record: RecordType,
-        member: string,
-        most: number,
-        isEnd: (at: bigint) => boolean,
-        what: string,
-    ): Listed<Structure> {
+    /**
+     * The structures on a list that ends with NULL, or with an odd number (`hlist_nulls`), whose pointers lead from node
+     * to node.
+     * @param first address of the first node, as the head holds it
+     * @param member path of the node, which begins with the pointer to the next one
+     */
+    chain(first: bigint, type: string, member: string, most = LONGEST_LIST): Listed<Structure> {
+        const record = this.layout.required(type);
+        const offset = this.offset(record, member);
+        return this.walk(first, record, { next: 0, start: -offset }, most, isOver);
+    }
+
+    /**
+     * The structures on a list that ends with NULL, whose pointers lead from structure to structure.
+     * @param first address of the first structure
+     * @param member path of the pointer to the next one
+     */
+    linked(first: bigint, type: string, member: string, most = LONGEST_LIST): Listed<Structure> {
+        const record = this.layout.required(type);
+        return this.walk(first, record, { next: this.offset(record, member), start: 0 }, most, isOver);
+    }
+
+    private offset(record: RecordType, member: string): number {
         const field = this.layout.field(record, member);
         if (field === undefined) {
             throw new LinuxError(`struct ${record.name ?? '{…}'} has no ${member} in this kernel`);
         }
+        return field.offset;
+    }
+
+    /** @param from offsets of the next pointer, and of the structure, from where the pointers lead */
+    private walk(
+        first: bigint,
+        record: RecordType,
+        from: { readonly next: number; readonly start: number },
+        most: number,
+        isEnd: (at: bigint) => boolean,
+    ): Listed<Structure> {
         const items: Structure[] = [];
         const seen = new Set<bigint>();
         for (let at = first; !isEnd(at);) {
             const problem = !isKernelAddress(at)
-                ? `the ${what} leads to ${hex(at)}, which is no kernel address`
+                ? `the list leads to ${hex(at)}, which is no kernel address`
                 : seen.has(at)
-                  ? `the ${what} runs in a circle: it comes back to ${hex(at)}`
+                  ? `the list runs in a circle: it comes back to ${hex(at)}`
                   : items.length >= most
-                    ? `the ${what} goes on after ${most} elements`
+                    ? `the list goes on after ${most} elements`
                     : undefined;
             if (problem !== undefined) {
                 return { items, problem };
@@ -173,16 +189,20 @@ export class KernelReader {
             seen.add(at);
             let next: bigint;
             try {
-                next = this.number(at, POINTER);
+                next = this.number(BigInt.asUintN(64, at + BigInt(from.next)), POINTER);
             } catch (error) {
                 if (!(error instanceof LinuxError)) throw error;
-                return { items, problem: `the ${what} leads to memory that is not there: ${error.message}` };
+                return { items, problem: `the list leads to memory that is not there: ${error.message}` };
             }
-            items.push(new Structure(this, record, BigInt.asUintN(64, at - BigInt(field.offset))));
+            items.push(new Structure(this, record, BigInt.asUintN(64, at + BigInt(from.start))));
             at = next;
         }
         return { items };
     }
+}
+
+function isOver(at: bigint): boolean {
+    return at === 0n || (at & 1n) === 1n;
 }
 
 /** A structure at an address. */

@@ -28,16 +28,14 @@ export const enum StateOffset {
     blockRip = 0x0a0,
     /** Instructions left before translated code must come back to the dispatcher (i64). */
     remaining = 0x0a8,
-    /** What `remaining` was when an early exit was requested (i64). */
-    remainingHeld = 0x0b0,
     /** Address of the record being executed, written before each slow path of the interpreter tier (u32). */
     currentRecord = 0x0b8,
     /** Address of the soft TLB of the current MMU mode (u32). */
     tlb = 0x0bc,
     /** Execution mode key, see `ModeKey` (u32). */
     mode = 0x0c0,
-    /** Why translated code came back (u32). */
-    exitReason = 0x0c4,
+    /** Where the vCPU's time goes at the moment, for samplers, if the engine notes it: {@link Tier} (u32). */
+    tier = 0x0c4,
     /** Linear address of a slow-path access (u64). */
     accessAddress = 0x0c8,
     /** STI/MOV SS shadow: interrupts are inhibited for the next instruction (u32: bit 0 STI, bit 1 MOV SS). */
@@ -52,8 +50,6 @@ export const enum StateOffset {
     jumpCache = 0x0e0,
     /** Instructions retired, valid when no translated code is running: base of the deterministic clock (u64). */
     instructions = 0x0e8,
-    /** Link slot of a block exit that the dispatcher may patch (u32). */
-    link = 0x0f0,
 
     /** 8 × 32 bytes: ES CS SS DS FS GS LDTR TR, see {@link SegmentOffset}. */
     segments = 0x100,
@@ -186,6 +182,14 @@ export const enum ActivityState {
     WaitForSipi,
     /** Shutdown after a triple fault. */
     Shutdown,
+}
+
+/** How a vCPU's instructions are executed at the moment. */
+export const enum Tier {
+    /** Not in translated code. */
+    None,
+    Interpreter,
+    Region,
 }
 
 /** MONITOR/MWAIT. */

@@ -2,7 +2,7 @@
 
 /** From a page: a request of the adapter's by its name, or one of the extension's own. */
 export interface PanelRequest {
-    /** Absent for `ready`: the page listens now. */
+    /** Absent for `ready`: the page listens now; and for `shown`: it has drawn the stop of that time. */
     readonly id?: number;
     readonly method: string;
     readonly args?: unknown;

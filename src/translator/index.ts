@@ -22,6 +22,8 @@ export interface TranslatorOptions {
     readonly translate?: boolean;
     /** Times a block is entered before it is translated. */
     readonly hotThreshold?: number;
+    /** Has `StateOffset.tier` tell which tier runs, for a sampler of where time goes. */
+    readonly notesTier?: boolean;
     /** The part of the engine's arena to use; all of it unless told otherwise. */
     readonly arena?: Block;
 }

@@ -32,6 +32,11 @@ export class Host {
         this.api.postMessage({ method: 'ready' });
     }
 
+    /** The page shows the stop of that time, as soon as the browser has painted it. */
+    shown(stoppedAt: number | undefined): void {
+        requestAnimationFrame(() => setTimeout(() => this.api.postMessage({ method: 'shown', args: stoppedAt })));
+    }
+
     /** @throws Error with the adapter's or the extension's words */
     request<Result>(method: string, args?: unknown): Promise<Result> {
         return new Promise((resolve, reject) => {

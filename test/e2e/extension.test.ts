@@ -1,6 +1,7 @@
 /** The extension as people meet it: packaged, installed in a VS Code, driven by mouse and keyboard. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { loadavg } from 'node:os';
 import path from 'node:path';
 import type { FrameLocator } from 'playwright-core';
 import { projectRoot } from '../support/project';
@@ -71,6 +72,11 @@ describe('the extension in VS Code', function () {
         await found.waitFor();
         return (await found.getAttribute('aria-label')) ?? '';
     };
+
+    /** What the extension has measured: how long after each stop all open views showed it. */
+    const stopsShown = (): RegExpMatchArray[] => [
+        ...code.log().matchAll(/all open views show the stop after ([\d.]+) ms: (.*)/g),
+    ];
 
     describe('without a guest', () => {
         it('says in each view what would fill it, with the button that does', async () => {
@@ -232,6 +238,9 @@ describe('the extension in VS Code', function () {
             await code.stopped();
             await code.openOnly('Registers');
             await waitFor('the guest writes to its port', async () => /3f8/.test(await row('Registers', 'rdx')));
+            // A guest that writes to a port has made no error.
+            await code.page.locator('.statusbar-item', { hasText: 'Paused on I/O out: 0x3f8' }).waitFor();
+            assert.equal(await code.page.locator('.exception-widget').count(), 0);
             await serial
                 .first()
                 .getByRole('button', { name: /^Break on/ })
@@ -325,6 +334,30 @@ describe('the extension in VS Code', function () {
             await code.screenshot('linux-high-contrast-narrow');
             await code.page.setViewportSize({ width: 1400, height: 900 });
             await code.theme('dark');
+        });
+
+        it('shows a stop in all open views at once', async () => {
+            const trees = ['Registers', 'Page Tables', 'Descriptor Tables', 'Interrupts', 'Devices', 'Translator'];
+            for (const view of trees) await code.openTree(view);
+            for (const page of ['Memory', 'VM Exits']) {
+                await code.openPage(page);
+                const took: number[] = [];
+                for (let step = 0; step < 10; step++) {
+                    const before = stopsShown().length;
+                    await code.command('Debug: Step Into');
+                    await waitFor('all views show the step', () => stopsShown().length > before);
+                    const [, figure, views] = stopsShown().at(-1)!;
+                    took.push(Number(figure));
+                    const shown = new Set(views.split(', ').map(part => part.split(' ')[0]));
+                    assert.equal(shown.size, trees.length + 1, views);
+                }
+                const sorted = took.sort((one, other) => one - other);
+                console.log(
+                    `      stop to all views shown, ${trees.length} trees and ${page}: median ` +
+                        `${sorted[sorted.length >> 1].toFixed(1)} ms, best ${sorted[0].toFixed(1)}, worst ` +
+                        `${sorted.at(-1)!.toFixed(1)}; ≤ 100 ms is promised for a quiet machine (load ${loadavg()[0].toFixed(1)})`,
+                );
+            }
         });
 
         it('tells of an adapter that has died, and keeps what it showed last', async () => {

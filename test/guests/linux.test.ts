@@ -53,6 +53,21 @@ describe('Debian kernel', function () {
         assert.equal(errors, '');
     });
 
+    it('tells where its time went', async () => {
+        const { status, errors } = await bootOnce();
+        assert.equal(status, 0, errors);
+        const statistics = JSON.parse(readFileSync(path.join(folder, 'stats-1.json'), 'utf8')) as {
+            readonly interpretedShare: number;
+            readonly timeShares: Readonly<Record<'interpreter' | 'regions' | 'outside', number>>;
+        };
+        const { interpreter, regions, outside } = statistics.timeShares;
+        assert.ok(interpreter > 0 && regions > 0 && outside > 0, JSON.stringify(statistics.timeShares));
+        assert.ok(Math.abs(interpreter + regions + outside - 1) < 1e-6);
+        // Most instructions of a boot are executed in regions, in less time each.
+        assert.ok(statistics.interpretedShare < 0.5);
+        assert.ok(interpreter / statistics.interpretedShare > regions / (1 - statistics.interpretedShare));
+    });
+
     it('does the same again, to the instruction, however its run is cut into pieces', async () => {
         const { status, errors } = await bootOnce();
         assert.equal(status, 0, errors);

@@ -58,7 +58,7 @@ export class SourceStack {
     constructor(
         private readonly programs: ProgramSet,
         /** Ways to unwind code of no program: the tables of a kernel without symbols. */
-        private readonly others: readonly UnwindSource[] = [],
+        private readonly others: () => readonly UnwindSource[] = () => [],
     ) {}
 
     /**
@@ -107,7 +107,7 @@ export class SourceStack {
 
     private sourcesFor(state: FrameState, numbering: RegisterNumbering): readonly UnwindSource[] {
         const program = this.programs.at(lookupAddress(state));
-        return [...(program?.numbering === numbering ? program.unwinders : []), ...this.others];
+        return [...(program?.numbering === numbering ? program.unwinders : []), ...this.others()];
     }
 
     /** @param afterTrusted whether frame pointers may carry on where the tables end */

@@ -1,15 +1,16 @@
 /** What a vCPU does in terms of source code: frames, variables, and expressions over them. */
 import { HyperscopeError } from '../../common/errors';
-import type { Program, ProgramSet } from '../../symbols/program';
+import type { GlobalName, Program, ProgramSet } from '../../symbols/program';
 import type { SymbolTable } from '../../symbols/symbol-table';
 import type { CType } from '../../symbols/types';
-import { type FrameState, lookupAddress, type RegisterNumbering, type UnwindSource } from '../../symbols/unwind';
+import { type FrameState, lookupAddress, type RegisterNumbering } from '../../symbols/unwind';
 import { codeSize } from '../address';
 import type { EvaluationContext } from '../expression/evaluator';
 import { loadValue } from '../expression/memory';
 import { makeValue, type Value } from '../expression/value';
 import { programCounter } from '../stack';
 import type { VcpuView } from '../vcpu-view';
+import type { DiscoveredKernel } from './discovered-kernel';
 import { type FrameHost, FrameReader, type FrameVariable, variablesOf } from './frame-variables';
 import { whatIsReadable } from './program-lines';
 import { numberingFor, type PhysicalFrame, type SourceFrame, SourceStack, type StackMemory } from './source-stack';
@@ -31,9 +32,10 @@ export class SourceView {
         private readonly view: VcpuView,
         private readonly programs: ProgramSet,
         symbols: SymbolTable,
-        others: readonly UnwindSource[] = [],
+        /** What the kernel tells of itself, where no symbol file does. */
+        private readonly kernel: () => DiscoveredKernel | undefined = () => undefined,
     ) {
-        this.sourceStack = new SourceStack(programs, others);
+        this.sourceStack = new SourceStack(programs, () => this.kernel()?.unwinders ?? []);
         this.presenter = new ValuePresenter({ context: view.context, symbol: address => symbols.format(address) });
     }
 
@@ -76,7 +78,7 @@ export class SourceView {
     /** What expressions see in a frame. */
     contextAt(depth: number): EvaluationContext {
         const { context } = this.view;
-        if (!this.programs.programs.some(({ info }) => info.isPresent)) {
+        if (!this.programs.programs.some(({ info }) => info.isPresent) && this.kernel() === undefined) {
             return context;
         }
         const frame = (): SourceFrame | undefined => (depth === 0 ? this.innermost : this.frames?.at(depth));
@@ -105,12 +107,14 @@ export class SourceView {
             return true;
         }
         const unit = blocks?.at(0)?.die.unit;
-        return this.programs.programs.some(other => {
-            // While names are still being read nobody can say that it is none.
-            if (other.isIndexing) return true;
-            const found = whatIsReadable(() => other.findGlobal(name, other === program ? unit : undefined));
-            return found !== undefined && found.type.kind !== 'function';
-        });
+        return (
+            this.programs.programs.some(other => {
+                // While names are still being read nobody can say that it is none.
+                if (other.isIndexing) return true;
+                const found = whatIsReadable(() => other.findGlobal(name, other === program ? unit : undefined));
+                return found !== undefined && found.type.kind !== 'function';
+            }) || this.kernel()?.findGlobal(name)?.kind === 'constant'
+        );
     }
 
     scopes(depth: number): { scope: VariableScope; count: number }[] {
@@ -180,9 +184,7 @@ export class SourceView {
     }
 
     private globalNamed(frame: SourceFrame | undefined, name: string): Value | undefined {
-        for (const program of this.inOrder(frame)) {
-            const found = whatIsReadable(() => program.findGlobal(name, frame?.blocks.at(0)?.die.unit));
-            if (found === undefined) continue;
+        for (const found of this.globalsNamed(frame, name)) {
             if (found.kind === 'constant') return makeValue(found.value, found.type);
             const address = found.address ?? this.view.context.symbol(name);
             if (address === undefined) continue;
@@ -191,6 +193,16 @@ export class SourceView {
             return loadValue(this.view.context, whole, { type: found.type, offset: 0 });
         }
         return undefined;
+    }
+
+    /** What the programs say of a name, the frame's own first. */
+    private *globalsNamed(frame: SourceFrame | undefined, name: string): Generator<GlobalName> {
+        for (const program of this.inOrder(frame)) {
+            const found = whatIsReadable(() => program.findGlobal(name, frame?.blocks.at(0)?.die.unit));
+            if (found !== undefined) yield found;
+        }
+        const found = this.kernel()?.findGlobal(name);
+        if (found !== undefined) yield found;
     }
 
     private typeNamed(
@@ -202,7 +214,7 @@ export class SourceView {
             const found = whatIsReadable(() => program.findType(name, keyword, frame?.blocks.at(0)?.die.unit));
             if (found !== undefined) return found;
         }
-        return undefined;
+        return this.kernel()?.findType(name, keyword);
     }
 
     /** The frame's own program first. */

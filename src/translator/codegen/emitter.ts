@@ -5,7 +5,7 @@
  * Parameters of every translated function: local 0 = address of the vCPU's state, local 1 = address of the record being
  * executed. Result: why it came back (ExitReason).
  */
-import { Tlb } from '../../machine/state';
+import { StateOffset, type Tier, Tlb } from '../../machine/state';
 import { ByteWriter } from '../../wasm/bytes';
 import { Wasm } from '../../wasm/module';
 import { type IrFunction, type Value } from '../ir/function';
@@ -15,7 +15,7 @@ import {
     type MemoryAccess,
     Op,
     PURE_OPERATIONS,
-    type StateAccess,
+    StateAccess,
     Type,
     WASM_TYPE,
 } from '../ir/opcodes';
@@ -236,6 +236,11 @@ export abstract class Emitter {
     }
 
     /** Stores what `value` emits to a state field. */
+    /** For samplers of where time goes. */
+    noteTier(tier: Tier): void {
+        this.storeState(StateOffset.tier, StateAccess.I32, () => this.i32Const(tier));
+    }
+
     storeState(offset: number, access: StateAccess, value: () => void): void {
         this.localGet(LOCAL_CPU);
         value();

@@ -3,7 +3,7 @@
  * a handler ends by jumping to the next record's handler. Faults are thrown by the JavaScript slow paths, which is safe
  * because everything a handler has changed is in memory and it changes nothing before its last access.
  */
-import { CpuArea, JumpCache, StateOffset } from '../../machine/state';
+import { CpuArea, JumpCache, StateOffset, Tier } from '../../machine/state';
 import { Wasm, WasmModule } from '../../wasm/module';
 import { type Helper } from '../ir/function';
 import { type MemoryAccess, StateAccess, Type, WASM_TYPE } from '../ir/opcodes';
@@ -284,17 +284,22 @@ export interface FixedParameters {
     readonly hotThreshold: number;
     /** Address of the block table in the shared memory, if there is one. */
     readonly blockTable: number | undefined;
+    /** Blocks note that the interpreter tier runs ({@link StateOffset.tier}). */
+    readonly notesTier?: boolean;
 }
 
 /** Emits the body of a fixed handler. */
 export function fixedHandler(
     target: TranslatedModule,
     which: FixedHandler,
-    { hotThreshold, blockTable }: FixedParameters,
+    { hotThreshold, blockTable, notesTier }: FixedParameters,
 ): Uint8Array {
     const emitter = new HandlerEmitter(target, which === FixedHandler.End64);
     switch (which) {
         case FixedHandler.Header:
+            if (notesTier === true) {
+                emitter.noteTier(Tier.Interpreter);
+            }
             emitHeader(emitter, hotThreshold);
             break;
         case FixedHandler.End64:

@@ -3,7 +3,7 @@
  * they are read on entry and written back on exit. Whatever the fast paths cannot do leaves the region before the
  * instruction concerned ("punts"), and the interpreter tier does it.
  */
-import { ModeKey, StateOffset, gprOffset } from '../../machine/state';
+import { ModeKey, StateOffset, Tier, gprOffset } from '../../machine/state';
 import { ByteWriter } from '../../wasm/bytes';
 import { Wasm } from '../../wasm/module';
 import { type Helper, type IrFunction } from '../ir/function';
@@ -51,6 +51,7 @@ export class RegionEmitter extends Emitter {
         private readonly graph: Graph,
         private readonly lift: (node: Node) => IrFunction,
         mode: number,
+        private readonly notesTier = false,
     ) {
         super();
         this.is64 = (mode & ModeKey.CodeSizeMask) === 2;
@@ -149,6 +150,9 @@ export class RegionEmitter extends Emitter {
     // --- entry and exit ------------------------------------------------------------------------------------------
 
     private emitPrologue(entry: Node): void {
+        if (this.notesTier) {
+            this.noteTier(Tier.Region);
+        }
         // blockRip is the entry's RIP; RIPs in the region are relative to the start of its page.
         this.loadState(StateOffset.blockRip, StateAccess.I64);
         this.i64Const(entry.offset, 0);
@@ -176,6 +180,9 @@ export class RegionEmitter extends Emitter {
         this.localGet(this.exitTo);
         this.out.byte(Wasm.Return);
         this.close();
+        if (this.notesTier) {
+            this.noteTier(Tier.Interpreter);
+        }
         this.localGet(LOCAL_CPU);
         this.localGet(this.exitTo);
         this.localGet(this.exitTo);

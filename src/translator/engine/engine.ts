@@ -19,7 +19,7 @@ import { GuestFault } from '../../machine/cpu/fault';
 import type { SystemOperation } from '../../machine/cpu/operation';
 import { afterInstruction, beforeInstruction, mustStep } from '../../machine/cpu/boundary';
 import { deliverException } from '../../machine/cpu/interrupts';
-import { ActivityState, ModeKey, StateOffset } from '../../machine/state';
+import { ActivityState, ModeKey, StateOffset, Tier } from '../../machine/state';
 import { ExitReason } from '../codegen/exit';
 import { FixedHandler } from '../codegen/handler-emitter';
 import { RecordOffset } from '../codegen/record';
@@ -59,6 +59,8 @@ export interface EngineOptions {
     readonly translate?: boolean;
     /** Times a block is entered before it is translated. */
     readonly hotThreshold?: number;
+    /** {@link StateOffset.tier} tells which tier runs: a store at the start of each block and region. */
+    readonly notesTier?: boolean;
 }
 
 type EnterCode = (cpu: number, record: number) => number;
@@ -106,12 +108,24 @@ export class TranslatorEngine implements Engine {
             codeTable,
             options.semantics,
             helpers,
-            { hotThreshold: options.hotThreshold ?? HOT_THRESHOLD, blockTable: arena.blockTable?.base },
+            {
+                hotThreshold: options.hotThreshold ?? HOT_THRESHOLD,
+                blockTable: arena.blockTable?.base,
+                notesTier: options.notesTier,
+            },
             options.now,
         );
         this.known = new KnownCode(memory.buffer, arena, ram, this.handlers, () => this.regions.clear());
         const { cache } = this.known;
-        this.regions = new RegionTranslator(cache, this.handlers, options.semantics, helpers, memory, options.now);
+        this.regions = new RegionTranslator(
+            cache,
+            this.handlers,
+            options.semantics,
+            helpers,
+            memory,
+            options.now,
+            options.notesTier === true,
+        );
         this.running = new RunningInstruction(memory.buffer, cache);
         this.early = new EarlyExit(memory.buffer, cache, this.running);
         this.stops = new BreakpointStops(this.known);
@@ -508,20 +522,25 @@ export class TranslatorEngine implements Engine {
      * entered next, before anything else happens, or 0.
      */
     private execute(cpu: Cpu, record: number): number {
-        let reason: ExitReason;
         this.inCode = true;
+        if (this.options.notesTier === true) {
+            cpu.setLo(StateOffset.tier, Tier.Interpreter);
+        }
+        let reason: ExitReason;
         try {
             reason =
                 (cpu.mode & ModeKey.FlatCode) !== 0
                     ? this.enterFlat(cpu.base, record)
                     : this.enterSegmented(cpu.base, record);
         } catch (error) {
+            this.noteOutside(cpu);
             this.early.restore();
             this.early.abandonRepeat(cpu);
             this.backOut(cpu);
             this.deliver(cpu, error);
             return 0;
         }
+        this.noteOutside(cpu);
         this.early.restore();
         switch (reason) {
             case ExitReason.System:
@@ -559,6 +578,12 @@ export class TranslatorEngine implements Engine {
                 this.exits.stale++;
                 this.backOut(cpu);
                 return 0;
+        }
+    }
+
+    private noteOutside(cpu: Cpu): void {
+        if (this.options.notesTier === true) {
+            cpu.setLo(StateOffset.tier, Tier.None);
         }
     }
 

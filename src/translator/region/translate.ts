@@ -28,6 +28,7 @@ export class RegionTranslator {
         private readonly helpers: HelperFunctions,
         private readonly memory: WebAssembly.Memory,
         private readonly now: () => number,
+        private readonly notesTier: boolean,
     ) {}
 
     /**
@@ -120,6 +121,7 @@ export class RegionTranslator {
             graph,
             ({ block, offset }) => liftBlock(block, offset, this.semantics),
             mode,
+            this.notesTier,
         ).emitRegion();
     }
 

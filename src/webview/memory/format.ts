@@ -4,6 +4,10 @@ import type { MemoryPage } from '../../messages/memory';
 
 export type Width = 1 | 2 | 4 | 8;
 
+export function hex(value: bigint): string {
+    return `0x${value.toString(16)}`;
+}
+
 /** Digits of one number, most significant first. */
 export function digits(bytes: Uint8Array, offset: number, width: Width, littleEndian: boolean): string {
     let text = '';

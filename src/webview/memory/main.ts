@@ -1,11 +1,14 @@
 /** The Memory view's page. */
 import type { MemorySpace } from '../../messages/common';
-import type { MemoryBody, PageMappingsBody, SearchMemoryBody } from '../../messages/memory';
+import type { MemoryBody } from '../../messages/memory';
 import type { PanelEvent, PanelState } from '../../messages/panel';
-import { button, element, onceAFrame, select, welcome } from '../dom';
+import { element, onceAFrame, welcome } from '../dom';
 import { Host } from '../host';
-import { bytesOf, character, describePage, digits, permissions, type Width } from './format';
-import { encode, type KnownPage, MemoryPages, PAGE } from './pages';
+import { bytesOf, describePage, digits, hex } from './format';
+import { encode, MemoryPages, PAGE } from './pages';
+import { Results } from './results';
+import { drawRow, pageAt, type RowLook } from './rows';
+import { DEFAULTS, type Settings, Toolbar } from './toolbar';
 
 /** Bytes in a row, the first that fits the view's width. */
 const ROW_SIZES = [16, 8] as const;
@@ -15,49 +18,9 @@ const ROW_HEIGHT = 20;
 const ROWS = 8192;
 const MIDDLE = ROWS / 2;
 const SPACE_END = { virtual: 1n << 64n, linear: 1n << 64n, physical: 1n << 52n };
-const REGISTERS = [
-    'rip',
-    'rsp',
-    'rbp',
-    'rax',
-    'rbx',
-    'rcx',
-    'rdx',
-    'rsi',
-    'rdi',
-    ...[8, 9, 10, 11, 12, 13, 14, 15].map(n => `r${n}`),
-];
-const SEGMENTS = ['ds', 'ss', 'cs', 'es', 'fs', 'gs'];
-/** Milliseconds of one piece of a search: between two of them it can be cancelled. */
-const SEARCH_BUDGET = 150;
-const MOST_MATCHES = 1000;
-
-interface Saved {
-    space: MemorySpace;
-    segment: string;
-    /** The expression that was gone to last. */
-    expression: string;
-    /** Register whose value is kept in view, or nothing. */
-    follow: string;
-    width: Width;
-    littleEndian: boolean;
-    text: boolean;
-    address: string;
-    pattern: string;
-}
 
 const host = new Host(receive);
-const saved = host.restore<Saved>({
-    space: 'linear',
-    segment: 'ds',
-    expression: 'rsp',
-    follow: 'rsp',
-    width: 8,
-    littleEndian: true,
-    text: true,
-    address: '0x0',
-    pattern: '',
-});
+const settings = host.restore<Settings>(DEFAULTS);
 
 let state: PanelState = { state: 'none', vcpu: 0 };
 let bytesInRow: number = ROW_SIZES[0];
@@ -69,133 +32,38 @@ let cursor = 0n;
 let typed = '';
 /** What was gone to: marked. */
 let goal: bigint | undefined;
-let matches: { readonly starts: ReadonlySet<bigint>; readonly length: number } | undefined;
 
 const pages = new MemoryPages(
     args => host.request<MemoryBody>('hyperscope/memory', args),
-    onceAFrame(() => draw()),
+    onceAFrame(() => {
+        draw();
+        arrived();
+    }),
 );
 
 // ---- the parts of the page -----------------------------------------------------------------------------------------
 
 const root = document.getElementById('root')!;
 
-const spaceChoice = select<MemorySpace>(
-    'Address space',
-    [
-        ['linear', 'linear'],
-        ['virtual', 'virtual'],
-        ['physical', 'physical'],
-    ],
-    saved.space,
-    space => {
-        saved.space = space;
-        segmentChoice.hidden = space !== 'virtual';
-        void goTo(saved.expression);
-    },
-);
-const segmentChoice = select(
-    'Segment',
-    SEGMENTS.map(name => [name, `${name}:`] as const),
-    saved.segment,
-    segment => {
-        saved.segment = segment;
-        void goTo(saved.expression);
-    },
-);
-segmentChoice.hidden = saved.space !== 'virtual';
-const addressInput = element('input', {
-    type: 'text',
-    class: 'address',
-    value: saved.expression,
-    'aria-label': 'Address or expression',
-    title: 'Address or expression: rsp + 8, start_kernel, 0x1000',
-    spellcheck: 'false',
-    onkeydown: (event: KeyboardEvent) => {
-        if (event.key !== 'Enter') return;
-        setFollow('');
-        void goTo(addressInput.value);
-    },
-});
-const followChoice = select(
-    'Follow a register',
-    [['', 'follow none'] as const, ...REGISTERS.map(name => [name, `follow ${name}`] as const)],
-    saved.follow,
-    register => {
-        saved.follow = register;
-        save();
-        if (register !== '') void goTo(register);
-    },
-);
-const widthChoice = select(
-    'Bytes in a number',
-    [
-        ['1', '1 byte'],
-        ['2', '2 bytes'],
-        ['4', '4 bytes'],
-        ['8', '8 bytes'],
-    ],
-    String(saved.width) as '1' | '2' | '4' | '8',
-    width => {
-        commit();
-        saved.width = Number(width) as Width;
+const toolbar = new Toolbar(settings, {
+    goTo: expression => void goTo(expression),
+    commit,
+    changed: () => {
         save();
         draw();
     },
-);
-const endianChoice = select(
-    'Byte order: little-endian or big-endian',
-    [
-        ['little', 'LE'],
-        ['big', 'BE'],
-    ],
-    saved.littleEndian ? 'little' : 'big',
-    order => {
-        commit();
-        saved.littleEndian = order === 'little';
-        save();
-        draw();
-    },
-);
-const textChoice = element('input', {
-    type: 'checkbox',
-    id: 'text',
-    checked: saved.text,
-    onchange: () => {
-        saved.text = textChoice.checked;
-        save();
-        draw();
-    },
+    search: pattern => void results.search(pattern),
+    closeResults: () => results.close(),
+    showMappings: () => void results.showMappings(hex(cursor), settings.space),
 });
-const searchInput = element('input', {
-    type: 'search',
-    class: 'search',
-    value: saved.pattern,
-    placeholder: 'search: text, 48 8b ?? c3, u64 = rsp',
-    'aria-label': 'Search memory: text in quotes, bytes, or a number such as u64 = 0x1000',
-    spellcheck: 'false',
-    onkeydown: (event: KeyboardEvent) => {
-        if (event.key === 'Enter') void search();
-        if (event.key === 'Escape') closeResults();
+const results = new Results({
+    host,
+    get place() {
+        return { space: settings.space, segment: settings.segment, vcpu: state.vcpu };
     },
+    goTo: show,
+    redraw: draw,
 });
-const toolbar = element(
-    'div',
-    { class: 'toolbar', role: 'toolbar', 'aria-label': 'Memory' },
-    spaceChoice,
-    segmentChoice,
-    addressInput,
-    followChoice,
-    widthChoice,
-    endianChoice,
-    element('label', { class: 'check' }, textChoice, 'text'),
-    searchInput,
-    button(
-        'Who maps this?',
-        'List what maps the page at the cursor',
-        () => void showMappings(hex(cursor), saved.space),
-    ),
-);
 
 const spacer = element('div', { class: 'spacer' });
 const rows = element('div', { class: 'rows', role: 'rowgroup' });
@@ -205,7 +73,6 @@ const scroller = element(
     spacer,
     rows,
 );
-const results = element('aside', { class: 'results', hidden: true, 'aria-label': 'Results' });
 const status = element('footer', { class: 'status', role: 'status' });
 const empty = welcome(
     'No guest yet: its memory will be here.',
@@ -215,8 +82,8 @@ const empty = welcome(
 const content = element(
     'div',
     { class: 'content', hidden: true },
-    toolbar,
-    element('div', { class: 'body' }, scroller, results),
+    toolbar.element,
+    element('div', { class: 'body' }, scroller, results.element),
     status,
 );
 root.append(empty, content);
@@ -224,17 +91,15 @@ spacer.style.height = `${ROWS * ROW_HEIGHT}px`;
 
 // ---- addresses -----------------------------------------------------------------------------------------------------
 
-function hex(value: bigint): string {
-    return `0x${value.toString(16)}`;
-}
-
 function save(): void {
-    host.save({ ...saved, address: hex(cursor) });
+    host.save({ ...settings, address: hex(cursor) });
 }
 
-function setFollow(register: string): void {
-    saved.follow = register;
-    followChoice.value = register;
+/** Goes where somebody points: from there on no register is followed. */
+function show(address: string, space: MemorySpace): void {
+    toolbar.setFollow('');
+    toolbar.setSpace(space);
+    void goTo(address);
 }
 
 /** Scrolls so that an address is at the top, or stays where it is if it can be seen already. */
@@ -256,23 +121,19 @@ function reveal(address: bigint, always: boolean): void {
 
 /** Goes to what an expression says; tells why if it says nothing. */
 async function goTo(expression: string, keep = false): Promise<void> {
-    saved.expression = expression;
-    if (document.activeElement !== addressInput) addressInput.value = expression;
+    settings.expression = expression;
+    toolbar.showExpression(expression);
     try {
         const body = await host.request<MemoryBody>('hyperscope/memory', {
             address: expression,
-            space: saved.space,
-            segment: saved.space === 'virtual' ? saved.segment : undefined,
+            space: settings.space,
+            segment: settings.space === 'virtual' ? settings.segment : undefined,
             vcpu: state.vcpu,
             count: 1,
         });
-        addressInput.classList.remove('wrong');
-        if (body.space !== saved.space) {
-            saved.space = body.space;
-            spaceChoice.value = body.space;
-            segmentChoice.hidden = body.space !== 'virtual';
-        }
-        pages.look({ space: saved.space, segment: saved.segment, vcpu: state.vcpu });
+        toolbar.markWrong(false);
+        if (body.space !== settings.space) toolbar.setSpace(body.space);
+        pages.look({ space: settings.space, segment: settings.segment, vcpu: state.vcpu });
         const address = BigInt(body.address);
         const moved = goal !== address;
         goal = address;
@@ -282,14 +143,14 @@ async function goTo(expression: string, keep = false): Promise<void> {
         save();
         draw();
     } catch (error) {
-        addressInput.classList.add('wrong');
+        toolbar.markWrong(true);
         say((error as Error).message);
     }
 }
 
 function moveCursor(by: bigint): void {
     commit();
-    const end = SPACE_END[saved.space];
+    const end = SPACE_END[settings.space];
     const moved = cursor + by;
     cursor = moved < 0n ? 0n : moved >= end ? end - 1n : moved;
     reveal(cursor, false);
@@ -303,7 +164,7 @@ function moveCursor(by: bigint): void {
 function recentre(): void {
     const first = Math.floor(scroller.scrollTop / ROW_HEIGHT);
     const rest = scroller.scrollTop % ROW_HEIGHT;
-    const end = SPACE_END[saved.space];
+    const end = SPACE_END[settings.space];
     const span = BigInt(ROWS * bytesInRow);
     const shift = BigInt(first - MIDDLE) * BigInt(bytesInRow);
     if ((first > ROWS / 8 || base === 0n) && (first < (ROWS * 7) / 8 || base + span >= end)) return;
@@ -316,104 +177,13 @@ function recentre(): void {
     scroller.scrollTop = (first - by) * ROW_HEIGHT + rest;
 }
 
-function pageAt(address: bigint): { page: KnownPage | undefined; offset: number } {
-    const offset = Number(address % PAGE);
-    return { page: pages.page(address - BigInt(offset)), offset };
-}
-
-function drawRow(address: bigint): HTMLElement {
-    const { page, offset } = pageAt(address);
-    const addressDigits = saved.space === 'physical' ? 13 : 16;
-    const row = element(
-        'div',
-        { class: 'row', role: 'row' },
-        element('span', { class: 'at', role: 'rowheader' }, address.toString(16).padStart(addressDigits, '0')),
-    );
-    const known = page !== undefined && page.bytes.length >= offset + bytesInRow && page.problem === undefined;
-    const numbers = element('span', { class: 'numbers', role: 'presentation' });
-    for (let at = 0; at < bytesInRow; at += saved.width) {
-        numbers.append(drawNumber(address + BigInt(at), known ? page : undefined, offset + at));
-    }
-    row.append(numbers);
-    if (saved.text) {
-        const text = element('span', { class: 'text', role: 'gridcell' });
-        text.textContent = known
-            ? Array.from(page.bytes.subarray(offset, offset + bytesInRow), character).join('')
-            : ' '.repeat(bytesInRow);
-        row.append(text);
-    }
-    const notes: string[] = [];
-    if (known) {
-        for (let at = 0; at < bytesInRow; at += 4) {
-            const annotation = page.annotations.get(offset + at);
-            if (annotation !== undefined) notes.push(`→ ${annotation.symbol}`);
-        }
-    } else if (page?.problem !== undefined && offset === 0) {
-        notes.push(page.problem);
-    }
-    if (known && offset === 0 && page.info !== undefined) notes.push(describePage(page.info));
-    row.append(element('span', { class: 'note' }, notes.join('   ')));
-    return row;
-}
-
-function drawNumber(address: bigint, page: KnownPage | undefined, offset: number): HTMLElement {
-    const { width, littleEndian } = saved;
-    const isCursor = cursor >= address && cursor < address + BigInt(width);
-    const classes = ['number'];
-    let text = '·'.repeat(width * 2);
-    let title: string | undefined;
-    if (page !== undefined) {
-        text = digits(page.bytes, offset, width, littleEndian);
-        const { before } = page;
-        if (before !== undefined && before.length === page.bytes.length) {
-            for (let index = 0; index < width; index++) {
-                if (before[offset + index] !== page.bytes[offset + index]) {
-                    classes.push('changed');
-                    title = `before: ${digits(before, offset, width, littleEndian)}`;
-                    break;
-                }
-            }
-        }
-    }
-    if (isCursor && typed !== '') {
-        text = typed.padEnd(width * 2, '_');
-        classes.push('typing');
-    }
-    if (isCursor) classes.push('cursor');
-    if (goal !== undefined && goal >= address && goal < address + BigInt(width)) classes.push('goal');
-    if (isMatch(address, width)) classes.push('match');
-    return element(
-        'span',
-        {
-            class: classes.join(' '),
-            role: 'gridcell',
-            title,
-            id: isCursor ? 'cursor' : undefined,
-            'aria-selected': isCursor ? 'true' : undefined,
-            'aria-label': `${hex(address)}: ${text}${title === undefined ? '' : `, changed, ${title}`}`,
-            'data-address': hex(address),
-        },
-        text,
-    );
-}
-
-function isMatch(address: bigint, width: number): boolean {
-    if (matches === undefined) return false;
-    for (let at = 0; at < width; at++) {
-        for (let back = 0; back < matches.length; back++) {
-            if (matches.starts.has(address + BigInt(at - back))) return true;
-        }
-    }
-    return false;
-}
-
 /** Takes as many bytes in a row as the view is wide for; what was at the top stays there. */
 function fitWidth(): void {
     const probe = rows.querySelector<HTMLElement>('.at');
     const measured = probe === null ? 0 : probe.getBoundingClientRect().width / Math.max(1, probe.textContent.length);
     const columns = scroller.clientWidth / (measured || 8);
     const needed = (size: number): number =>
-        20 + (size / saved.width) * (saved.width * 2 + 1.5) + (saved.text ? size + 3 : 0);
+        20 + (size / settings.width) * (settings.width * 2 + 1.5) + (settings.text ? size + 3 : 0);
     const size = ROW_SIZES.find(one => needed(one) <= columns) ?? ROW_SIZES[ROW_SIZES.length - 1];
     if (size === bytesInRow) return;
     const top = base + BigInt(Math.floor(scroller.scrollTop / ROW_HEIGHT) * bytesInRow);
@@ -427,17 +197,23 @@ function draw(): void {
     recentre();
     const first = Math.floor(scroller.scrollTop / ROW_HEIGHT);
     const count = Math.ceil(scroller.clientHeight / ROW_HEIGHT) + 1;
-    const end = SPACE_END[saved.space];
+    const end = SPACE_END[settings.space];
+    const { width, littleEndian, text } = settings;
+    const look: RowLook = {
+        ...{ bytesInRow, width, littleEndian, text, cursor, typed, goal },
+        addressDigits: settings.space === 'physical' ? 13 : 16,
+        matches: results.matches,
+    };
     const drawn: HTMLElement[] = [];
     for (let row = first; row < Math.min(first + count, ROWS); row++) {
         const address = base + BigInt(row * bytesInRow);
         if (address >= end) break;
-        drawn.push(drawRow(address));
+        drawn.push(drawRow(pages, address, look));
     }
     rows.style.transform = `translateY(${first * ROW_HEIGHT}px)`;
     rows.replaceChildren(...drawn);
     scroller.setAttribute('aria-activedescendant', 'cursor');
-    if (!searching) describeCursor();
+    if (!results.searching) describeCursor();
 }
 
 function describeCursor(): void {
@@ -472,8 +248,8 @@ scroller.addEventListener('mousedown', event => {
 scroller.addEventListener('dblclick', event => {
     // What looks like an address is one: go there.
     const cell = (event.target as HTMLElement).closest<HTMLElement>('.number');
-    if (cell?.textContent && saved.width === 8 && saved.littleEndian) {
-        setFollow('');
+    if (cell?.textContent && settings.width === 8 && settings.littleEndian) {
+        toolbar.setFollow('');
         void goTo(`0x${cell.textContent}`);
     }
 });
@@ -481,7 +257,7 @@ scroller.addEventListener('dblclick', event => {
 // ---- editing -------------------------------------------------------------------------------------------------------
 
 scroller.addEventListener('keydown', event => {
-    const width = BigInt(saved.width);
+    const width = BigInt(settings.width);
     const visible = BigInt(Math.max(1, Math.floor(scroller.clientHeight / ROW_HEIGHT) - 1) * bytesInRow);
     const moves: Readonly<Record<string, bigint>> = {
         ArrowLeft: -width,
@@ -507,20 +283,20 @@ scroller.addEventListener('keydown', event => {
 scroller.addEventListener('blur', () => commit());
 
 function numberAtCursor(): string {
-    const start = cursor - (cursor % BigInt(saved.width));
-    const { page, offset } = pageAt(start);
+    const start = cursor - (cursor % BigInt(settings.width));
+    const { page, offset } = pageAt(pages, start);
     return page === undefined || page.bytes.length === 0
         ? ''
-        : `0x${digits(page.bytes, offset, saved.width, saved.littleEndian)}`;
+        : `0x${digits(page.bytes, offset, settings.width, settings.littleEndian)}`;
 }
 
 function type(digit: string): void {
     if (state.state !== 'stopped' && state.state !== 'running') return;
-    cursor -= cursor % BigInt(saved.width);
+    cursor -= cursor % BigInt(settings.width);
     typed += digit;
-    if (typed.length === saved.width * 2) {
+    if (typed.length === settings.width * 2) {
         commit();
-        cursor += BigInt(saved.width);
+        cursor += BigInt(settings.width);
     }
 }
 
@@ -529,8 +305,8 @@ function commit(): void {
     if (typed === '') return;
     const text = typed;
     typed = '';
-    const start = cursor - (cursor % BigInt(saved.width));
-    void write(start, bytesOf(text, saved.width, saved.littleEndian));
+    const start = cursor - (cursor % BigInt(settings.width));
+    void write(start, bytesOf(text, settings.width, settings.littleEndian));
 }
 
 async function write(address: bigint, bytes: Uint8Array): Promise<void> {
@@ -538,8 +314,8 @@ async function write(address: bigint, bytes: Uint8Array): Promise<void> {
         // In which linear address a virtual one lies, the adapter knows.
         const { memoryReference } = await host.request<MemoryBody>('hyperscope/memory', {
             address: hex(address),
-            space: saved.space,
-            segment: saved.space === 'virtual' ? saved.segment : undefined,
+            space: settings.space,
+            segment: settings.space === 'virtual' ? settings.segment : undefined,
             vcpu: state.vcpu,
             count: 1,
         });
@@ -551,137 +327,7 @@ async function write(address: bigint, bytes: Uint8Array): Promise<void> {
     }
 }
 
-// ---- searching -----------------------------------------------------------------------------------------------------
-
-let searching = false;
-let searchNumber = 0;
-
-async function search(): Promise<void> {
-    const pattern = searchInput.value.trim();
-    saved.pattern = pattern;
-    save();
-    if (pattern === '') {
-        closeResults();
-        return;
-    }
-    const mine = ++searchNumber;
-    searching = true;
-    const space = saved.space === 'physical' ? 'physical' : 'linear';
-    const found: SearchMemoryBody['matches'][number][] = [];
-    const list = element('ol', { class: 'matches' });
-    const heading = element('span', {}, 'searching…');
-    const cancel = button('Cancel', 'Cancel the search', () => searchNumber++);
-    showResults(heading, cancel, list);
-    try {
-        let first: string | undefined;
-        let searched = 0;
-        do {
-            const body: SearchMemoryBody = await host.request('hyperscope/searchMemory', {
-                space,
-                pattern: asPattern(pattern),
-                vcpu: state.vcpu,
-                first,
-                limit: MOST_MATCHES - found.length,
-                budget: SEARCH_BUDGET,
-            });
-            searched += body.searched;
-            for (const match of body.matches) {
-                found.push(match);
-                list.append(matchItem(match, space));
-            }
-            matches = { starts: new Set(found.map(({ address }) => BigInt(address))), length: body.length };
-            first = body.next;
-            const part = searched + body.remaining === 0 ? 1 : searched / (searched + body.remaining);
-            heading.textContent = `${found.length} found, ${Math.floor(part * 100)} % searched`;
-        } while (first !== undefined && found.length < MOST_MATCHES && mine === searchNumber);
-        const ended =
-            mine !== searchNumber
-                ? 'cancelled'
-                : first !== undefined
-                  ? 'the first ones'
-                  : `in ${Math.ceil(searched / 2 ** 20)} MiB`;
-        heading.textContent = `${found.length} found, ${ended}`;
-    } catch (error) {
-        heading.textContent = (error as Error).message;
-        heading.classList.add('wrong');
-    }
-    cancel.remove();
-    searching = false;
-    draw();
-}
-
-/** Words that are neither bytes nor a number are meant as text. */
-function asPattern(text: string): string {
-    const bytes = /^(?:[0-9a-f?]{2}\s*)+$/i.test(text) && text.length > 1;
-    const said = /^[a-z]?"|^[uif]\d+\s*=/i.test(text);
-    return bytes || said ? text : JSON.stringify(text);
-}
-
-/** An address that shows the memory there. */
-function addressLink(address: string, space: MemorySpace): HTMLElement {
-    const onclick = (): void => {
-        setFollow('');
-        saved.space = space;
-        spaceChoice.value = space;
-        void goTo(address);
-    };
-    const text = address.slice(2).padStart(space === 'physical' ? 9 : 16, '0');
-    return element('button', { type: 'button', class: 'link', onclick }, text);
-}
-
-function matchItem({ address, symbol, bytes }: SearchMemoryBody['matches'][number], space: MemorySpace): HTMLElement {
-    return element(
-        'li',
-        {},
-        addressLink(address, space),
-        symbol === undefined ? undefined : element('span', { class: 'symbol' }, symbol),
-        element('span', { class: 'bytes' }, bytes),
-    );
-}
-
-function showResults(heading: HTMLElement, action: HTMLElement | undefined, list: HTMLElement): void {
-    const bar = element('div', { class: 'heading' }, heading, action, button('✕', 'Close', closeResults));
-    results.replaceChildren(bar, list);
-    results.hidden = false;
-}
-
-function closeResults(): void {
-    searchNumber++;
-    matches = undefined;
-    results.hidden = true;
-    draw();
-}
-
-// ---- who maps a page -----------------------------------------------------------------------------------------------
-
-async function showMappings(address: string, space: MemorySpace): Promise<void> {
-    const heading = element('span', {}, `who maps ${address}`);
-    const list = element('ol', { class: 'matches' });
-    showResults(heading, undefined, list);
-    try {
-        const place = { address, space, segment: space === 'virtual' ? saved.segment : undefined };
-        const { physical, mappings, more, usedAs } = await host.request<PageMappingsBody>('hyperscope/pageMappings', {
-            vcpu: state.vcpu,
-            place,
-        });
-        heading.textContent = `page ${physical}: ${mappings.length}${more ? ' and more' : ''} mappings`;
-        for (const use of usedAs) list.append(element('li', {}, use));
-        for (const { linear, permissions: allowed, pageSize, symbol, label, cr3 } of mappings) {
-            const words = [permissions(allowed), `${pageSize >> 10}K`, symbol, label ?? `CR3 ${cr3}`];
-            list.append(
-                element(
-                    'li',
-                    {},
-                    addressLink(linear, 'linear'),
-                    element('span', {}, words.filter(Boolean).join(' · ')),
-                ),
-            );
-        }
-    } catch (error) {
-        heading.textContent = (error as Error).message;
-        heading.classList.add('wrong');
-    }
-}
+// ---- requests ------------------------------------------------------------------------------------------------------
 
 async function perform(method: string, args?: unknown): Promise<void> {
     try {
@@ -694,6 +340,8 @@ async function perform(method: string, args?: unknown): Promise<void> {
 // ---- what the extension says ---------------------------------------------------------------------------------------
 
 let shownStop: number | undefined;
+/** The stop is on its way to the screen. */
+let arriving = false;
 
 function receive(event: PanelEvent): void {
     switch (event.event) {
@@ -701,15 +349,18 @@ function receive(event: PanelEvent): void {
             update(event.state, event.change);
             return;
         case 'goto':
-            setFollow('');
-            saved.space = event.space;
-            spaceChoice.value = event.space;
-            segmentChoice.hidden = event.space !== 'virtual';
-            void goTo(event.address);
+            show(event.address, event.space);
             return;
         case 'mappings':
-            void showMappings(event.address, event.space);
+            void results.showMappings(event.address, event.space);
     }
+}
+
+/** Tells when the last stop can be seen, to which nothing is missing then. */
+function arrived(): void {
+    if (!arriving || !pages.settled) return;
+    arriving = false;
+    host.shown(shownStop);
 }
 
 function update(next: PanelState, change: string): void {
@@ -724,18 +375,20 @@ function update(next: PanelState, change: string): void {
     if (other) {
         pages.forget();
         goal = undefined;
-        closeResults();
+        results.close();
     }
     if (next.state === 'stopped') {
-        pages.look({ space: saved.space, segment: saved.segment, vcpu: next.vcpu });
+        pages.look({ space: settings.space, segment: settings.segment, vcpu: next.vcpu });
         if (next.stoppedAt !== shownStop) {
             shownStop = next.stoppedAt;
             pages.nextStop();
+            arriving = true;
         } else if (change === 'values') {
             pages.refresh();
         }
-        if (saved.follow !== '') void goTo(saved.follow, true);
-        else if (first || other) void goTo(saved.expression);
+        if (settings.follow !== '') void goTo(settings.follow, true).then(arrived);
+        else if (first || other) void goTo(settings.expression).then(arrived);
+        else setTimeout(arrived);
     }
     draw();
 }

@@ -67,6 +67,11 @@ export class MemoryPages {
         return page;
     }
 
+    /** All that was asked for has come. */
+    get settled(): boolean {
+        return this.underway.size === 0;
+    }
+
     /** What is known already, without asking. */
     peek(address: bigint): KnownPage | undefined {
         return this.pages.get(address);

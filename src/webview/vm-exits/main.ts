@@ -158,6 +158,8 @@ async function look(): Promise<void> {
         void look();
     } else if (state.state === 'running') {
         timer = window.setTimeout(() => void look(), PERIOD);
+    } else {
+        host.shown(state.stoppedAt);
     }
 }
 
@@ -231,24 +233,30 @@ function drawSummary(rows: readonly VmExitRow[]): void {
             heading('guest RIP'),
         ),
     );
-    body.replaceChildren(
-        ...rows.map(row =>
-            element(
-                'tr',
-                {},
-                element('td', {}, breakButton(row)),
-                element('td', {}, row.label),
-                element('td', { class: 'cause', title: row.device }, row.causeText),
-                element('td', { class: 'figure' }, count(row.count)),
-                element(
-                    'td',
-                    { class: 'figure', title: row.exactTime ? undefined : 'estimated from a sample' },
-                    hostTime(row),
-                ),
-                element('td', { class: 'last' }, row.last?.text ?? ''),
-                element('td', {}, row.last === undefined ? '' : place(row.last)),
-            ),
-        ),
+    const before = drawn;
+    drawn = new Map(
+        rows.map(row => {
+            const text = JSON.stringify(row);
+            return [text, before.get(text) ?? summaryRow(row)];
+        }),
+    );
+    body.replaceChildren(...drawn.values());
+}
+
+/** Rows of the summary that is shown, by what they show: most stay as they are, and those are not made anew. */
+let drawn: ReadonlyMap<string, HTMLElement> = new Map();
+
+function summaryRow(row: VmExitRow): HTMLElement {
+    return element(
+        'tr',
+        {},
+        element('td', {}, breakButton(row)),
+        element('td', {}, row.label),
+        element('td', { class: 'cause', title: row.device }, row.causeText),
+        element('td', { class: 'figure' }, count(row.count)),
+        element('td', { class: 'figure', title: row.exactTime ? undefined : 'estimated from a sample' }, hostTime(row)),
+        element('td', { class: 'last' }, row.last?.text ?? ''),
+        element('td', {}, row.last === undefined ? '' : place(row.last)),
     );
 }
 

@@ -139,7 +139,9 @@ export class VsCode {
         page.setDefaultTimeout(PATIENCE);
         await page.emulateMedia({ colorScheme: 'dark' });
         const vsCode = new VsCode(server, browser, folder, page);
-        await page.goto(`http://127.0.0.1:${port}/?folder=${workspace}`);
+        // The extension logs more than usual: see `log`.
+        const payload = encodeURIComponent(JSON.stringify([['logLevel', 'debug']]));
+        await page.goto(`http://127.0.0.1:${port}/?folder=${workspace}&payload=${payload}`);
         await page.locator('.monaco-workbench').waitFor();
         await page.locator('.part.statusbar').waitFor();
         return vsCode;
@@ -292,6 +294,15 @@ export class VsCode {
             await this.page.waitForTimeout(100);
         }
         throw new Error(`the page of the view ${view} did not appear`);
+    }
+
+    /** What the extension has logged so far. */
+    log(): string {
+        const logs = path.join(this.folder, 'user', 'logs');
+        return readdirSync(logs, { recursive: true, encoding: 'utf8' })
+            .filter(name => path.basename(name) === 'Hyperscope.log')
+            .map(name => readFileSync(path.join(logs, name), 'utf8'))
+            .join('');
     }
 
     async screenshot(name: string): Promise<void> {

@@ -148,6 +148,19 @@ export class SyntheticKernel implements Kernel, KernelMemory {
         return this.types.get(keyword === undefined ? name : `${keyword} ${name}`);
     }
 
+    physical(address: bigint): number | undefined {
+        return this.pages.has(address & ~0xfffn) ? Number(address - BASE) : undefined;
+    }
+
+    isExecutable(address: bigint): boolean {
+        return this.physical(address) !== undefined;
+    }
+
+    /** Every process has the same memory. */
+    space(): this {
+        return this;
+    }
+
     read(address: bigint, length: number): { bytes: Uint8Array; problem?: string } {
         const bytes: number[] = [];
         for (let at = address; bytes.length < length; at++) {

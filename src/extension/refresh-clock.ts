@@ -1,0 +1,49 @@
+/** How long after a stop each open view shows it: a line in the log, at the level Debug. */
+
+/** Milliseconds without anything underway after which a stop counts as shown. */
+const QUIET = 250;
+
+export class RefreshClock {
+    private started: number | undefined;
+    /** Milliseconds from the stop to what each view showed last. */
+    private readonly shown = new Map<string, number>();
+    private readonly underway = new Set<object>();
+    private timer: NodeJS.Timeout | undefined;
+
+    /** @param log takes the line */
+    constructor(private readonly log: (line: string) => void) {}
+
+    /** A guest that is shown has stopped; what is underway is of the stop before. */
+    start(): void {
+        clearTimeout(this.timer);
+        this.shown.clear();
+        this.underway.clear();
+        this.started = performance.now();
+    }
+
+    /** A view begins to bring itself up to date; what is returned is called once it has. */
+    begin(view: string): () => void {
+        const { started } = this;
+        if (started === undefined) return () => undefined;
+        const work = {};
+        this.underway.add(work);
+        clearTimeout(this.timer);
+        return () => {
+            if (!this.underway.delete(work)) return;
+            this.shown.set(view, performance.now() - started);
+            if (this.underway.size === 0) this.timer = setTimeout(() => this.tell(), QUIET);
+        };
+    }
+
+    dispose(): void {
+        clearTimeout(this.timer);
+    }
+
+    private tell(): void {
+        this.started = undefined;
+        const views = [...this.shown].sort(([, one], [, other]) => one - other);
+        const parts = views.map(([view, took]) => `${view} ${took.toFixed(1)}`);
+        const last = views.at(-1)?.[1] ?? 0;
+        this.log(`all open views show the stop after ${last.toFixed(1)} ms: ${parts.join(', ')}`);
+    }
+}

@@ -1,0 +1,150 @@
+/** The list beside memory: what a search has found, and who maps a page. */
+import type { MemorySpace } from '../../messages/common';
+import type { PageMappingsBody, SearchMemoryBody } from '../../messages/memory';
+import { button, element } from '../dom';
+import type { Host } from '../host';
+import { permissions } from './format';
+import type { Matches } from './rows';
+
+/** Milliseconds of one piece of a search: between two of them it can be cancelled. */
+const SEARCH_BUDGET = 150;
+const MOST_MATCHES = 1000;
+
+/** What the list needs of the page around it. */
+export interface ResultsPage {
+    readonly host: Host;
+    readonly place: { readonly space: MemorySpace; readonly segment: string; readonly vcpu: number };
+    goTo(address: string, space: MemorySpace): void;
+    redraw(): void;
+}
+
+export class Results {
+    readonly element = element('aside', { class: 'results', hidden: true, 'aria-label': 'Results' });
+    /** What is to be marked in memory. */
+    matches: Matches | undefined;
+    /** A search is underway. */
+    searching = false;
+    /** The search that is wanted: others end. */
+    private wanted = 0;
+
+    constructor(private readonly page: ResultsPage) {}
+
+    close(): void {
+        this.wanted++;
+        this.matches = undefined;
+        this.element.hidden = true;
+        this.page.redraw();
+    }
+
+    async search(pattern: string): Promise<void> {
+        const { host, place } = this.page;
+        const mine = ++this.wanted;
+        this.searching = true;
+        const space = place.space === 'physical' ? 'physical' : 'linear';
+        const found: SearchMemoryBody['matches'][number][] = [];
+        const list = element('ol', { class: 'matches' });
+        const heading = element('span', {}, 'searching…');
+        const cancel = button('Cancel', 'Cancel the search', () => this.wanted++);
+        this.show(heading, cancel, list);
+        try {
+            let first: string | undefined;
+            let searched = 0;
+            do {
+                const body: SearchMemoryBody = await host.request('hyperscope/searchMemory', {
+                    space,
+                    pattern: asPattern(pattern),
+                    vcpu: place.vcpu,
+                    first,
+                    limit: MOST_MATCHES - found.length,
+                    budget: SEARCH_BUDGET,
+                });
+                searched += body.searched;
+                for (const match of body.matches) {
+                    found.push(match);
+                    list.append(this.matchItem(match, space));
+                }
+                this.matches = { starts: new Set(found.map(({ address }) => BigInt(address))), length: body.length };
+                first = body.next;
+                const part = searched + body.remaining === 0 ? 1 : searched / (searched + body.remaining);
+                heading.textContent = `${found.length} found, ${Math.floor(part * 100)} % searched`;
+            } while (first !== undefined && found.length < MOST_MATCHES && mine === this.wanted);
+            const ended =
+                mine !== this.wanted
+                    ? 'cancelled'
+                    : first !== undefined
+                      ? 'the first ones'
+                      : `in ${Math.ceil(searched / 2 ** 20)} MiB`;
+            heading.textContent = `${found.length} found, ${ended}`;
+        } catch (error) {
+            heading.textContent = (error as Error).message;
+            heading.classList.add('wrong');
+        }
+        cancel.remove();
+        this.searching = false;
+        this.page.redraw();
+    }
+
+    /** Lists what maps the page of an address. */
+    async showMappings(address: string, space: MemorySpace): Promise<void> {
+        const { host, place } = this.page;
+        const heading = element('span', {}, `who maps ${address}`);
+        const list = element('ol', { class: 'matches' });
+        this.show(heading, undefined, list);
+        try {
+            const segment = space === 'virtual' ? place.segment : undefined;
+            const { physical, mappings, more, usedAs } = await host.request<PageMappingsBody>(
+                'hyperscope/pageMappings',
+                { vcpu: place.vcpu, place: { address, space, segment } },
+            );
+            heading.textContent = `page ${physical}: ${mappings.length}${more ? ' and more' : ''} mappings`;
+            for (const use of usedAs) list.append(element('li', {}, use));
+            for (const { linear, permissions: allowed, pageSize, symbol, label, cr3 } of mappings) {
+                const words = [permissions(allowed), `${pageSize >> 10}K`, symbol, label ?? `CR3 ${cr3}`];
+                list.append(
+                    element(
+                        'li',
+                        {},
+                        this.addressLink(linear, 'linear'),
+                        element('span', {}, words.filter(Boolean).join(' · ')),
+                    ),
+                );
+            }
+        } catch (error) {
+            heading.textContent = (error as Error).message;
+            heading.classList.add('wrong');
+        }
+    }
+
+    private show(heading: HTMLElement, action: HTMLElement | undefined, list: HTMLElement): void {
+        const close = button('✕', 'Close', () => this.close());
+        this.element.replaceChildren(element('div', { class: 'heading' }, heading, action, close), list);
+        this.element.hidden = false;
+    }
+
+    private matchItem(
+        { address, symbol, bytes }: SearchMemoryBody['matches'][number],
+        space: MemorySpace,
+    ): HTMLElement {
+        return element(
+            'li',
+            {},
+            this.addressLink(address, space),
+            symbol === undefined ? undefined : element('span', { class: 'symbol' }, symbol),
+            element('span', { class: 'bytes' }, bytes),
+        );
+    }
+
+    /** An address that shows the memory there. */
+    private addressLink(address: string, space: MemorySpace): HTMLElement {
+        const onclick = (): void => this.page.goTo(address, space);
+        const text = address.slice(2).padStart(space === 'physical' ? 9 : 16, '0');
+        return element('button', { type: 'button', class: 'link', onclick }, text);
+    }
+}
+
+/** Words that are neither bytes nor a number are meant as text. */
+function asPattern(text: string): string {
+    const bytes = /^(?:[0-9a-f?]{2}\s*)+$/i.test(text) && text.length > 1;
+    const said = /^[a-z]?"|^[uif]\d+\s*=/i.test(text);
+    return bytes || said ? text : JSON.stringify(text);
+}

@@ -1,0 +1,73 @@
+/** Debian's kernel with nothing but its bzImage: what it keeps of itself in memory names its code. */
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import type { DebugProtocol } from '@vscode/debugprotocol';
+import { guestFiles, guestsDirectory, needs } from '../support/requirements';
+import { TestClient } from './client';
+
+const KERNEL = path.join(guestsDirectory, 'vmlinuz-cloud');
+const INITRD = path.join(guestsDirectory, 'initrd-busybox.cpio.gz');
+
+describe('a Linux kernel without symbol files', function () {
+    this.timeout(240_000);
+
+    let client: TestClient;
+    let console = '';
+
+    before(async function () {
+        needs(this, guestFiles('vmlinuz-cloud', 'initrd-busybox.cpio.gz'));
+        client = new TestClient();
+        client.onOutput(text => (console += text));
+        await client.launch({
+            kernel: KERNEL,
+            initrd: INITRD,
+            // The kernel chooses its own place: kaslr.
+            append: 'console=ttyS0 hs.cmd=cat%20/proc/version',
+            memory: '256M',
+        });
+    });
+
+    after(() => client?.stop());
+
+    const ask = async <T>(command: string, args: Readonly<Record<string, unknown>>): Promise<T> => {
+        const body = await client.request<T>(command, args);
+        assert.ok(body !== undefined, `${command} was refused`);
+        return body;
+    };
+    const breakAt = (...names: string[]): Promise<DebugProtocol.SetFunctionBreakpointsResponse['body']> =>
+        ask('setFunctionBreakpoints', { breakpoints: names.map(name => ({ name })) });
+    const stack = async (): Promise<string[]> => {
+        const { stackFrames } = await ask<DebugProtocol.StackTraceResponse['body']>('stackTrace', { threadId: 1 });
+        return stackFrames.map(({ name }) => name);
+    };
+
+    it('has no names before it runs, and breakpoints by name wait for them', async () => {
+        const { breakpoints } = await breakAt('start_kernel');
+        assert.equal(breakpoints[0].verified, false);
+        assert.match(breakpoints[0].message ?? '', /no register or symbol 'start_kernel'/);
+        await client.run('configurationDone', {});
+    });
+
+    it('stops at a function that was named before the kernel had unpacked itself', async () => {
+        const stop = await client.run('continue');
+        assert.equal(stop.reason, 'function breakpoint');
+        assert.equal((await stack())[0], 'start_kernel');
+        assert.match(console, /Linux 6\.1\.\S+: [\d,]+ names found in its memory/);
+    });
+
+    it('names functions on the stack, in the disassembly and in expressions', async () => {
+        const { breakpoints } = await breakAt('do_sys_openat2');
+        assert.equal(breakpoints[0].verified, true, breakpoints[0].message);
+        assert.equal((await client.run('continue')).reason, 'function breakpoint');
+        const names = await stack();
+        assert.equal(names[0], 'do_sys_openat2');
+        const { result } = await ask<{ result: string }>('evaluate', { expression: 'pc == do_sys_openat2' });
+        assert.equal(result.split(' ')[0], '0x1');
+        const { instructions } = await ask<DebugProtocol.DisassembleResponse['body'] & object>('disassemble', {
+            memoryReference: breakpoints[0].instructionReference,
+            instructionCount: 40,
+            resolveSymbols: true,
+        });
+        assert.equal(instructions[0].symbol, 'do_sys_openat2');
+    });
+});
