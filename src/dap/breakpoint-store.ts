@@ -112,7 +112,7 @@ export class BreakpointStore {
                         const both = isBlank(condition) ? elsewhere : `(${condition}) && ${elsewhere}`;
                         requests.push({
                             ...{ id, hitCondition, logMessage, condition: both },
-                            ...{ space: 'physical', address: loaded },
+                            ...{ space: 'physical', address: loaded, isCompanion: true },
                         });
                     }
                 }

@@ -19,6 +19,8 @@ export interface BreakpointRequest extends StopConditions {
      * breakpoints (SDM Vol. 3, 6.9). Otherwise it is met when the guest has mapped the page and comes back.
      */
     readonly beforeFault?: boolean;
+    /** Stands beside another one of the same id: nothing need be done for it that slows the guest down. */
+    readonly isCompanion?: boolean;
 }
 
 /** A breakpoint of the debugger's own, gone after its first hit. */
@@ -104,16 +106,17 @@ export class BreakpointSet {
     /** All of them as engines take them. */
     forEngine(): CodeBreakpoint[] {
         const context = this.host.context(0);
-        const all = this.breakpoints.map(({ request: { id, space, address }, decision }): CodeBreakpoint => ({
-            ...place(id, address),
-            space: space ?? 'linear',
+        const all = this.breakpoints.map(({ request, decision }): CodeBreakpoint => ({
+            ...place(request.id, request.address),
+            space: request.space ?? 'linear',
+            isCompanion: request.isCompanion,
             condition: (vcpu, decided) =>
-                this.asked(vcpu, id, () =>
+                this.asked(vcpu, request.id, () =>
                     decision.stops(this.host.context(vcpu), text => this.host.log(text), decided),
                 ),
             program: decision.program(
                 name => context.symbol(name),
-                name => this.host.isVariable?.(name, address) === true,
+                name => this.host.isVariable?.(name, request.address) === true,
             ),
         }));
         const { temporary } = this;

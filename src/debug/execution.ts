@@ -1,7 +1,7 @@
 /** Running, pausing and stepping a machine that lives in this process. */
 import type { CodeBreakpoint } from '../machine/breakpoint';
 import type { AccessObserver, Watchpoint } from '../machine/watchpoints';
-import { type Engine, EVENT_STOP, WATCH_STOP } from '../machine/engine';
+import { type Engine, EVENT_STOP, type StopWish, WATCH_STOP } from '../machine/engine';
 import { Vector } from '../machine/cpu/fault';
 import type { Machine } from '../machine/machine';
 import { type MachineEvent, recordOf } from '../machine/observation/event';
@@ -34,6 +34,10 @@ export interface DebugEngine extends Engine {
     /** Engines without watchpoints have neither of the two. */
     setWatchpoints?(watchpoints: readonly Watchpoint[]): void;
     accessObserver?: AccessObserver;
+    /** Events that the machine is to be stopped at; for engines that would pass some of them. */
+    setStopWishes?(wishes: readonly StopWish[]): void;
+    /** Why another engine executes the guest for the moment, in words that follow a colon. */
+    readonly standIn?: string;
 }
 
 /** Host milliseconds between two looks for programs while the guest runs. */
@@ -71,6 +75,7 @@ export class Execution {
     private wasInterrupted = false;
     private tripleFaultShown = false;
     private pausedVcpu = 0;
+    private toldStandIn: string | undefined;
     /** Settles when the run in progress has ended and been reported. */
     private running: Promise<void> = Promise.resolve();
 
@@ -106,6 +111,7 @@ export class Execution {
     /** To be called when {@link eventStops} were replaced. */
     eventStopsChanged(): void {
         const { relocation } = this;
+        this.engine.setStopWishes?.(this.eventStops.wishes);
         this.machine.observation.setStopKinds([
             ...this.eventStops.kinds,
             MachineEventKind.Exception,
@@ -253,6 +259,7 @@ export class Execution {
     }
 
     private report(outcome: Outcome, stepped: number | undefined): void {
+        this.tellStandIn();
         switch (outcome.reason) {
             case 'stepped':
                 this.stopAt({ reason: 'step', vcpu: stepped ?? 0 });
@@ -286,6 +293,15 @@ export class Execution {
             case 'reset':
                 this.end({ ...outcome, note: 'the guest reset the machine' });
         }
+    }
+
+    /** Once each time that the reason changes. */
+    private tellStandIn(): void {
+        const { standIn } = this.engine;
+        if (standIn !== this.toldStandIn && standIn !== undefined) {
+            this.listener?.logged(`the translator executes the guest in KVM's place: ${standIn}`);
+        }
+        this.toldStandIn = standIn;
     }
 
     private breakpointStop(vcpu: number, id: number): Stop {

@@ -175,6 +175,7 @@ export class MachineTarget implements DebugTarget {
             name,
             active: name === engine.active,
             problem: name === engine.active ? undefined : engine.switchProblem(name),
+            standIn: name === engine.active ? engine.standIn : undefined,
         }));
     }
 

@@ -179,4 +179,6 @@ export interface EngineOption {
     readonly active: boolean;
     /** Why the machine cannot be moved there as it stands. */
     readonly problem?: string;
+    /** Why the translator executes the guest for the moment although this engine is the active one. */
+    readonly standIn?: string;
 }

@@ -9,11 +9,11 @@ import type { CodeBreakpoint } from '../machine/breakpoint';
 import { Cr4 } from '../machine/cpu/cpu-state';
 import { ALL_FEATURES, featureNames, type FeatureWords } from '../machine/cpu/cpuid';
 import type {
-    Engine,
     EngineCpuHooks,
     EngineName,
     EngineStatistics,
     RunStop,
+    StopWish,
     SwitchableEngine,
 } from '../machine/engine';
 import { HIGH_RAM_BASE } from '../machine/layout';
@@ -24,11 +24,10 @@ import type { AccessObserver, Watchpoint } from '../machine/watchpoints';
 import type { KvmEngine } from '../kvm/engine';
 import { missingFeatures } from '../kvm/cpuid';
 import type { TranslatorEngine } from '../translator';
+import { DebugWishes, standInReason } from './stand-in';
 
 /** The machine cannot be moved to another engine. */
 export class EngineSwitchError extends HyperscopeError {}
-
-type Breakpoints = readonly CodeBreakpoint[];
 
 /** CR4 bits that KVM refuses unless CPUID shows the feature. */
 const CR4_FEATURES: readonly (readonly [bit: number, name: string, word: keyof FeatureWords, feature: number])[] = [
@@ -51,8 +50,12 @@ export interface KvmSource {
 export class MachineEngine implements SwitchableEngine {
     private kvm: KvmEngine | undefined;
     private readonly processors: Processor[] = [];
-    private breakpoints: Breakpoints = [];
+    private readonly wishes = new DebugWishes();
+    /** vCPUs whose next run begins with the instruction at RIP, whatever breakpoint stands there. */
+    private readonly passing = new Set<number>();
     private runningOn: EngineName = 'translator';
+    /** Why the translator executes the guest in KVM's place. */
+    private standsIn: string | undefined;
     /** Code may have changed since the translator ran. */
     private translationsDoubtful = false;
     /** vCPU and RIP of the last exception that stopped the guest on KVM. */
@@ -76,11 +79,7 @@ export class MachineEngine implements SwitchableEngine {
     }
 
     get timed(): boolean {
-        return this.runningOn === 'kvm' && this.options.counted !== true;
-    }
-
-    get unobserved(): Engine['unobserved'] {
-        return this.runningOn === 'kvm' ? this.kvm?.unobserved : undefined;
+        return this.executing === 'kvm' && this.options.counted !== true;
     }
 
     /** The engine on KVM, once it has been used. */
@@ -88,8 +87,13 @@ export class MachineEngine implements SwitchableEngine {
         return this.kvm;
     }
 
+    /** What executes the guest: the translator may stand in for KVM. */
+    private get executing(): EngineName {
+        return this.standsIn === undefined ? this.runningOn : 'translator';
+    }
+
     private get engine(): TranslatorEngine | KvmEngine {
-        return this.runningOn === 'kvm' ? this.kvm! : this.translator;
+        return this.executing === 'kvm' ? this.kvm! : this.translator;
     }
 
     // ---- switching -----------------------------------------------------------------------------------------------
@@ -118,20 +122,57 @@ export class MachineEngine implements SwitchableEngine {
         }
         if (name === 'kvm') {
             this.kvm ??= this.createKvm();
-            this.translator.setBreakpoints([]);
             this.runningOn = 'kvm';
-            this.kvm.setBreakpoints(this.breakpoints);
-            for (const { index } of this.processors) this.kvm.stateChanged(index);
-            this.kvm.mapChanged();
+            this.toKvm(this.kvm);
+            this.chooseExecutor(this.kvm);
             return this.lostFeatures();
         }
-        this.kvm!.synchronize();
-        this.kvm!.setBreakpoints([]);
         this.runningOn = 'translator';
+        if (this.standsIn === undefined) this.toTranslator();
+        this.standsIn = undefined;
+        return undefined;
+    }
+
+    private toKvm(kvm: KvmEngine): void {
+        this.translator.setBreakpoints([]);
+        kvm.setBreakpoints(this.wishes.breakpoints);
+        for (const { index } of this.processors) kvm.stateChanged(index);
+        kvm.mapChanged();
+    }
+
+    private toTranslator(): void {
+        this.kvm!.settle();
         this.translationsDoubtful = true;
         this.refreshTranslator();
-        this.translator.setBreakpoints(this.breakpoints);
-        return undefined;
+        this.translator.setBreakpoints(this.wishes.breakpoints);
+    }
+
+    /** Has the translator execute the guest as long as KVM would pass what the debugger wants to stop at. */
+    private chooseExecutor(kvm: KvmEngine): void {
+        const { wishes, processors } = this;
+        const reason = wishes.isEmpty ? undefined : standInReason(kvm, processors, wishes);
+        const stoodIn = this.standsIn !== undefined;
+        this.standsIn = reason;
+        if (stoodIn === (reason !== undefined)) {
+            return;
+        }
+        if (stoodIn) {
+            this.toKvm(kvm);
+        } else {
+            this.toTranslator();
+        }
+        for (const { index } of processors) {
+            if (this.passing.has(index)) {
+                this.engine.passBreakpoint(index);
+            } else {
+                this.engine.passNothing(index);
+            }
+        }
+    }
+
+    /** Why the translator executes the guest although KVM is the machine's engine. */
+    get standIn(): string | undefined {
+        return this.standsIn;
     }
 
     private createKvm(): KvmEngine {
@@ -218,7 +259,7 @@ export class MachineEngine implements SwitchableEngine {
                 translator.modeChanged();
                 kvm()?.modeChanged();
             },
-            retired: () => (this.runningOn === 'kvm' ? kvm()!.retired() : translator.retired()),
+            retired: () => (this.executing === 'kvm' ? kvm()!.retired() : translator.retired()),
         };
     }
 
@@ -229,10 +270,9 @@ export class MachineEngine implements SwitchableEngine {
     }
 
     run(vcpu: number, budget: number): RunStop {
-        if (this.runningOn === 'kvm') {
-            return this.kvm!.run(vcpu, budget);
-        }
-        return this.translator.run(vcpu, budget);
+        if (this.runningOn === 'kvm') this.chooseExecutor(this.kvm!);
+        this.passing.delete(vcpu);
+        return this.engine.run(vcpu, budget);
     }
 
     retired(): number {
@@ -284,27 +324,34 @@ export class MachineEngine implements SwitchableEngine {
 
     // ---- for the debugger ----------------------------------------------------------------------------------------
 
-    setBreakpoints(breakpoints: Breakpoints): void {
-        this.breakpoints = breakpoints;
+    setBreakpoints(breakpoints: readonly CodeBreakpoint[]): void {
+        this.wishes.breakpoints = breakpoints;
         this.engine.setBreakpoints(breakpoints);
+        // KVM is asked whether it would pass them.
+        if (this.standsIn !== undefined) this.kvm!.setBreakpoints(breakpoints);
+    }
+
+    setWatchpoints(watchpoints: readonly Watchpoint[]): void {
+        this.wishes.watchpoints = watchpoints;
+        this.translator.setWatchpoints(watchpoints);
+    }
+
+    setStopWishes(events: readonly StopWish[]): void {
+        this.wishes.events = events;
     }
 
     passBreakpoint(vcpu: number): void {
+        this.passing.add(vcpu);
         this.engine.passBreakpoint(vcpu);
     }
 
     passNothing(vcpu: number): void {
+        this.passing.delete(vcpu);
         this.engine.passNothing(vcpu);
     }
 
-    get physicalBreakpoints(): boolean {
-        return this.runningOn === 'translator';
-    }
-
-    /** Absent on KVM, which cannot watch memory. */
-    get setWatchpoints(): ((watchpoints: readonly Watchpoint[]) => void) | undefined {
-        return this.runningOn === 'kvm' ? undefined : watchpoints => this.translator.setWatchpoints(watchpoints);
-    }
+    /** Where KVM knows none, the translator stands in. */
+    readonly physicalBreakpoints = true;
 
     get accessObserver(): AccessObserver | undefined {
         return this.translator.accessObserver;
@@ -316,11 +363,11 @@ export class MachineEngine implements SwitchableEngine {
 
     /** A device's access to memory, for watchpoints. */
     deviceAccess(address: number, size: number, write: boolean): void {
-        if (this.runningOn === 'translator') this.translator.deviceAccess(address, size, write);
+        if (this.executing === 'translator') this.translator.deviceAccess(address, size, write);
     }
 
     locate(vcpu: number, target: { ripLo: number; ripHi: number }): boolean {
-        return this.runningOn === 'translator' && this.translator.locate(vcpu, target);
+        return this.executing === 'translator' && this.translator.locate(vcpu, target);
     }
 }
 

@@ -10,11 +10,12 @@
  */
 import type { CodeBreakpoint } from '../machine/breakpoint';
 import type { Cpu } from '../machine/cpu/cpu';
+import { Cr0 } from '../machine/cpu/cpu-state';
 import { walkPages } from '../machine/cpu/page-walk';
 import type { GuestMemory } from '../machine/memory';
 import { ModeKey, StateOffset } from '../machine/state';
 import { GuestDebug } from './abi';
-import type { DebugSetting } from './vcpu';
+import { type DebugSetting, linearRip } from './vcpu';
 
 const REGISTERS = 4;
 const INT3 = 0xcc;
@@ -32,7 +33,9 @@ interface Patch {
 }
 
 export class CodeBreakpoints {
-    private readonly byAddress = new Map<bigint, CodeBreakpoint[]>();
+    private readonly linear = new Map<bigint, CodeBreakpoint[]>();
+    /** Debug registers and INT3 know of linear addresses only: these count where they are mapped to themselves. */
+    private readonly physical = new Map<bigint, CodeBreakpoint[]>();
     /** Addresses that found no debug register. */
     private readonly patches: Patch[] = [];
     private patched = false;
@@ -40,28 +43,56 @@ export class CodeBreakpoints {
     constructor(private readonly memory: GuestMemory) {}
 
     get isEmpty(): boolean {
-        return this.byAddress.size === 0;
+        return this.linear.size === 0 && this.physical.size === 0;
     }
 
     replace(breakpoints: readonly CodeBreakpoint[]): void {
-        this.byAddress.clear();
+        this.linear.clear();
+        this.physical.clear();
         for (const breakpoint of breakpoints) {
-            if (breakpoint.space === 'physical') {
-                continue; // neither debug registers nor an INT3 know of those; the user has been told
-            }
+            const map = breakpoint.space === 'physical' ? this.physical : this.linear;
             const address = (BigInt(breakpoint.hi >>> 0) << 32n) | BigInt(breakpoint.lo >>> 0);
-            const others = this.byAddress.get(address);
+            const others = map.get(address);
             if (others === undefined) {
-                this.byAddress.set(address, [breakpoint]);
+                map.set(address, [breakpoint]);
             } else {
                 others.push(breakpoint);
             }
         }
     }
 
-    /** The breakpoints at a linear address. */
-    at(address: bigint): readonly CodeBreakpoint[] {
-        return this.byAddress.get(address) ?? [];
+    /** The breakpoints at the instruction that is next. */
+    at(cpu: Cpu): readonly CodeBreakpoint[] {
+        if (this.isEmpty) return [];
+        const address = linearRip(cpu);
+        const linear = this.linear.get(address) ?? [];
+        const physical = this.physical.get(address);
+        return physical !== undefined && isMappedToItself(cpu, address) ? [...linear, ...physical] : linear;
+    }
+
+    /** Linear addresses where a vCPU is to stop, as its page tables are. */
+    private addresses(cpu: Cpu): readonly bigint[] {
+        const physical = [...this.physical.keys()].filter(
+            address => !this.linear.has(address) && isMappedToItself(cpu, address),
+        );
+        return [...this.linear.keys(), ...physical];
+    }
+
+    /**
+     * Whether CPL 3 may get to one of them, as far as the page tables of a vCPU tell: a page is the user's, or nothing is
+     * mapped where one may come. Without paging, only what runs now counts.
+     */
+    mayBeMetInUserMode(cpu: Cpu): boolean {
+        if ((cpu.mode & ModeKey.Protected) === 0) return false;
+        if ((cpu.cr0 & Cr0.PG) === 0) return cpu.cpl === 3 && !this.isEmpty;
+        for (const address of this.addresses(cpu)) {
+            const lo = Number(address & 0xffffffffn);
+            const hi = Number(address >> 32n);
+            if (!cpu.memory.isCanonical(lo, hi)) continue;
+            const { mapping } = walkPages(cpu, cpu.port, lo, hi);
+            if (mapping === undefined ? (hi & 0x80000000) === 0 : mapping.user) return true;
+        }
+        return false;
     }
 
     /** Lays out debug registers and patches for a vCPU that is about to run; returns what KVM is to be told. */
@@ -72,7 +103,7 @@ export class CodeBreakpoints {
         }
         const { addresses, dr7: guests } = guestBreakpoints(cpu);
         let dr7 = guests | DR7_FIXED;
-        for (const address of this.byAddress.keys()) {
+        for (const address of this.addresses(cpu)) {
             if (addresses.length < REGISTERS) {
                 dr7 |= ENABLE_GLOBAL << (2 * addresses.length);
                 addresses.push(address);
@@ -128,6 +159,12 @@ export class CodeBreakpoints {
         const byte = cpu.mode & ModeKey.Protected ? INT3 : HLT;
         this.patches.push({ linear: address, address: at, byte, original: 0 });
     }
+}
+
+function isMappedToItself(cpu: Cpu, address: bigint): boolean {
+    const lo = Number(address & 0xffffffffn);
+    const hi = Number(address >> 32n);
+    return cpu.memory.isCanonical(lo, hi) && walkPages(cpu, cpu.port, lo, hi).mapping?.physical === Number(address);
 }
 
 /** The breakpoints that the guest has enabled itself, moved to the front: addresses, and DR7 for them. */

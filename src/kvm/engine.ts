@@ -6,7 +6,7 @@
  * timers and most MSRs are the machine's own; KVM has memory, segments, control registers and the FPU.
  */
 import { HyperscopeError } from '../common/errors';
-import type { Engine, EngineCpuHooks, EngineStatistics, RunStop } from '../machine/engine';
+import type { Engine, EngineCpuHooks, EngineStatistics, RunStop, StopWish } from '../machine/engine';
 import { MachineEventKind } from '../machine/observation/kinds';
 import { deliverDebugTrap, deliverException, interruptsOpen, nmiOpen, wake } from '../machine/cpu/interrupts';
 import type { CodeBreakpoint } from '../machine/breakpoint';
@@ -16,6 +16,7 @@ import { guestFault, Vector } from '../machine/cpu/fault';
 import type { Processor } from '../machine/processor';
 import { ActivityState, StateOffset } from '../machine/state';
 import { RUN_SIZE } from './abi';
+import { debugAbilities } from './debug-trial';
 import { KvmError } from './errors';
 import { hostNanoseconds } from './guest-time';
 import { readKernelStatistics } from './statistics';
@@ -51,7 +52,6 @@ const UNOBSERVED: ReadonlySet<MachineEventKind> = new Set([
 
 export class KvmEngine implements Engine {
     readonly timed: boolean;
-    readonly unobserved = UNOBSERVED;
     private readonly state: RunState;
     private readonly stepping: Stepping;
     private readonly exits: ExitHandler;
@@ -170,6 +170,16 @@ export class KvmEngine implements Engine {
     /** Replaces the breakpoints. Not while a vCPU runs. */
     setBreakpoints(breakpoints: readonly CodeBreakpoint[]): void {
         this.state.breakpoints.replace(breakpoints);
+    }
+
+    /** Whether the guest would pass events that the debugger wants to stop at. */
+    misses({ kind }: StopWish): boolean {
+        return UNOBSERVED.has(kind);
+    }
+
+    /** Whether the guest would pass a breakpoint, as things stand, because this host's KVM overlooks those at CPL 3. */
+    missesUserCode(cpu: Cpu): boolean {
+        return this.state.breakpoints.mayBeMetInUserMode(cpu) && !debugAbilities().userCode;
     }
 
     /** The kernel's counters of the machine and of its vCPUs, where this kernel offers them. */

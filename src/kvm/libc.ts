@@ -1,5 +1,5 @@
 /** The system calls that KVM needs, through koffi: everything else of this folder is plain TypeScript over them. */
-import { IOCTL_NAMES, type Ioctl } from './abi';
+import { Ioctl, IOCTL_NAMES } from './abi';
 import { KvmError, KvmUnavailableError } from './errors';
 
 type Call = (...args: readonly (number | string | Uint8Array)[]) => number;
@@ -179,7 +179,7 @@ export class ThreadAlarm {
     private readonly memory = new NativeBuffer(AlarmField.size);
     private readonly timer: number;
     /** Signals that the thread blocks anyway, which KVM_RUN has to go on blocking. */
-    readonly othersBlocked: bigint;
+    private readonly othersBlocked: bigint;
 
     /** @throws KvmError */
     constructor() {
@@ -196,6 +196,14 @@ export class ThreadAlarm {
         view.setInt32(AlarmField.sigevent + 16, thread, true);
         systemCall('timer_create', Syscall.timer_create, CLOCK_MONOTONIC, address, address + AlarmField.timerId);
         this.timer = view.getInt32(AlarmField.timerId, true);
+    }
+
+    /** KVM_RUN of a vCPU comes back for the signal, which is blocked everywhere else. @throws KvmError */
+    letInterrupt(vcpu: number): void {
+        const mask = new NativeBuffer(4 + SIG_SETSIZE);
+        mask.view.setUint32(0, SIG_SETSIZE, true);
+        mask.view.setBigUint64(4, this.othersBlocked, true);
+        ioctl(vcpu, Ioctl.SetSignalMask, mask.address);
     }
 
     /** Sends the signal in so many nanoseconds; replaces what was set before. */

@@ -18,7 +18,7 @@ import { decodeExit, explainExit } from './exits';
 import { GuestTime } from './guest-time';
 import { ThreadAlarm } from './libc';
 import { MemorySlots } from './memory-slots';
-import { addInstructions, instructionsOf, KvmVcpu, linearRip } from './vcpu';
+import { addInstructions, instructionsOf, KvmVcpu } from './vcpu';
 import { KvmVm } from './vm';
 
 /** Bits of DR6 that tell of traps: B0–B3, BS, BT. */
@@ -227,7 +227,7 @@ export class RunState {
     }
 
     isAtBreakpoint(cpu: Cpu): boolean {
-        return !this.breakpoints.isEmpty && this.breakpoints.at(linearRip(cpu)).length > 0;
+        return this.breakpoints.at(cpu).length > 0;
     }
 
     /** Asks the breakpoints at RIP whether to stop; if so, {@link stop} says which. */
@@ -235,7 +235,7 @@ export class RunState {
         if (this.breakpoints.isEmpty) {
             return false;
         }
-        for (const { id, condition } of this.breakpoints.at(linearRip(cpu))) {
+        for (const { id, condition } of this.breakpoints.at(cpu)) {
             if (condition?.(vcpu, false) ?? true) {
                 this.stop = { reason: 'breakpoint', id };
                 this.passing.add(vcpu);

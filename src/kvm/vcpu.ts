@@ -26,9 +26,6 @@ export const NO_DEBUG: DebugSetting = { control: 0, addresses: [], dr7: 0 };
 /** CPUID.1:ECX.XSAVE. */
 const XSAVE_BIT = 26;
 
-/** `kvm_signal_mask`. */
-const SIGNAL_SET_SIZE = 8;
-
 export class KvmVcpu {
     readonly fd: number;
     readonly cpu: Cpu;
@@ -68,7 +65,7 @@ export class KvmVcpu {
             sregs2: capabilities.sregs2,
         });
         this.tsc = new TimeStampCounter(this.fd, capabilities.tscControl);
-        this.letInterrupt(alarm);
+        alarm.letInterrupt(this.fd);
         this.view.setBigUint64(run + RunOffset.validRegisters, BigInt(SyncRegisters.All), true);
     }
 
@@ -228,16 +225,6 @@ export class KvmVcpu {
 
     get debugSetting(): DebugSetting {
         return this.debug;
-    }
-
-    // ---- set up --------------------------------------------------------------------------------------------------
-
-    /** KVM_RUN comes back for the alarm's signal, which is blocked everywhere else. */
-    private letInterrupt(alarm: ThreadAlarm): void {
-        const mask = new NativeBuffer(4 + SIGNAL_SET_SIZE);
-        mask.view.setUint32(0, SIGNAL_SET_SIZE, true);
-        mask.view.setBigUint64(4, alarm.othersBlocked, true);
-        ioctl(this.fd, Ioctl.SetSignalMask, mask.address);
     }
 }
 

@@ -14,6 +14,8 @@ export interface CodeBreakpoint {
     /** Address, as two unsigned halves. */
     readonly lo: number;
     readonly hi: number;
+    /** Stands beside another one, at where code is before it is mapped: engines that cannot tell pass it. */
+    readonly isCompanion?: boolean;
     /**
      * Asked with the vCPU's number before the instruction runs; whether to stop. `decided`: {@link program} has been run
      * and said yes, counting included. Absent: stops always.

@@ -45,6 +45,12 @@ export type EngineCpuHooks = Omit<CpuHooks, 'apic' | 'ports' | 'tsc' | 'random' 
 /** Makes the engine of a machine, once its memory exists; processors are added before the first run. */
 export type EngineFactory = (memory: GuestMemory) => Engine;
 
+/** Events that a debugger wants to stop at: of a kind, with one cause, with those from first to last, or with any. */
+export interface StopWish {
+    readonly kind: MachineEventKind;
+    readonly cause?: number | readonly [first: number, last: number];
+}
+
 /**
  * What executes instructions. It works on the state in the shared memory (`StateOffset`) and holds no architectural
  * state of its own while it is not running, so that engines can be exchanged between two calls of {@link run}.
@@ -88,8 +94,6 @@ export interface Engine {
      * one) takes the time that it takes.
      */
     readonly timed?: boolean;
-    /** Events that happen while this engine executes the guest without its being told: nobody can stop at them. */
-    readonly unobserved?: ReadonlySet<MachineEventKind>;
     /**
      * Brings all state of a vCPU (of all, without one) into the shared memory; an engine that keeps some of it elsewhere
      * between two runs implements this. {@link run} takes over whatever is there afterwards.
@@ -104,6 +108,11 @@ export type EngineName = 'translator' | 'kvm';
 /** Several engines behind one: which of them executes the machine can change between two runs. */
 export interface SwitchableEngine extends Engine {
     readonly active: EngineName;
+    /**
+     * Why the translator executes the guest for the moment although another engine is active, in words that follow a
+     * colon: that one would pass what the debugger wants to stop at.
+     */
+    readonly standIn?: string;
     /**
      * Moves the machine, as it stands, to another engine.
      * @returns what the guest may notice: features that it has seen and that the new engine lacks

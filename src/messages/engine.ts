@@ -21,6 +21,8 @@ export interface EngineOption {
     readonly active: boolean;
     /** Why the machine cannot be moved there; absent if it can. */
     readonly problem?: string;
+    /** Why the translator executes the guest for the moment although this engine is the active one. */
+    readonly standIn?: string;
 }
 
 // ---- hyperscope/switchEngine ---------------------------------------------------------------------------------------

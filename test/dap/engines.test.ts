@@ -50,27 +50,59 @@ describe('the engines of a session', function () {
         assert.equal(output(session), sampleOutput('pvh', { memory: 32 }) + SAMPLE_END);
     });
 
-    it('say which events they cannot stop at', async () => {
+    it('stop at what KVM passes: the translator stands in as long as it is asked for', async () => {
         const session = await launch({ engine: 'kvm' });
-        const filters = async (): Promise<unknown> => {
-            const chosen = { filters: ['portOut', 'cr3Write'], filterOptions: [{ filterId: 'cpuid' }] };
-            const { breakpoints } = await session.request<{ breakpoints: { verified: boolean; message?: string }[] }>(
-                'setExceptionBreakpoints',
-                chosen,
-            );
-            return breakpoints.map(({ verified, message }) => [verified, message?.includes('on KVM') === true]);
+        const standIn = async (): Promise<unknown> => {
+            const { engine, engines } = await session.request<EngineBody>('hyperscope/engine');
+            return [engine, engines.find(({ name }) => name === 'kvm')?.standIn];
         };
-        assert.deepEqual(await filters(), [
-            [true, false],
-            [false, true],
-            [false, true],
-        ]);
-        await session.request('hyperscope/switchEngine', { engine: 'translator' });
-        assert.deepEqual(await filters(), [
-            [true, false],
-            [true, false],
-            [true, false],
-        ]);
+        await session.request('setFunctionBreakpoints', { breakpoints: [] });
+        assert.deepEqual(
+            await session.request('setExceptionBreakpoints', {
+                filters: ['cr3Write'],
+                filterOptions: [{ filterId: 'cpuid', condition: 'leaf == 1' }],
+            }),
+            { breakpoints: [{ verified: true }, { verified: true }] },
+        );
+        const { reason, text } = await session.run('continue');
+        assert.equal(reason, 'exception');
+        assert.match(String(text), /CR3|CPUID/);
+        const why = 'the processor does what is to be stopped at by itself';
+        assert.deepEqual(await standIn(), ['kvm', why]);
+        assert.match(
+            session.events.map(({ body }) => String(body?.output ?? '')).join(''),
+            new RegExp(`the translator executes the guest in KVM's place: ${why}\n`),
+        );
+        await session.request('setExceptionBreakpoints', { filters: [] });
+        const ended = session.next('terminated');
+        await session.request('continue', { threadId: 1 });
+        await ended;
+        assert.deepEqual(await standIn(), ['kvm', undefined]);
+        assert.equal(output(session), sampleOutput('pvh', { memory: 32 }) + SAMPLE_END);
+    });
+
+    it('stop at physical addresses, and at memory that is written, on KVM', async () => {
+        const session = await launch({ engine: 'kvm' });
+        assert.equal((await session.run('continue')).reason, 'function breakpoint');
+        await session.request('setFunctionBreakpoints', { breakpoints: [] });
+        const {
+            mapping: { physical },
+        } = await session.request<{ mapping: { physical: string } }>('hyperscope/translateAddress', {
+            address: 'collatz',
+        });
+        await session.request('setInstructionBreakpoints', {
+            breakpoints: [{ instructionReference: `phys:${physical}` }],
+        });
+        assert.equal((await session.run('continue')).reason, 'instruction breakpoint');
+        await session.request('setInstructionBreakpoints', { breakpoints: [] });
+        const { dataId } = await session.request<{ dataId: string }>('dataBreakpointInfo', {
+            name: 'memory_statistics.faults_handled',
+        });
+        await session.request('setDataBreakpoints', { breakpoints: [{ dataId, accessType: 'write' }] });
+        const { reason, text } = await session.run('continue');
+        assert.equal(reason, 'data breakpoint');
+        assert.match(String(text), /^write of \d bytes at .*, by the instruction at 0x/);
+        await session.request('setDataBreakpoints', { breakpoints: [] });
     });
 
     it('change at the first breakpoint where the configuration says so', async () => {

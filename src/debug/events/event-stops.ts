@@ -1,3 +1,4 @@
+import type { StopWish } from '../../machine/engine';
 import type { MachineEvent } from '../../machine/observation/event';
 import { MACHINE_EVENT_BY_NAME, type MachineEventKind, type MachineEventName } from '../../machine/observation/kinds';
 import { ExpressionError } from '../expression/error';
@@ -65,6 +66,11 @@ export class EventStops {
 
     get kinds(): Iterable<MachineEventKind> {
         return this.filters.keys();
+    }
+
+    /** The same for an engine that has to know more than kinds. */
+    get wishes(): StopWish[] {
+        return [...this.filters.values()].flat().map(({ kind, cause }) => ({ kind, cause }));
     }
 
     /** The machine was put into another state. */

@@ -1,5 +1,5 @@
 import type { Machine } from '../../machine/machine';
-import { MACHINE_EVENT_BY_NAME, type MachineEventName } from '../../machine/observation/kinds';
+import type { MachineEventName } from '../../machine/observation/kinds';
 import type { SymbolTable } from '../../symbols/symbol-table';
 import type { Execution } from '../execution';
 import {
@@ -44,7 +44,7 @@ export class MachineEvents implements TargetEvents {
     private readonly log: EventLog;
 
     constructor(
-        private readonly machine: Machine,
+        machine: Machine,
         symbols: SymbolTable,
         private readonly execution: Execution,
     ) {
@@ -54,19 +54,11 @@ export class MachineEvents implements TargetEvents {
     async setFilters(filters: readonly EventFilter[]): Promise<(string | undefined)[]> {
         const problems = this.execution.eventStops.replace(filters);
         this.execution.eventStopsChanged();
-        return filters.map((filter, index) => problems[index] ?? this.outOfSight(filter));
+        return problems;
     }
 
     async check(filter: EventFilter): Promise<string | undefined> {
-        return this.execution.eventStops.problemOf(filter) ?? this.outOfSight(filter);
-    }
-
-    /** Why a filter stops nothing as things stand; it does once another engine executes the guest. */
-    private outOfSight({ kind: name }: EventFilter): string | undefined {
-        const kind = MACHINE_EVENT_BY_NAME.get(name);
-        return kind !== undefined && this.machine.engine.unobserved?.has(kind) === true
-            ? 'the processor does this by itself on KVM: stops only on the translator'
-            : undefined;
+        return this.execution.eventStops.problemOf(filter);
     }
 
     async setStopAtTripleFault(stop: boolean): Promise<void> {

@@ -1,0 +1,22 @@
+import assert from 'node:assert/strict';
+import { isEmulated } from '../../../src/engines/choose';
+import { debugAbilities } from '../../../src/kvm/debug-trial';
+import { kvm, needs } from '../../support/requirements';
+
+describe('the trial of debug registers', () => {
+    before(function () {
+        needs(this, kvm);
+    });
+
+    it('finds that execution at CPL 0 is stopped anywhere, and all of it where there is hardware', () => {
+        const abilities = debugAbilities();
+        assert.equal(abilities.kernelCode, true);
+        if (!isEmulated()) {
+            assert.deepEqual(abilities, { kernelCode: true, data: true, userCode: true });
+        }
+    });
+
+    it('is made once', () => {
+        assert.equal(debugAbilities(), debugAbilities());
+    });
+});
