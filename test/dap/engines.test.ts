@@ -65,7 +65,7 @@ describe('the engines of a session', function () {
             { breakpoints: [{ verified: true }, { verified: true }] },
         );
         const { reason, text } = await session.run('continue');
-        assert.equal(reason, 'exception');
+        assert.equal(reason, 'machine event');
         assert.match(String(text), /CR3|CPUID/);
         const why = 'the processor does what is to be stopped at by itself';
         assert.deepEqual(await standIn(), ['kvm', why]);
