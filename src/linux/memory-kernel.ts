@@ -1,28 +1,46 @@
 /** A kernel that is known by what it has in its own memory: a stock kernel without any symbol file. */
 import type { DiscoveredKernel, DiscoveredName, KernelDiscovery } from '../debug/source/discovered-kernel';
 import type { InspectionSource } from '../debug/inspection-source';
+import { OrcUnwinder } from '../symbols/orc';
 import type { CType } from '../symbols/types';
 import type { UnwindSource } from '../symbols/unwind';
+import { Btf, type BtfKeyword } from './btf';
+import { BTF_MAGIC, BtfTables, readBtfHeader } from './btf-format';
+import { LinuxError } from './errors';
 import { findKallsyms, type Kallsyms } from './kallsyms';
 import { KallsymsSymbols } from './kallsyms-symbols';
 import type { Kernel, KernelFinder } from './kernel';
-import { findImage, type Image, readImage } from './kernel-image';
+import { findImage, type Image, IMAGE_FIRST, readImage, readLinear } from './kernel-image';
 import { kernelSource } from './kernel-source';
+import { readOrcTables } from './memory-orc';
 
 const BANNER = /^Linux version (\S+)/;
 const LONGEST_BANNER = 512;
+const PAGE = 0x1000;
+/** BTF begins at a multiple of this. */
+const BTF_ALIGNMENT = 8;
+const BTF_HEADER = 24;
 
 export class MemoryKernel implements Kernel, DiscoveredKernel {
-    readonly origin = "the names in the guest's memory";
+    readonly origin: string;
     readonly description: string;
     readonly symbols: KallsymsSymbols;
-    readonly unwinders: readonly UnwindSource[] = [];
+    readonly unwinders: readonly UnwindSource[];
+    /** Absent in kernels that were built without (CONFIG_DEBUG_INFO_BTF). */
+    readonly btf: Btf | undefined;
 
     constructor(image: Image, kallsyms: Kallsyms) {
         this.symbols = new KallsymsSymbols(kallsyms);
+        this.btf = this.readBtf(image);
+        this.unwinders = this.readUnwinders(image);
         const version = BANNER.exec(this.banner(image))?.[1];
-        const count = kallsyms.names.length.toLocaleString('en');
-        this.description = `Linux${version === undefined ? '' : ` ${version}`}: ${count} names found in its memory`;
+        const found = [
+            `${kallsyms.names.length.toLocaleString('en')} names`,
+            ...(this.btf === undefined ? [] : ['types']),
+            ...(this.unwinders.length === 0 ? [] : ['unwind tables']),
+        ];
+        this.origin = `the ${this.btf === undefined ? 'names' : 'names and types'} in the guest's memory`;
+        this.description = `Linux${version === undefined ? '' : ` ${version}`} has in its memory: ${found.join(', ')}`;
     }
 
     address(name: string): bigint | undefined {
@@ -31,21 +49,26 @@ export class MemoryKernel implements Kernel, DiscoveredKernel {
 
     symbol(address: bigint): string | undefined {
         const found = this.symbols.at(address);
-        return (
-            found && (found.offset === 0n ? found.symbol.name : `${found.symbol.name}+0x${found.offset.toString(16)}`)
-        );
+        const offset = found?.offset ?? 0n;
+        return found && (offset === 0n ? found.symbol.name : `${found.symbol.name}+0x${offset.toString(16)}`);
     }
 
-    type(): CType | undefined {
-        return undefined;
+    type(keyword: BtfKeyword | undefined, name: string): CType | undefined {
+        return this.btf?.find(name, keyword);
     }
 
-    findType(): CType | undefined {
-        return undefined;
+    findType(name: string, keyword: BtfKeyword | undefined): CType | undefined {
+        return this.btf?.find(name, keyword);
     }
 
-    findGlobal(): DiscoveredName | undefined {
-        return undefined;
+    findGlobal(name: string): DiscoveredName | undefined {
+        const address = this.address(name);
+        if (address !== undefined && address >= IMAGE_FIRST) {
+            const type = this.btf?.function(name) ?? this.btf?.variable(name);
+            return type && { kind: 'object', type, address };
+        }
+        const constant = this.btf?.enumerator(name);
+        return constant && { kind: 'constant', ...constant };
     }
 
     private banner(image: Image): string {
@@ -53,6 +76,53 @@ export class MemoryKernel implements Kernel, DiscoveredKernel {
         const bytes = address === undefined ? [] : readImage(image, Number(address - image.start), LONGEST_BANNER);
         return String.fromCharCode(...bytes).split('\n', 1)[0];
     }
+
+    private readBtf(image: Image): Btf | undefined {
+        const start = this.address('__start_BTF') ?? findBtf(image);
+        const header =
+            start === undefined ? undefined : readBtfHeader(readLinear(image, start, BTF_HEADER) ?? new Uint8Array(0));
+        const bytes = header && readLinear(image, start!, header.size);
+        try {
+            return bytes && new Btf(new BtfTables(bytes));
+        } catch (error) {
+            if (!(error instanceof LinuxError)) throw error;
+            return undefined;
+        }
+    }
+
+    private readUnwinders(image: Image): UnwindSource[] {
+        const [ips, ipsEnd, entries, entriesEnd] = ['unwind_ip', 'unwind'].flatMap(table => [
+            this.address(`__start_orc_${table}`),
+            this.address(`__stop_orc_${table}`),
+        ]);
+        if (ips === undefined || ipsEnd === undefined || entries === undefined || entriesEnd === undefined) {
+            return [];
+        }
+        const tables = readOrcTables(image, { ips, ipsEnd, entries, entriesEnd });
+        const end = image.start + BigInt(image.size);
+        return tables === undefined
+            ? []
+            : [new OrcUnwinder(tables, address => address >= image.start && address < end)];
+    }
+}
+
+/** Where BTF begins, by its magic number and a header that can be one: for kernels whose names do not tell. */
+function findBtf(image: Image): bigint | undefined {
+    for (let base = 0; base < image.size; base += PAGE) {
+        const page = image.page(base);
+        if (page === undefined) continue;
+        for (let at = 0; at < PAGE; at += BTF_ALIGNMENT) {
+            if ((page[at] | (page[at + 1] << 8)) !== BTF_MAGIC) continue;
+            const header = readBtfHeader(readImage(image, base + at, BTF_HEADER));
+            if (header === undefined || header.typesSize === 0 || header.stringsSize === 0) continue;
+            // Types and strings follow each other, and the first string is empty.
+            const follows = header.stringsAt === header.typesAt + header.typesSize;
+            if (follows && readImage(image, base + at + header.stringsAt, 1)[0] === 0) {
+                return image.start + BigInt(base + at);
+            }
+        }
+    }
+    return undefined;
 }
 
 /** Looks for the kernel in the guest's memory; found once, it stays until the guest begins anew. */

@@ -111,6 +111,10 @@ export class OrcUnwinder implements UnwindSource {
         private readonly isKernelCode: (address: bigint) => boolean,
     ) {}
 
+    isAbout(address: bigint): boolean {
+        return this.isKernelCode(address);
+    }
+
     cfa(frame: FrameState, memory: UnwindMemory): bigint | undefined {
         const entry = this.entryOf(frame);
         return entry?.kind === 'call' ? this.previousStackPointer(entry, frame, memory) : undefined;

@@ -204,21 +204,27 @@ function declare(type: CType, inner: string, depth: number): string {
     }
 }
 
-/** Anonymous members nest no deeper. */
-const DEEPEST_MEMBER = 16;
+/** No record has more anonymous members, all in all. */
+const MOST_RECORDS = 1000;
 
 /** A member by its name, looked for in anonymous members too; its offsets count from the outer record. */
-export function findMember(record: RecordType, name: string, depth = 0): Member | undefined {
-    if (depth > DEEPEST_MEMBER) {
+export function findMember(record: RecordType, name: string): Member | undefined {
+    return findMemberIn(record, name, new Set());
+}
+
+/** @param seen records that it is not a member of: a corrupt file may nest one in itself many times */
+function findMemberIn(record: RecordType, name: string, seen: Set<RecordType>): Member | undefined {
+    if (seen.size > MOST_RECORDS || seen.has(record)) {
         return undefined;
     }
+    seen.add(record);
     for (const member of record.members) {
         if (member.name === name) {
             return member;
         }
         const inner = bare(member.type);
         if (member.name !== undefined || inner.kind !== 'record') continue;
-        const found = findMember(inner, name, depth + 1);
+        const found = findMemberIn(inner, name, seen);
         if (found !== undefined) {
             const bits = found.bits && { offset: found.bits.offset + member.offset * 8, size: found.bits.size };
             return { ...found, offset: found.offset + member.offset, bits };

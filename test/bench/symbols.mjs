@@ -4,6 +4,7 @@
  */
 import { compareLayouts } from './symbols/layouts.mjs';
 import { compareLines, measureLookups } from './symbols/lookups.mjs';
+import { compareMemory } from './symbols/memory.mjs';
 import { requireVmlinux } from './symbols/project.mjs';
 import { compareStacks } from './symbols/stacks.mjs';
 
@@ -13,6 +14,7 @@ const PARTS = {
     lines: () => compareLines(),
     stacks: () => compareStacks(1100),
     layouts: () => compareLayouts(2400),
+    memory: () => compareMemory(300),
 };
 
 export async function run({ runs, only }) {

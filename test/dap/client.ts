@@ -15,9 +15,15 @@ export class TestClient {
     /** Events since the last request was logged. */
     private events: string[] = [];
 
-    /** @param log nothing is logged without one */
-    constructor(private readonly log?: GoldenLog) {
-        this.client.defaultTimeout = 30_000;
+    /**
+     * @param log nothing is logged without one
+     * @param patience milliseconds that an event or a response may take
+     */
+    constructor(
+        private readonly log?: GoldenLog,
+        patience = 30_000,
+    ) {
+        this.client.defaultTimeout = patience;
         for (const name of LOGGED_EVENTS) {
             this.client.on(name, (event: DebugProtocol.Event) =>
                 this.events.push(`event ${name} ${JSON.stringify(event.body)}`),

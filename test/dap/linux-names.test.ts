@@ -6,17 +6,18 @@ import { guestFiles, guestsDirectory, needs } from '../support/requirements';
 import { TestClient } from './client';
 
 const KERNEL = path.join(guestsDirectory, 'vmlinuz-cloud');
+const BOOT_LIMIT = 240_000;
 const INITRD = path.join(guestsDirectory, 'initrd-busybox.cpio.gz');
 
 describe('a Linux kernel without symbol files', function () {
-    this.timeout(240_000);
+    this.timeout(BOOT_LIMIT);
 
     let client: TestClient;
     let console = '';
 
     before(async function () {
         needs(this, guestFiles('vmlinuz-cloud', 'initrd-busybox.cpio.gz'));
-        client = new TestClient();
+        client = new TestClient(undefined, BOOT_LIMIT);
         client.onOutput(text => (console += text));
         await client.launch({
             kernel: KERNEL,
@@ -52,7 +53,7 @@ describe('a Linux kernel without symbol files', function () {
         const stop = await client.run('continue');
         assert.equal(stop.reason, 'function breakpoint');
         assert.equal((await stack())[0], 'start_kernel');
-        assert.match(console, /Linux 6\.1\.\S+: [\d,]+ names found in its memory/);
+        assert.match(console, /Linux 6\.1\.\S+ has in its memory: [\d,]+ names, types, unwind tables/);
     });
 
     it('names functions on the stack, in the disassembly and in expressions', async () => {
@@ -69,5 +70,31 @@ describe('a Linux kernel without symbol files', function () {
             resolveSymbols: true,
         });
         assert.equal(instructions[0].symbol, 'do_sys_openat2');
+    });
+
+    it('finds callers by the ORC tables, to the entry of the system call', async () => {
+        const names = await stack();
+        const entry = names.findIndex(name => name.startsWith('do_syscall_64+'));
+        assert.ok(entry > 1, names.join('\n'));
+        assert.match(names[entry + 1], /^entry_SYSCALL_64_after_hwframe\+/);
+        const { stackFrames } = await ask<DebugProtocol.StackTraceResponse['body']>('stackTrace', { threadId: 1 });
+        const { scopes } = await ask<DebugProtocol.ScopesResponse['body']>('scopes', { frameId: stackFrames[1].id });
+        const shown = await Promise.all(
+            scopes.map(({ variablesReference }) =>
+                ask<DebugProtocol.VariablesResponse['body']>('variables', { variablesReference }),
+            ),
+        );
+        const foundBy = shown.flatMap(({ variables }) => variables).find(({ name }) => name === 'found by');
+        assert.equal(foundBy?.value, "the kernel's ORC tables");
+    });
+
+    it("knows the kernel's types: expressions go through its structures", async () => {
+        const evaluate = async (expression: string): Promise<string> =>
+            (await ask<{ result: string }>('evaluate', { expression, context: 'watch' })).result;
+        assert.match(await evaluate('((struct task_struct *)init_task)->comm'), /"swapper/);
+        assert.match(await evaluate('((struct task_struct *)init_task)->pid'), /^0(x0)?\b/);
+        assert.equal(await evaluate('sizeof(struct list_head)'), '0x10 (16)');
+        assert.match(await evaluate('((struct open_how *)rdx)->resolve'), /^0(x0)?\b/);
+        assert.match(await evaluate('do_sys_openat2'), /do_sys_openat2/);
     });
 });

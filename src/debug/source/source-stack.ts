@@ -146,15 +146,21 @@ export class SourceStack {
         const { stackPointer, programCounter, addressSize } = numbering;
         const sp = registers[stackPointer];
         const saved = sp === undefined ? undefined : readUnsigned(memory, sp, addressSize);
-        const isCall = saved !== undefined && this.programs.at(saved - 1n) !== undefined && memory.isExecutable(saved);
+        const isCall = saved !== undefined && this.isKnown(saved - 1n) && memory.isExecutable(saved);
         // Behind a call in the thunk itself, or in its first instructions: deeper it would be a guess.
-        if (!isCall || (isReturn && this.programs.at(pc) === undefined)) {
+        if (!isCall || (isReturn && !this.isKnown(pc))) {
             return undefined;
         }
         const outer = [...registers];
         outer[stackPointer] = sp! + BigInt(addressSize);
         outer[programCounter] = saved;
         return { state: { pc: saved, registers: outer, isReturn: true }, numbering, origin: 'orc' };
+    }
+
+    private isKnown(address: bigint): boolean {
+        return (
+            this.programs.at(address) !== undefined || this.others().some(source => source.isAbout?.(address) === true)
+        );
     }
 
     /** The frames that users think of, innermost first. */

@@ -54,7 +54,7 @@ export async function compareLayouts(wanted, pattern = /^/) {
 }
 
 /** Every structure of that name, unit by unit. */
-function definitions(program, name, kind) {
+export function definitions(program, name, kind) {
     const { NameCollector } = load('src/symbols/dwarf/name-index');
     const { dwarf } = program.info;
     return dwarf.units.flatMap(unit => {
