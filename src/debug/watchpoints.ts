@@ -34,7 +34,7 @@ export interface WatchHit {
     /** Unsigned little-endian numbers; absent where there is no plain memory. `old`: before the instruction. */
     readonly old?: bigint;
     readonly now?: bigint;
-    /** Linear address of the instruction that made the access; absent for DMA. */
+    /** Linear address of the instruction that made the access; absent for DMA, and where the processor does not tell. */
     readonly instruction?: bigint;
 }
 
@@ -114,12 +114,12 @@ export class WatchpointSet implements AccessObserver {
         if (watch === undefined) {
             return;
         }
-        const { linear, physical, size, write } = access;
+        const { linear, physical, size, write, isOver } = access;
         const address: Address =
             linear === undefined
                 ? { space: 'physical', offset: BigInt(physical) }
                 : { space: 'linear', offset: (BigInt(linear.hi) << 32n) | BigInt(linear.lo) };
-        const watched = watchedPart(watch.request, access);
+        const watched = isOver === true ? { ...address, length: size } : watchedPart(watch.request, access);
         this.pending.push({
             id,
             watch,
@@ -128,8 +128,8 @@ export class WatchpointSet implements AccessObserver {
             address,
             size,
             watched,
-            old: this.value(vcpu, watched),
-            instruction: linear === undefined ? undefined : this.host.programCounter(vcpu),
+            old: isOver === true ? littleEndian(access.before) : this.value(vcpu, watched),
+            instruction: linear === undefined || isOver === true ? undefined : this.host.programCounter(vcpu),
         });
     }
 
@@ -152,9 +152,12 @@ export class WatchpointSet implements AccessObserver {
     }
 
     private value(vcpu: number, { space, offset, length }: WatchHit['watched']): bigint | undefined {
-        const bytes = this.host.context(vcpu).readMemory(space, offset, length);
-        return bytes?.reduceRight((number, byte) => (number << 8n) | BigInt(byte), 0n);
+        return littleEndian(this.host.context(vcpu).readMemory(space, offset, length));
     }
+}
+
+function littleEndian(bytes: Uint8Array | undefined): bigint | undefined {
+    return bytes?.reduceRight((number, byte) => (number << 8n) | BigInt(byte), 0n);
 }
 
 /** `write of 4 bytes at 0x1000: 0x1 → 0x2, by the instruction at 0x2000`. */
@@ -166,7 +169,8 @@ export function describeHit({ reads, writes, address, size, watched, old, now, i
     const what = same ? '' : `${formatAddress(watched)} = `;
     const values =
         old === undefined || now === undefined ? '' : `: ${what}${writes ? `${hex(old)} → ${hex(now)}` : hex(now)}`;
-    const by = instruction === undefined ? 'by a device' : `by the instruction at ${hex(instruction)}`;
+    const before = address.space === 'physical' ? 'by a device' : 'by the instruction before this one';
+    const by = instruction === undefined ? before : `by the instruction at ${hex(instruction)}`;
     return `${kind} of ${bytes} at ${formatAddress(address)}${values}, ${by}`;
 }
 

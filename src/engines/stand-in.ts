@@ -29,7 +29,8 @@ export function standInReason(
         return 'breakpoints at physical addresses take it';
     }
     if (watchpoints.length > 0) {
-        return 'watching memory takes it';
+        const problem = processors.map(({ cpu }) => kvm.watchProblem(cpu)).find(text => text !== undefined);
+        if (problem !== undefined) return problem;
     }
     if (breakpoints.length > 0 && processors.some(({ cpu }) => kvm.missesUserCode(cpu))) {
         return "this host's KVM passes breakpoints in user mode";

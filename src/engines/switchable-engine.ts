@@ -178,6 +178,8 @@ export class MachineEngine implements SwitchableEngine {
     private createKvm(): KvmEngine {
         const kvm = this.source.create(vcpu => this.executeOnTranslator(vcpu));
         for (const processor of this.processors) kvm.addProcessor(processor);
+        kvm.setWatchpoints(this.wishes.watchpoints);
+        kvm.accessObserver = this.accessObserver;
         return kvm;
     }
 
@@ -333,7 +335,9 @@ export class MachineEngine implements SwitchableEngine {
 
     setWatchpoints(watchpoints: readonly Watchpoint[]): void {
         this.wishes.watchpoints = watchpoints;
+        // The translator also watches when it executes single instructions for KVM.
         this.translator.setWatchpoints(watchpoints);
+        this.kvm?.setWatchpoints(watchpoints);
     }
 
     setStopWishes(events: readonly StopWish[]): void {
@@ -359,6 +363,7 @@ export class MachineEngine implements SwitchableEngine {
 
     set accessObserver(observer: AccessObserver | undefined) {
         this.translator.accessObserver = observer;
+        if (this.kvm !== undefined) this.kvm.accessObserver = observer;
     }
 
     /** A device's access to memory, for watchpoints. */

@@ -16,6 +16,7 @@ import type { GuestMemory } from '../machine/memory';
 import { ModeKey, StateOffset } from '../machine/state';
 import { GuestDebug } from './abi';
 import { type DebugSetting, linearRip } from './vcpu';
+import type { RegisterWatchpoints } from './watchpoints';
 
 const REGISTERS = 4;
 const INT3 = 0xcc;
@@ -95,14 +96,22 @@ export class CodeBreakpoints {
         return false;
     }
 
-    /** Lays out debug registers and patches for a vCPU that is about to run; returns what KVM is to be told. */
-    prepare(cpu: Cpu): DebugSetting {
+    /**
+     * Lays out debug registers and patches for a vCPU that is about to run; returns what KVM is to be told.
+     * @param watched has no other place than the registers
+     */
+    prepare(cpu: Cpu, watched: RegisterWatchpoints['registers'] = []): DebugSetting {
         this.patches.length = 0;
-        if (this.isEmpty) {
+        if (this.isEmpty && watched.length === 0) {
             return { control: 0, addresses: [], dr7: 0 };
         }
         const { addresses, dr7: guests } = guestBreakpoints(cpu);
         let dr7 = guests | DR7_FIXED;
+        for (const { address, condition } of watched.slice(0, REGISTERS - addresses.length)) {
+            const place = addresses.length;
+            dr7 |= (ENABLE_GLOBAL << (2 * place)) | (condition << (16 + 4 * place));
+            addresses.push(address);
+        }
         for (const address of this.addresses(cpu)) {
             if (addresses.length < REGISTERS) {
                 dr7 |= ENABLE_GLOBAL << (2 * addresses.length);
@@ -183,10 +192,11 @@ function guestBreakpoints(cpu: Cpu): { readonly addresses: bigint[]; readonly dr
 }
 
 /**
- * Which of the guest's own breakpoints a hit in the debug registers means: B0–B3 of its DR6.
+ * Which of the guest's own breakpoints a hit in the debug registers means, as B0–B3 of its DR6, and which of ours: a bit
+ * for each, first of what is watched, then of code.
  * @param dr6 as KVM reports it, by the places that {@link CodeBreakpoints.prepare} gave out
  */
-export function guestHits(cpu: Cpu, dr6: number): number {
+export function sortHits(cpu: Cpu, dr6: number): { readonly guests: number; readonly others: number } {
     const own = cpu.lo(StateOffset.dr + 7 * 8);
     let hits = 0;
     let place = 0;
@@ -196,7 +206,7 @@ export function guestHits(cpu: Cpu, dr6: number): number {
             place++;
         }
     }
-    return hits;
+    return { guests: hits, others: (dr6 & 0xf) >> place };
 }
 
 /** Whether breakpoint `index` of the guest is one on execution: a fault, not a trap. */

@@ -1,5 +1,5 @@
 /** Debug exits: the debugger's breakpoints, and the debug exceptions that are the guest's own. */
-import { EVENT_STOP } from '../machine/engine';
+import { EVENT_STOP, WATCH_STOP } from '../machine/engine';
 import { StopBeforeEvent } from '../machine/observation/cpu-observer';
 import { MachineEventKind } from '../machine/observation/kinds';
 import { deliverDebugTrap, deliverException, softwareInterrupt } from '../machine/cpu/interrupts';
@@ -8,7 +8,7 @@ import { EventKind } from '../machine/cpu/event';
 import { GuestFault, guestFault, Vector } from '../machine/cpu/fault';
 import { ActivityState } from '../machine/state';
 import { DebugExit } from './abi';
-import { guestHits, isExecution } from './breakpoints';
+import { isExecution, sortHits } from './breakpoints';
 import { type KvmVcpu, linearRip } from './vcpu';
 import type { RunState, Outcome } from './run-state';
 import type { Stepping } from './stepping';
@@ -16,6 +16,9 @@ import type { Stepping } from './stepping';
 /** Exceptions of KVM_EXIT_DEBUG. */
 const EXCEPTION_DB = 1;
 const EXCEPTION_BP = 3;
+
+/** Bits of DR6 that tell of what only the guest asks for: BD, BS, BT. */
+const OWN_TRAPS = DebugStatus.SingleStep | DebugStatus.TaskSwitch | DebugStatus.GeneralDetect;
 
 export class DebugExits {
     constructor(
@@ -35,7 +38,14 @@ export class DebugExits {
         if (exception !== EXCEPTION_DB) {
             return this.state.unusableExit(vcpu);
         }
-        const guests = guestHits(cpu, dr6);
+        const { guests, others } = sortHits(cpu, dr6);
+        const watched = others & this.state.watchpoints.mask;
+        if (this.state.watchpoints.met(vcpu.processor.index, cpu, watched)) {
+            return { reason: 'breakpoint', id: WATCH_STOP };
+        }
+        if (watched !== 0 && guests === 0 && (dr6 & OWN_TRAPS) === 0 && !this.state.isAtBreakpoint(cpu)) {
+            return undefined; // a condition says no
+        }
         if (guests !== 0 || !this.state.isAtBreakpoint(cpu)) {
             return this.deliverOwnDebug(vcpu, guests, dr6);
         }
@@ -100,7 +110,7 @@ export class DebugExits {
         const { cpu } = vcpu;
         this.state.bringBack(vcpu);
         const isFault = [0, 1, 2, 3].some(index => (hits >> index) & 1 && isExecution(cpu, index));
-        const status = hits | (dr6 & (DebugStatus.SingleStep | DebugStatus.TaskSwitch | DebugStatus.GeneralDetect));
+        const status = hits | (dr6 & OWN_TRAPS);
         try {
             if (isFault) {
                 guestFault.vector = Vector.DB;

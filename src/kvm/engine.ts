@@ -15,6 +15,7 @@ import { type InterruptSource, serviceEvents } from '../machine/cpu/boundary';
 import { guestFault, Vector } from '../machine/cpu/fault';
 import type { Processor } from '../machine/processor';
 import { ActivityState, StateOffset } from '../machine/state';
+import type { AccessObserver, Watchpoint } from '../machine/watchpoints';
 import { RUN_SIZE } from './abi';
 import { debugAbilities } from './debug-trial';
 import { KvmError } from './errors';
@@ -170,6 +171,21 @@ export class KvmEngine implements Engine {
     /** Replaces the breakpoints. Not while a vCPU runs. */
     setBreakpoints(breakpoints: readonly CodeBreakpoint[]): void {
         this.state.breakpoints.replace(breakpoints);
+    }
+
+    /** Replaces the watchpoints: {@link watchProblem} says whether they work. Not while a vCPU runs. */
+    setWatchpoints(watchpoints: readonly Watchpoint[]): void {
+        this.state.watchpoints.replace(watchpoints);
+    }
+
+    set accessObserver(observer: AccessObserver | undefined) {
+        this.state.watchpoints.observer = observer;
+    }
+
+    /** Why what is watched cannot be, as a vCPU's debug registers are; undefined if it can. */
+    watchProblem(cpu: Cpu): string | undefined {
+        const problem = this.state.watchpoints.problem(cpu);
+        return problem ?? (debugAbilities().data ? undefined : "this host's KVM overlooks data breakpoints");
     }
 
     /** Whether the guest would pass events that the debugger wants to stop at. */

@@ -20,6 +20,7 @@ import { ThreadAlarm } from './libc';
 import { MemorySlots } from './memory-slots';
 import { addInstructions, instructionsOf, KvmVcpu } from './vcpu';
 import { KvmVm } from './vm';
+import { RegisterWatchpoints } from './watchpoints';
 
 /** Bits of DR6 that tell of traps: B0–B3, BS, BT. */
 const DEBUG_TRAPS = DebugStatus.Breakpoints | DebugStatus.SingleStep | DebugStatus.TaskSwitch;
@@ -56,6 +57,7 @@ export class RunState {
     readonly processors: Processor[] = [];
     readonly vcpus: KvmVcpu[] = [];
     readonly breakpoints: CodeBreakpoints;
+    readonly watchpoints: RegisterWatchpoints;
     time = new GuestTime(1);
     /** The vCPU that KVM executes, or -1. */
     current = -1;
@@ -95,6 +97,7 @@ export class RunState {
         }
         this.slots = new MemorySlots(this.vm.fd, memory, this.vm.hostBase);
         this.breakpoints = new CodeBreakpoints(memory);
+        this.watchpoints = new RegisterWatchpoints(memory);
     }
 
     retiredBy(vcpu: number): number {
@@ -162,6 +165,10 @@ export class RunState {
         const { apic } = vcpu.processor;
         const priority = apic.readCr8();
         vcpu.taskPriority = priority;
+        if (!this.watchpoints.isEmpty) {
+            if (!vcpu.hasUnreadRegisters) this.copyShared(vcpu);
+            this.watchpoints.note(vcpu.cpu);
+        }
         this.breakpoints.insert();
         let result: number;
         try {
@@ -176,10 +183,10 @@ export class RunState {
     }
 
     arm(vcpu: KvmVcpu): void {
-        if (!this.breakpoints.isEmpty && vcpu.holdsRest) {
+        if (!(this.breakpoints.isEmpty && this.watchpoints.isEmpty) && vcpu.holdsRest) {
             vcpu.transfer.saveDebugRegisters();
         }
-        const setting = this.breakpoints.prepare(vcpu.cpu);
+        const setting = this.breakpoints.prepare(vcpu.cpu, this.watchpoints.registers);
         if (setting.control !== vcpu.debugSetting.control || setting.control !== 0) {
             this.takeOver(vcpu);
         }

@@ -54,7 +54,9 @@ export class Stepping {
         const { cpu } = vcpu;
         const start = linearRip(cpu);
         if (!isRepeatedString(cpu, this.state.options.memory)) {
-            if (this.state.options.emulated === true && losesStep(cpu, this.state.options.memory)) {
+            // The translator tells of every access, and by which instruction.
+            const watches = !this.state.watchpoints.isEmpty && this.state.options.executeElsewhere !== undefined;
+            if (watches || (this.state.options.emulated === true && losesStep(cpu, this.state.options.memory))) {
                 const stop = this.state.elsewhere(vcpu);
                 vcpu.load();
                 if (stop !== undefined) {

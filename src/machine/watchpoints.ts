@@ -26,12 +26,16 @@ export interface WatchedAccess {
     readonly physical: number;
     readonly size: number;
     readonly write: boolean;
+    /** The access has been made already, and nobody knows by which instruction. */
+    readonly isOver?: boolean;
+    /** If it {@link isOver}: what the memory held, where that is known. */
+    readonly before?: Uint8Array;
 }
 
 /** Who is told of accesses to what is watched; nothing it does may go through the vCPU's own accesses. */
 export interface AccessObserver {
     /**
-     * The access is about to be made. The vCPU stops for {@link completed} after the instruction.
+     * The access is about to be made (unless it {@link WatchedAccess.isOver}). The vCPU stops for {@link completed} after the instruction.
      * @param vcpu the one that makes it; for DMA, the one whose turn it is
      */
     accessed(vcpu: number, watchpoint: Watchpoint, access: WatchedAccess): void;
