@@ -43,7 +43,7 @@ export class GuestRegistry {
         if (name === undefined && names.length !== 1) {
             throw new RequestError(
                 names.length === 0
-                    ? "nothing to attach to: no guest has been left running here; give 'gdb' for a gdb stub"
+                    ? "nothing to attach to: no guest has been left running here; give 'target' for a gdb stub"
                     : `guest: has to say which: ${list}`,
             );
         }

@@ -2,7 +2,6 @@
 import { descriptorTableRequests } from './descriptor-table-requests';
 import { hardwareRequests } from './hardware-requests';
 import { InspectionContext } from './inspection-context';
-import { linuxRequests } from './linux-requests';
 import { memoryViewRequests } from './memory-view-requests';
 import { pageTableRequests } from './page-table-requests';
 import type { RequestHandlers } from './protocol-session';
@@ -24,7 +23,6 @@ export class InspectionRequests {
             ...descriptorTableRequests(context),
             ...hardwareRequests(context),
             ...translationRequests(context),
-            ...linuxRequests(context),
         };
     }
 

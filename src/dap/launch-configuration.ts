@@ -44,7 +44,8 @@ export interface LaunchConfiguration extends SessionConfiguration {
 }
 
 export interface AttachConfiguration extends SessionConfiguration {
-    readonly gdb: Endpoint | undefined;
+    /** A gdb stub. */
+    readonly target: Endpoint | undefined;
     /** Name of a guest of this process. */
     readonly guest: string | undefined;
 }
@@ -94,9 +95,9 @@ export function readLaunchConfiguration(attributes: Attributes): LaunchConfigura
 /** @throws RequestError that names the attribute and what it takes */
 export function readAttachConfiguration(attributes: Attributes): AttachConfiguration {
     const reader = new AttributeReader(attributes, ATTACH_ATTRIBUTES);
-    const configuration = { ...readSession(reader), gdb: reader.endpoint('gdb'), guest: reader.text('guest') };
-    if (configuration.gdb !== undefined && configuration.guest !== undefined) {
-        throw new RequestError("guest: is a guest of this adapter; 'gdb' names one elsewhere: give one of the two");
+    const configuration = { ...readSession(reader), target: reader.endpoint('target'), guest: reader.text('guest') };
+    if (configuration.target !== undefined && configuration.guest !== undefined) {
+        throw new RequestError("guest: is a guest of this adapter; 'target' names one elsewhere: give one of the two");
     }
     return configuration;
 }

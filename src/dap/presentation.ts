@@ -59,7 +59,10 @@ export function presentResult(
 }
 
 /** A register's number, with what it says behind it. */
-export function registerText({ text, value, description }: RegisterView, base: NumberBase): string {
+export function registerText({ text, value, description, problem }: RegisterView, base: NumberBase): string {
+    if (problem !== undefined) {
+        return `<${problem}>`;
+    }
     if (base === 'hex') {
         return text;
     }

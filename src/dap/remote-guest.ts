@@ -1,13 +1,40 @@
 /** A guest in another process, behind a gdb stub. */
 import type { Endpoint } from '../common/endpoint';
+import { RemoteTarget } from '../gdb/client/remote-target';
 import type { Guest } from './guest';
 import type { AttachConfiguration } from './launch-configuration';
-import { RequestError } from './request-error';
+import { NODE_HOST } from './node-host';
+import { SourceMap } from './source-map';
+import { SymbolFiles } from './symbol-files';
 
 /**
- * Connects to a stub; the guest is as it was, running or stopped.
+ * Connects to a stub. The guest stands still from then on: that is what stubs do when somebody comes.
  * @throws HyperscopeError
  */
-export async function connectToStub({ host, port }: Endpoint, _configuration: AttachConfiguration): Promise<Guest> {
-    throw new RequestError(`gdb: this version cannot attach to a gdb stub, such as the one at ${host}:${port}`);
+export async function connectToStub(endpoint: Endpoint, configuration: AttachConfiguration): Promise<Guest> {
+    const symbols = new SymbolFiles();
+    try {
+        for (const name of configuration.symbols) symbols.add('symbols', name);
+        const { table, programs, modules } = symbols;
+        const mapping = new SourceMap(
+            configuration.sourceMap,
+            modules.map(module => module.path),
+        );
+        const target = await RemoteTarget.connect(endpoint, table, NODE_HOST, { programs, mapping });
+        return {
+            target,
+            modules,
+            indexing: symbols.indexing,
+            close: () => symbols.close(),
+            capabilities: { supportTerminateDebuggee: true, supportSuspendDebuggee: true },
+            note: target.description,
+            reconnect: () =>
+                target.lost === undefined && target.state !== 'ended'
+                    ? undefined
+                    : connectToStub(endpoint, configuration),
+        };
+    } catch (error) {
+        symbols.close();
+        throw error;
+    }
 }

@@ -110,7 +110,8 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         if (this.over) return;
         this.over = true;
         this.cancelAll();
-        const done = this.running !== undefined && this.options.registry ? this.leave(false) : this.disposeGuest();
+        const stays = this.running?.output !== undefined && this.options.registry !== undefined;
+        const done = stays ? this.leave(false) : this.disposeGuest();
         done.catch((error: unknown) => this.log.note(describeError(error))).finally(() => {
             this.log.close();
             this.options.closed();
@@ -145,10 +146,10 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
     private async attach(args: RequestArguments): Promise<void> {
         this.requireNoGuest();
         const configuration = readAttachConfiguration(args.raw);
-        const { gdb, guest: name } = configuration;
+        const { target, guest: name } = configuration;
         this.openLog(configuration);
-        if (gdb !== undefined) {
-            await this.adopt({ guest: await connectToStub(gdb, configuration), configuration });
+        if (target !== undefined) {
+            await this.adopt({ guest: await connectToStub(target, configuration), configuration });
             return;
         }
         const registry = this.options.registry ?? new GuestRegistry();
@@ -297,14 +298,20 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         );
     }
 
-    /** A guest that nobody here has launched: its reset button. */
-    private async reset({ guest }: RunningGuest): Promise<void> {
+    /** A guest that nobody here has launched: its reset button. One that was lost is looked for again. */
+    private async reset({ guest, configuration }: RunningGuest): Promise<void> {
+        const again = guest.reconnect?.();
+        if (again !== undefined) {
+            await this.adopt({ guest: await again, configuration }, true);
+            return;
+        }
         await guest.target.reset();
         this.stateRequests.invalidate();
         await this.begin(true);
     }
 
     private async terminate(): Promise<void> {
+        await this.guest?.target.end?.();
         await this.disposeGuest();
         this.emitEvent('terminated');
     }
@@ -320,6 +327,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
             }
             await this.leave(!args.flag('suspendDebuggee'));
         } else {
+            await this.guest?.target.end?.();
             await this.disposeGuest();
         }
     }
@@ -329,7 +337,8 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         const { running, guest } = this;
         if (running === undefined || guest === undefined) return;
         if (running.output === undefined || this.options.registry === undefined) {
-            // Behind a stub: the connection ends, the guest goes on there.
+            // Behind a stub: the connection ends, the guest stays there.
+            await guest.target.leave?.(runs);
             await this.disposeGuest();
             return;
         }

@@ -59,6 +59,12 @@ export class StopDecision {
         return condition && { condition, hitTest, counter };
     }
 
+    /** Evaluates everything that {@link stops} may, without any effect: a target behind a wire so fetches the memory. */
+    look(context: EvaluationContext): void {
+        if (this.condition !== undefined) holds(this.condition, context, () => undefined);
+        this.message?.format(context);
+    }
+
     /**
      * Counts, logs, and says whether to stop.
      * @param decided the {@link program} has decided that it is time, and counted

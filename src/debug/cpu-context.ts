@@ -2,6 +2,7 @@ import { SEGMENT_NAMES } from '../isa/x86';
 import type { Cpu } from '../machine/cpu/cpu';
 import type { SymbolTable } from '../symbols/symbol-table';
 import { segmentLinear } from './address';
+import { EvaluationProblem } from './expression/error';
 import type { EvaluationContext } from './expression/evaluator';
 import type { AddressSpace } from './expression/value';
 import type { MemoryView } from './memory-access';
@@ -15,12 +16,18 @@ export class CpuContext implements EvaluationContext {
         private readonly symbols: SymbolTable,
         /** Registers have changed: the engine has to be told. */
         private readonly changed: () => void,
+        /** Why the value of a register is not known, if so. */
+        private readonly unknown: (register: string) => string | undefined = () => undefined,
     ) {}
 
     readRegister(name: string): { value: bigint; width: number } | undefined {
         const register = findRegister(name);
         if (register === undefined) {
             return undefined;
+        }
+        const problem = this.unknown(name);
+        if (problem !== undefined) {
+            throw new EvaluationProblem(`${name}: ${problem}`);
         }
         // Expressions have 64 bits: of longer registers they see the low ones.
         return { value: BigInt.asUintN(64, register.read(this.cpu)), width: expressionWidth(register.width) };

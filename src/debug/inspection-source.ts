@@ -73,7 +73,7 @@ export interface InspectionSource {
 export type Look<T> = (source: InspectionSource) => T;
 
 /** Rounds of fetching after which a look is taken for one that never ends. */
-const MOST_ROUNDS = 64;
+const MOST_ROUNDS = 1024;
 /** Pages that one look may fetch: 64 MiB. */
 const MOST_PAGES = 0x4000;
 
@@ -81,32 +81,59 @@ const MOST_PAGES = 0x4000;
  * Memory behind a wire, for {@link Look}: pages that are not at hand read as absent and are fetched afterwards, all at
  * once; then the look is taken again.
  */
-export class GatheredMemory {
-    private readonly pages = new Map<number, Uint8Array | undefined>();
-    private missing = new Set<number>();
+export class GatheredMemory<Key = number> {
+    private readonly pages = new Map<Key, Uint8Array | undefined>();
+    private missing = new Set<Key>();
 
     /** @param fetch the bytes of a page, or undefined where there is no memory */
-    constructor(private readonly fetch: (physical: number) => Promise<Uint8Array | undefined>) {}
+    constructor(private readonly fetch: (page: Key) => Promise<Uint8Array | undefined>) {}
 
-    async gather<T>(look: (page: (physical: number) => Uint8Array | undefined) => T): Promise<T> {
+    /** Whether the look in progress has met pages that are not at hand: what it does now it will do again. */
+    get isIncomplete(): boolean {
+        return this.missing.size > 0;
+    }
+
+    /** Memory has changed, or may have. */
+    forget(): void {
+        this.pages.clear();
+    }
+
+    async gather<T>(look: (page: (page: Key) => Uint8Array | undefined) => T): Promise<T> {
+        if (this.pages.size > MOST_PAGES / 2) this.pages.clear();
         for (let round = 0; ; round++) {
             this.missing = new Set();
-            const result = look(physical => this.page(physical));
-            if (this.missing.size === 0 || round === MOST_ROUNDS || this.pages.size >= MOST_PAGES) {
-                return result;
+            const result = this.tried(look);
+            const { missing } = this;
+            this.missing = new Set();
+            if (
+                result !== undefined &&
+                (missing.size === 0 || round === MOST_ROUNDS || this.pages.size >= MOST_PAGES)
+            ) {
+                return result.value;
             }
-            for (const physical of this.missing) {
-                this.pages.set(physical, await this.fetch(physical));
+            for (const page of missing) {
+                this.pages.set(page, await this.fetch(page));
             }
         }
     }
 
-    private page(physical: number): Uint8Array | undefined {
-        if (this.pages.has(physical)) {
-            return this.pages.get(physical);
+    /** A look that fails for want of memory has not failed yet. */
+    private tried<T>(look: (page: (page: Key) => Uint8Array | undefined) => T): { readonly value: T } | undefined {
+        try {
+            return { value: look(page => this.page(page)) };
+        } catch (error) {
+            if (this.missing.size === 0 || this.pages.size >= MOST_PAGES) throw error;
+            return undefined;
+        }
+    }
+
+    /** A page that is at hand, or will be at the next try. */
+    page(page: Key): Uint8Array | undefined {
+        if (this.pages.has(page)) {
+            return this.pages.get(page);
         }
         if (this.pages.size + this.missing.size < MOST_PAGES) {
-            this.missing.add(physical);
+            this.missing.add(page);
         }
         return undefined;
     }

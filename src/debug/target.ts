@@ -121,6 +121,13 @@ export interface DebugTarget {
     /** The reset button; the machine stops at its first instruction. */
     reset(): Promise<void>;
     dispose(): Promise<void>;
+    /**
+     * Ends the connection to a guest that is executed elsewhere.
+     * @param runs whether it goes on, or stays stopped
+     */
+    leave?(runs: boolean): Promise<void>;
+    /** Ends a guest that is executed elsewhere. */
+    end?(): Promise<void>;
 
     /** Replaces all breakpoints. */
     setBreakpoints(breakpoints: readonly BreakpointRequest[]): Promise<BreakpointStatus[]>;

@@ -21,8 +21,10 @@ export class VcpuView {
         readonly memory: MemoryView,
         private readonly symbols: SymbolTable,
         changed: () => void,
+        /** Why the value of a register is not known, if so. */
+        unknown?: (register: string) => string | undefined,
     ) {
-        this.context = new CpuContext(cpu, memory, symbols, changed);
+        this.context = new CpuContext(cpu, memory, symbols, changed, unknown);
         this.expressions = this.context;
         this.disassembler = new Disassembler({
             read: (offset, length) => memory.read({ space: 'linear', offset }, length),

@@ -77,7 +77,7 @@ export class WatchpointSet implements AccessObserver {
         const counters = new Map([...this.watches].map(([id, { decision }]) => [id, decision.counter]));
         this.watches.clear();
         for (const request of requests) {
-            const problem = problemOf(request);
+            const problem = watchProblem(request);
             if (problem !== undefined) {
                 problems.set(request.id, problem);
                 continue;
@@ -174,7 +174,8 @@ export function describeHit({ reads, writes, address, size, watched, old, now, i
     return `${kind} of ${bytes} at ${formatAddress(address)}${values}, ${by}`;
 }
 
-function problemOf({ space, address, length }: WatchpointRequest): string | undefined {
+/** Why a range cannot be watched by anybody. */
+export function watchProblem({ space, address, length }: WatchpointRequest): string | undefined {
     if (!Number.isSafeInteger(length) || length < 1 || length > LONGEST_RANGE) {
         return `${length} bytes cannot be watched: 1 to 2^48 can`;
     }
@@ -209,7 +210,7 @@ function watchedPart({ space, address, length }: WatchpointRequest, access: Watc
 }
 
 /** Conditions and log messages may speak of the watched bytes as `old` and `now`. */
-function withValues(context: EvaluationContext, { watched, old, now }: WatchHit): EvaluationContext {
+export function withValues(context: EvaluationContext, { watched, old, now }: WatchHit): EvaluationContext {
     const width = watched.length <= 1 ? 8 : watched.length <= 2 ? 16 : watched.length <= 4 ? 32 : 64;
     return new NamedValuesContext(name => {
         const value = name === 'old' ? old : name === 'now' ? now : undefined;

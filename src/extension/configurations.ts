@@ -40,8 +40,11 @@ export class Configurations implements vscode.DebugConfigurationProvider {
         if (configuration.request === 'launch' && !configuration.kernel && !configuration.firmware) {
             return refuse(folder, `'${configuration.name}' starts nothing: give it a 'kernel' or a 'firmware'.`);
         }
-        if (configuration.request === 'attach' && !configuration.gdb && !configuration.guest) {
-            return refuse(folder, `'${configuration.name}' attaches to nothing: give it a 'gdb' stub's HOST:PORT.`);
+        if (configuration.request === 'attach' && !configuration.target && !configuration.guest) {
+            return refuse(
+                folder,
+                `'${configuration.name}' attaches to nothing: give it a 'target', the HOST:PORT of a gdb stub.`,
+            );
         }
         return configuration;
     }

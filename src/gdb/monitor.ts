@@ -2,11 +2,14 @@
 import { HyperscopeError } from '../common/errors';
 import { pattern } from '../debug/expression/value';
 import type { DebugTarget } from '../debug/target';
+import { infoMemoryMap, infoRegisters } from './monitor-info';
 
 type MonitorCommand = (args: readonly string[], vcpu: number) => Promise<string>;
 
 const HELP = `help                    these lines
 registers [GROUP]       registers of the current thread: general, flags, segments, control, debug, msrs, x87, sse
+info registers [-a]     registers as QEMU's monitor shows them; -a: of all vCPUs
+info mtree [-f]         who answers to physical addresses, as QEMU's monitor shows it
 walk EXPRESSION         page walk of a linear address
 xp ADDRESS [BYTES]      physical memory
 eval EXPRESSION         an expression of the debugger's own: registers, u32[address], symbols
@@ -42,6 +45,7 @@ export class Monitor {
     private readonly commands: Readonly<Record<string, MonitorCommand>> = {
         help: async () => HELP,
         registers: ([group], vcpu) => this.registers(group, vcpu),
+        info: (args, vcpu) => this.info(args, vcpu),
         walk: (args, vcpu) => this.walk(args.join(' '), vcpu),
         xp: ([address, bytes], vcpu) => this.physical(address, bytes, vcpu),
         eval: async (args, vcpu) => {
@@ -71,6 +75,13 @@ export class Monitor {
                 return `${name}\n${lines.join('')}`;
             })
             .join('');
+    }
+
+    private async info([what, option]: readonly string[], vcpu: number): Promise<string> {
+        if (what === 'mtree') return infoMemoryMap(this.target);
+        if (what !== 'registers') return 'info takes registers or mtree\n';
+        const all = Array.from({ length: this.target.vcpus }, (_, index) => index);
+        return infoRegisters(this.target, option === '-a' ? all : [vcpu]);
     }
 
     private async walk(expression: string, vcpu: number): Promise<string> {

@@ -36,7 +36,7 @@ export function formatBits(value: bigint, width: number, base: NumberBase): stri
 export function collectValues(groups: readonly RegisterGroupView[]): RegisterValues {
     const values = new Map<string, bigint>();
     const add = (view: RegisterView): void => {
-        values.set(view.name, view.value);
+        if (view.problem === undefined) values.set(view.name, view.value);
         view.parts?.forEach(add);
     };
     groups.forEach(group => group.registers.forEach(add));
@@ -62,7 +62,10 @@ export class RegistersPresenter {
     }
 
     item(view: RegisterView, label = view.name): RegisterItem {
-        const { name, value, width, writable, description, address } = view;
+        const { name, value, width, writable, description, address, problem } = view;
+        if (problem !== undefined) {
+            return { name, label, width, value: hex(0n), text: '?', description: problem, writable, problem };
+        }
         const { base } = this.presentation;
         const old = this.before?.get(name);
         return {

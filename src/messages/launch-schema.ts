@@ -201,14 +201,15 @@ export const LAUNCH_ATTRIBUTES = {
 } as const satisfies AttributeSchemas;
 
 export const ATTACH_ATTRIBUTES = {
-    gdb: {
+    target: {
         type: ['string', 'integer'],
         takes: 'the port or HOST:PORT of a gdb stub',
         pattern: ENDPOINT,
         minimum: 1,
         maximum: 65535,
         markdownDescription:
-            'A gdb stub elsewhere: reserved, as this version attaches only to its own guests and says so.',
+            "The gdb stub of a guest that runs elsewhere: a port, or `HOST:PORT`. QEMU's (`-s` is port 1234, `-S` has the " +
+            'guest wait), that of `hyperscope run --gdb`, or another one.',
         examples: ['localhost:1234', 1234],
     },
     guest: {

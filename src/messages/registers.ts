@@ -54,6 +54,8 @@ export interface RegisterItem {
     /** A DAP memory reference, if the value is (or may well be) an address. */
     readonly memoryReference?: string;
     readonly writable: boolean;
+    /** Why there is no value: then `value` and `text` mean nothing. */
+    readonly problem?: string;
     /** Present where the value is another one than at the stop before. */
     readonly changed?: {
         /** The value at the stop before, and its text. */

@@ -174,8 +174,7 @@ function compare(a: bigint, b: bigint): number {
     return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** `name+0x10`. */
-export function formatSymbolic(found: SymbolicAddress | undefined): string | undefined {
+function formatSymbolic(found: SymbolicAddress | undefined): string | undefined {
     if (found === undefined) {
         return undefined;
     }

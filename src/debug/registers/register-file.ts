@@ -49,6 +49,8 @@ export interface RegisterView {
     /** The value, if it may be an address of this kind. */
     readonly address?: { readonly space: 'linear' | 'physical'; readonly offset: bigint };
     readonly parts?: readonly RegisterView[];
+    /** Why the value is not known: then it, and what it says, means nothing. */
+    readonly problem?: string;
 }
 
 export interface RegisterGroupView {

@@ -1,0 +1,259 @@
+/** Breakpoints and watchpoints as a stub has them, and what the debugger decides about them itself. */
+import { type StopConditions, StopDecision } from '../../debug/breakpoint-conditions';
+import type { BreakpointRequest, TemporaryBreakpoint } from '../../debug/breakpoints';
+import { ExpressionError } from '../../debug/expression/error';
+import type { EvaluationContext } from '../../debug/expression/evaluator';
+import { withValues, type WatchHit, type WatchpointRequest, watchProblem } from '../../debug/watchpoints';
+import { type Stub, StubPoint } from './stub';
+
+/** What the stub is to be told. */
+interface WirePoint {
+    readonly kind: StubPoint;
+    readonly address: bigint;
+    /** Bytes; 1 for a breakpoint, as INT3 has. */
+    readonly length: number;
+    /** Conditions in bytecode, ready for a `Z` packet. */
+    readonly more?: string;
+}
+
+const keyOf = ({ kind, address, length, more = '' }: WirePoint): string => `${kind}:${address}:${length}${more}`;
+
+/** The points that a stub has, and how to get from there to those that are wanted. */
+export class WirePoints {
+    private readonly inserted = new Map<string, WirePoint>();
+    /** By address: why the stub does not take a breakpoint there, or a watchpoint. */
+    private readonly problems = new Map<string, string>();
+    /** Software breakpoints until the stub knows none. */
+    private breakpointKind = StubPoint.Software;
+
+    constructor(private readonly stub: Stub) {}
+
+    problem(point: Pick<WirePoint, 'kind' | 'address' | 'length'>): string | undefined {
+        return this.problems.get(keyOf(point));
+    }
+
+    /**
+     * Sets what is wanted and not there, takes away the rest. What the stub has refused is tried again each time: memory
+     * may have come to be where the breakpoint is.
+     * @param except a place where no breakpoint is to stand, for now
+     */
+    async apply(wanted: readonly WirePoint[], except?: bigint): Promise<void> {
+        const goals = new Map(wanted.map(point => [keyOf(point), point]));
+        this.problems.clear();
+        for (const [key, point] of [...this.inserted]) {
+            const isBreakpoint = point.kind <= StubPoint.Hardware;
+            if (!goals.has(key) || (isBreakpoint && point.address === except)) {
+                this.inserted.delete(key);
+                await this.stub.clearPoint(this.wireKind(point), point.address, point.length);
+            }
+        }
+        for (const [key, point] of goals) {
+            const isBreakpoint = point.kind <= StubPoint.Hardware;
+            if (this.inserted.has(key) || (isBreakpoint && point.address === except)) continue;
+            const problem = await this.insert(point);
+            if (problem === undefined) this.inserted.set(key, point);
+            else this.problems.set(keyOf({ ...point, more: '' }), problem);
+        }
+    }
+
+    private wireKind({ kind }: WirePoint): StubPoint {
+        return kind === StubPoint.Software ? this.breakpointKind : kind;
+    }
+
+    private async insert(point: WirePoint): Promise<string | undefined> {
+        const { address, length, more } = point;
+        const problem = await this.stub.setPoint(this.wireKind(point), address, length, more);
+        const isUnknown = problem?.includes('has no such') === true;
+        if (point.kind === StubPoint.Software && isUnknown && this.breakpointKind === StubPoint.Software) {
+            this.breakpointKind = StubPoint.Hardware;
+            return this.insert(point);
+        }
+        return problem;
+    }
+
+    /** The connection is a new one: the stub has none. */
+    forget(): void {
+        this.inserted.clear();
+    }
+}
+
+interface Breakpoint {
+    readonly request: BreakpointRequest;
+    readonly decision: StopDecision;
+}
+
+export interface PointHost {
+    context(vcpu: number): EvaluationContext;
+    log(text: string): void;
+    /** Looks until all memory is at hand. */
+    gather<T>(look: () => T): Promise<T>;
+}
+
+/** The counters of breakpoints go on as long as there are breakpoints of their ids. */
+function decide<R extends StopConditions & { readonly id: number }>(
+    requests: readonly R[],
+    before: readonly { readonly request: R; readonly decision: StopDecision }[],
+    problems: Map<number, string>,
+): { request: R; decision: StopDecision }[] {
+    const counters = new Map(before.map(({ request, decision }) => [request.id, decision.counter]));
+    return requests.flatMap(request => {
+        try {
+            const decision = new StopDecision(request, counters.get(request.id));
+            counters.set(request.id, decision.counter);
+            return [{ request, decision }];
+        } catch (error) {
+            if (!(error instanceof ExpressionError)) throw error;
+            problems.set(request.id, error.message);
+            return [];
+        }
+    });
+}
+
+/** Breakpoints at linear addresses; conditions are the debugger's matter. */
+export class RemoteBreakpoints {
+    private breakpoints: Breakpoint[] = [];
+    temporary: TemporaryBreakpoint | undefined;
+
+    constructor(private readonly host: PointHost) {}
+
+    /** Replaces the breakpoints; what is wrong with one is told, by id, and that one left out. */
+    replace(requests: readonly BreakpointRequest[]): Map<number, string> {
+        const problems = new Map<number, string>();
+        for (const { id, space } of requests) {
+            if (space === 'physical') problems.set(id, 'a gdb stub has breakpoints at linear addresses only');
+        }
+        const linear = requests.filter(({ space }) => space !== 'physical');
+        this.breakpoints = decide(linear, this.breakpoints, problems);
+        return problems;
+    }
+
+    move(isMoved: (address: bigint) => boolean, by: bigint): void {
+        this.breakpoints = this.breakpoints.map(breakpoint => {
+            const { request } = breakpoint;
+            return isMoved(request.address)
+                ? { ...breakpoint, request: { ...request, address: BigInt.asUintN(64, request.address + by) } }
+                : breakpoint;
+        });
+    }
+
+    /** @param conditions what of a breakpoint's condition the stub can decide itself, ready for a `Z` packet */
+    wanted(conditions: (breakpoint: BreakpointRequest, decision: StopDecision) => string = () => ''): WirePoint[] {
+        const places = new Map<bigint, string>();
+        for (const { request, decision } of this.breakpoints) {
+            const { address } = request;
+            const more = conditions(request, decision);
+            // Of several at one place one that always stops decides for all.
+            const before = places.get(address);
+            places.set(address, before === undefined ? more : before === '' || more === '' ? '' : before + more);
+        }
+        if (this.temporary !== undefined) places.set(this.temporary.address, '');
+        return [...places].map(([address, more]) => ({ kind: StubPoint.Software, address, length: 1, more }));
+    }
+
+    get isEmpty(): boolean {
+        return this.temporary === undefined && this.breakpoints.length === 0;
+    }
+
+    isAt(address: bigint): boolean {
+        return (
+            this.temporary?.address === address || this.breakpoints.some(({ request }) => request.address === address)
+        );
+    }
+
+    /** Decides about a vCPU that stands at an address: the ids of those that stop it, and whether the temporary one does. */
+    async hits(vcpu: number, address: bigint): Promise<{ ids: number[]; temporary: boolean }> {
+        const met = this.breakpoints.filter(({ request }) => request.address === address);
+        const { host, temporary } = this;
+        const context = host.context(vcpu);
+        for (const { decision } of met) await host.gather(() => decision.look(context));
+        const ids = met
+            .filter(({ decision }) => decision.stops(context, text => host.log(text)))
+            .map(({ request }) => request.id)
+            .sort((a, b) => a - b);
+        return { ids, temporary: temporary?.address === address && temporary.hits(vcpu) };
+    }
+}
+
+interface Watch {
+    readonly request: WatchpointRequest;
+    readonly decision: StopDecision;
+    /** The watched bytes when the guest last went on. */
+    old?: bigint;
+}
+
+const KINDS = { write: StubPoint.Write, read: StubPoint.Read, readWrite: StubPoint.Access } as const;
+/** Values are shown of so many bytes at most. */
+const LONGEST_VALUE = 8;
+
+export class RemoteWatchpoints {
+    private watches: Watch[] = [];
+
+    constructor(private readonly host: PointHost) {}
+
+    replace(requests: readonly WatchpointRequest[]): Map<number, string> {
+        const problems = new Map<number, string>();
+        for (const request of requests) {
+            const problem =
+                request.space === 'physical' ? 'a gdb stub watches linear addresses only' : watchProblem(request);
+            if (problem !== undefined) problems.set(request.id, problem);
+        }
+        const sound = requests.filter(({ id }) => !problems.has(id));
+        this.watches = decide(sound, this.watches, problems);
+        return problems;
+    }
+
+    wanted(): WirePoint[] {
+        const all = this.watches.map(({ request: { kind, address, length } }) => ({
+            kind: KINDS[kind],
+            address,
+            length,
+        }));
+        return [...new Map(all.map(point => [keyOf(point), point])).values()];
+    }
+
+    wireOf({ kind, address, length }: WatchpointRequest): WirePoint {
+        return { kind: KINDS[kind], address, length };
+    }
+
+    /** Takes down what the watched bytes are before the guest goes on. */
+    async remember(read: (address: bigint, length: number) => Promise<bigint | undefined>): Promise<void> {
+        for (const watch of this.watches) {
+            const { address, length } = watch.request;
+            watch.old = length <= LONGEST_VALUE ? await read(address, length) : undefined;
+        }
+    }
+
+    /** The watchpoints that stop the guest after an access to a linear address, as the stub tells of it. */
+    async hits(
+        vcpu: number,
+        access: { readonly access: 'read' | 'write' | 'readWrite'; readonly address: bigint },
+        read: (address: bigint, length: number) => Promise<bigint | undefined>,
+    ): Promise<WatchHit[]> {
+        const { host } = this;
+        const met = this.watches.filter(
+            ({ request: { address, length } }) =>
+                access.address >= address && access.address < address + BigInt(length),
+        );
+        const hits: WatchHit[] = [];
+        for (const { request, decision, old } of met) {
+            const { id, address, length, space } = request;
+            const isShort = length <= LONGEST_VALUE;
+            const now = isShort ? await read(address, length) : undefined;
+            const writes = access.access === 'write' || (access.access === 'readWrite' && old !== now);
+            const hit: WatchHit = {
+                id,
+                reads: access.access === 'read' || (access.access === 'readWrite' && old === now),
+                writes,
+                address: { space: 'linear', offset: access.address },
+                size: isShort ? length : 1,
+                watched: { space, offset: address, length: isShort ? length : 1 },
+                old: writes ? old : now,
+                now,
+            };
+            const context = withValues(host.context(vcpu), hit);
+            await host.gather(() => decision.look(context));
+            if (decision.stops(context, text => host.log(text))) hits.push(hit);
+        }
+        return hits.sort((a, b) => a.id - b.id);
+    }
+}
