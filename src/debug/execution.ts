@@ -130,9 +130,10 @@ export class Execution {
         }
     }
 
-    resume(): void {
+    /** @param vcpus those that go on; all unless told */
+    resume(vcpus?: readonly number[]): void {
         this.requireStopped();
-        this.start(() => this.run());
+        this.start(() => this.run(vcpus));
     }
 
     pause(vcpu: number): void {
@@ -224,9 +225,9 @@ export class Execution {
     }
 
     /** Runs on where a stop was only ours. */
-    private async run(): Promise<RunOutcome> {
+    private async run(vcpus?: readonly number[]): Promise<RunOutcome> {
         for (;;) {
-            const outcome = await this.runner.run();
+            const outcome = await this.runner.run(vcpus);
             if (!this.relocates && !this.resets) {
                 return outcome;
             }

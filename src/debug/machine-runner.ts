@@ -53,14 +53,17 @@ export class MachineRunner {
         return this.pauseRequested;
     }
 
-    /** Runs until the guest stops for a reason of its own or is paused. */
-    async run(): Promise<RunOutcome> {
+    /**
+     * Runs until the guest stops for a reason of its own or is paused.
+     * @param vcpus those that run; all unless told
+     */
+    async run(vcpus?: readonly number[]): Promise<RunOutcome> {
         for (;;) {
             if (this.pauseRequested) {
                 this.pauseRequested = false;
                 return { reason: 'paused' };
             }
-            const stop = this.slice();
+            const stop = this.slice(vcpus);
             switch (stop.reason) {
                 case 'budget':
                 case 'stopRequested':
@@ -76,11 +79,11 @@ export class MachineRunner {
         }
     }
 
-    private slice(): MachineStop {
+    private slice(vcpus: readonly number[] | undefined): MachineStop {
         const { machine, host } = this;
         const before = machine.engine.retired();
         const started = host.now();
-        const stop = machine.run({ instructions: this.sliceLength, idleSkips: IDLE_SKIPS });
+        const stop = machine.run({ instructions: this.sliceLength, idleSkips: IDLE_SKIPS, vcpus });
         const elapsed = host.now() - started;
         // Slices that something cut short say nothing about the speed.
         if (machine.engine.retired() - before >= this.sliceLength) {

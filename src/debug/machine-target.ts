@@ -110,8 +110,8 @@ export class MachineTarget implements DebugTarget {
 
     // ---- execution -----------------------------------------------------------------------------------------------
 
-    async resume(): Promise<void> {
-        this.execution.resume();
+    async resume(vcpus?: readonly number[]): Promise<void> {
+        this.execution.resume(vcpus);
     }
 
     async pause(vcpu: number): Promise<void> {

@@ -50,7 +50,7 @@ export class SharedTarget {
                           client.watchpoints = requests;
                           return this.applyWatchpoints(client);
                       },
-            resume: () => this.resuming(client, () => target.resume()),
+            resume: (vcpus?: readonly number[]) => this.resuming(client, () => target.resume(vcpus)),
             step: (...args: Parameters<DebugTarget['step']>) => this.resuming(client, () => target.step(...args)),
             dispose,
         };

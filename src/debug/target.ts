@@ -111,7 +111,8 @@ export interface DebugTarget {
     /** Lines of source code; absent where nobody knows any. */
     readonly sourceLines?: SourceLines;
 
-    resume(): Promise<void>;
+    /** @param vcpus those that go on, while the others stand still; all unless told */
+    resume(vcpus?: readonly number[]): Promise<void>;
     /** Reports `pause` as soon as the slice in progress ends. */
     pause(vcpu: number): Promise<void>;
     /** The stop is reported to the listener. */

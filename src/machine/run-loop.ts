@@ -163,7 +163,7 @@ export class RunLoop {
             if (engine.retired() >= lastInstruction || clock.now() >= lastTime) {
                 return { reason: 'budget' };
             }
-            if (this.selectRunnable()) {
+            if (this.selectRunnable(limits.vcpus)) {
                 const stop = this.slice(lastInstruction, lastTime);
                 if (stop !== undefined) {
                     return stop;
@@ -197,14 +197,18 @@ export class RunLoop {
     }
 
     /** Finds the vCPU to run: the current one for the rest of its turn, then the others in order. */
-    private selectRunnable(): boolean {
+    private selectRunnable(among: readonly number[] | undefined): boolean {
         const { processors, quantum } = this.parts;
-        if (this.turnLeft > 0 && processors[this.current].runnable) {
+        const isCandidate = (index: number): boolean => among === undefined || among.includes(index);
+        if (this.turnLeft > 0 && processors[this.current].runnable && isCandidate(this.current)) {
             return true;
         }
         const count = processors.length;
         for (let step = 1; step <= count; step++) {
             const index = (this.current + step) % count;
+            if (!isCandidate(index)) {
+                continue;
+            }
             processors[index].endMonitorWait();
             if (processors[index].runnable) {
                 this.current = index;

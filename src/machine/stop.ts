@@ -35,4 +35,6 @@ export interface RunLimits {
     readonly time?: number;
     /** How many times idle time may be skipped: for callers with an event loop of their own. */
     readonly idleSkips?: number;
+    /** The vCPUs that run; the others stand still. All unless told. */
+    readonly vcpus?: readonly number[];
 }

@@ -51,6 +51,21 @@ describe('stepping', function () {
         assert.equal(await ticks(debuggee), 0n);
     });
 
+    it('goes on with the vCPUs alone that it is told of', async () => {
+        const debuggee = await at('due', { cpus: 2 });
+        const { engine } = debuggee.machine;
+        const before = engine.retired();
+        const resumeFor = async (vcpus?: readonly number[]): Promise<number> => {
+            const stop = debuggee.resume(vcpus);
+            await new Promise(resolve => setTimeout(resolve, 20));
+            await debuggee.target.pause(0);
+            await stop;
+            return engine.retired() - before;
+        };
+        assert.equal(await resumeFor([1]), 0, 'the second one waits to be started');
+        assert.ok((await resumeFor([0])) > 0);
+    });
+
     it('lands there if asked to', async () => {
         const debuggee = await at('due');
         const options = { intoInterrupts: true };

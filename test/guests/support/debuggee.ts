@@ -72,8 +72,8 @@ export class Debuggee {
     }
 
     /** Goes on until the next stop, or the end. */
-    async resume(): Promise<Heard> {
-        return this.until(() => this.target.resume());
+    async resume(vcpus?: readonly number[]): Promise<Heard> {
+        return this.until(() => this.target.resume(vcpus));
     }
 
     async step(kind: StepKind = 'into', options?: StepOptions): Promise<Heard> {
