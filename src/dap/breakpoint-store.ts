@@ -48,6 +48,7 @@ interface Stored {
 }
 
 const NO_GUEST = 'there is no guest yet';
+const IDENTIFIER = /^[A-Za-z_]\w*$/;
 /** vCPU whose memory and registers tell where a named breakpoint is. */
 const BOOT_PROCESSOR = 0;
 
@@ -232,13 +233,18 @@ async function physicalPlace(target: DebugTarget, address: Address): Promise<Add
     return physical === undefined ? address : { space: 'physical', offset: BigInt(physical) };
 }
 
-/** A function by its name, or any expression that gives an address: `start_kernel+0x10`, `0x100000`. */
+/**
+ * A function by its name, with the copies of it that were inlined, or any expression that gives an address:
+ * `start_kernel+0x10`, `0x100000`.
+ */
 export async function locateFunction(target: DebugTarget, name: string): Promise<BreakpointPlace> {
+    const copies = IDENTIFIER.test(name) ? ((await target.sourceLines?.inlinedCopies(name)) ?? []) : [];
     try {
         const { value } = await target.evaluate(BOOT_PROCESSOR, name, false);
-        return { addresses: [pattern(value)] };
+        return { addresses: [...new Set([pattern(value), ...copies])] };
     } catch (error) {
         if (error instanceof HyperscopeError) {
+            if (copies.length > 0) return { addresses: copies };
             return { problem: error.message.split('\n')[0] };
         }
         throw error;

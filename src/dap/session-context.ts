@@ -47,6 +47,8 @@ export interface SessionContext {
     /** @throws RequestError if there is no guest */
     readonly target: DebugTarget;
     readonly client: ClientAbilities;
+    /** The client has started this process: it sees the same files. */
+    readonly sharesFiles: boolean;
     /** vCPU that requests without a thread are about: the last one that stopped. */
     readonly focus: number;
     readonly lastStop: Stop | undefined;

@@ -392,6 +392,10 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         });
     }
 
+    get sharesFiles(): boolean {
+        return this.options.registry === undefined;
+    }
+
     get stepsIntoInterrupts(): boolean {
         return this.running?.configuration.stepIntoInterrupts === true;
     }

@@ -1,4 +1,5 @@
 /** Requests about sources: listings of guest code, and files that line tables name. */
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import { pattern } from '../debug/expression/value';
@@ -48,18 +49,51 @@ export class SourceRequests {
         this.session.emitEvent('loadedSource', { reason: 'new', source: listing.source }),
     );
 
+    private readonly filesThere = new Map<string, boolean>();
+    private toldOfMissing = false;
+
     constructor(private readonly session: SessionContext) {}
 
-    /** Where a frame is: in a source file if debug information tells, otherwise in a listing. */
+    /**
+     * What a frame is called and where it is: in a source file if debug information tells and the file is there to be
+     * shown, otherwise in a listing.
+     */
     async placeOf(
         target: DebugTarget,
         vcpu: number,
-        { pc, source }: NamedFrame,
-    ): Promise<Pick<DebugProtocol.StackFrame, 'source' | 'line' | 'column'>> {
-        if (source !== undefined) {
+        { pc, symbol, source }: NamedFrame,
+    ): Promise<Pick<DebugProtocol.StackFrame, 'name' | 'source' | 'line' | 'column'>> {
+        const name = symbol ?? hex(pc);
+        if (source !== undefined && this.isThere(source.path)) {
             const column = source.column === undefined ? 0 : this.clientColumn(source.column);
-            return { source: fileSource(source.path), line: this.clientLine(source.line), column };
+            return { name, source: fileSource(source.path), line: this.clientLine(source.line), column };
         }
+        const place = await this.listingPlace(target, vcpu, pc);
+        return source === undefined
+            ? { name, ...place }
+            : { name: `${name} at ${path.basename(source.path)}:${source.line}`, ...place };
+    }
+
+    /** A client on another machine has files of its own. Others than VS Code may have a use for the name alone. */
+    private isThere(file: string): boolean {
+        if (!this.session.sharesFiles || !this.session.client.isVsCode) return true;
+        let there = this.filesThere.get(file);
+        if (there === undefined) {
+            there = existsSync(file);
+            this.filesThere.set(file, there);
+            if (!there && !this.toldOfMissing) {
+                this.toldOfMissing = true;
+                this.session.console(`${missingText(file)}\n`, 'important');
+            }
+        }
+        return there;
+    }
+
+    private async listingPlace(
+        target: DebugTarget,
+        vcpu: number,
+        pc: bigint,
+    ): Promise<Pick<DebugProtocol.StackFrame, 'source' | 'line' | 'column'>> {
         const listing = await this.listings.at(target, vcpu, pc);
         const line = listing?.lineOf(pc);
         return listing === undefined || line === undefined
@@ -133,7 +167,10 @@ export class SourceRequests {
         const inside = args.has('source') ? args.object('source').optionalInteger('sourceReference', 0, 0) : 0;
         const reference = inside > 0 ? inside : args.integer('sourceReference', 0);
         if (reference === 0) {
-            throw new RequestError('sourceReference 0 is a file, which the client reads itself');
+            const file = args.has('source') ? args.object('source').optionalString('path') : undefined;
+            throw new RequestError(
+                file === undefined ? 'sourceReference 0 is a file, which the client reads itself' : missingText(file),
+            );
         }
         return { content: this.listings.byId(reference).text };
     }
@@ -184,6 +221,13 @@ export class SourceRequests {
             currentLine: listing.lineOf(pattern(current.value)),
         };
     }
+}
+
+function missingText(file: string): string {
+    return (
+        `the source file ${file} is not here: its code is shown as disassembly. ` +
+        'The launch attribute \'sourceMap\' says where sources are, such as { ".": "/home/me/kernel" }'
+    );
 }
 
 function fileSource(file: string): DebugProtocol.Source {

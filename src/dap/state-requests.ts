@@ -45,7 +45,6 @@ export class StateRequests {
             const frame = frames[depth];
             stackFrames.push({
                 id: vcpu * FRAMES_PER_VCPU + depth + 1,
-                name: frame.symbol ?? hex(frame.pc),
                 ...(await this.sources.placeOf(target, vcpu, frame)),
                 instructionPointerReference: hex(frame.pc),
                 // Return addresses that were found by looking through the stack may be left over.

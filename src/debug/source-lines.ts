@@ -26,6 +26,8 @@ export interface SourceLines {
     locate(path: string, line: number, column?: number): Promise<readonly SourceLine[]>;
     /** The beginnings of statements in a range of lines, both ends included. */
     linesOf(path: string, first: number, last: number): Promise<readonly SourceLine[]>;
+    /** Where copies of an inlined function begin; none for one that is only called. */
+    inlinedCopies(name: string): Promise<readonly bigint[]>;
     /** All files, as `path` of their lines. */
     files(): Promise<readonly string[]>;
 }

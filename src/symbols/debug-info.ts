@@ -4,6 +4,7 @@
  */
 import type { SourceOpener } from './byte-source';
 import { SectionFlag, type ElfFile } from './elf-file';
+import type { Die } from './dwarf/die';
 import { type Block, blocksAt, entryOf, UnitFunctions } from './dwarf/blocks';
 import { At } from './dwarf/constants';
 import { DwarfFile } from './dwarf/dwarf-file';
@@ -17,6 +18,8 @@ import { SymbolFileError } from './errors';
 const KEPT_UNITS = 64;
 /** Instances of a line beyond which no more are looked for. */
 const MOST_INSTANCES = 10_000;
+/** Lines of a function that is inlined, at most. */
+const LONGEST_INLINED = 500;
 /** Optimised code can be stopped at its first instruction; in other code parameters have no values there yet. */
 const OPTIMISED = /(?:^|\s)-O(?:[1-3sgz]|fast)\b/;
 
@@ -211,6 +214,33 @@ export class DebugInfo {
         return [...new Set(byBlock.values())].sort((a, b) => a - b);
     }
 
+    /**
+     * Where copies of an inlined function begin.
+     * @param die that declares it, with its name
+     */
+    inlinedCopies(die: Die): number[] {
+        const name = die.effectiveName;
+        const declared = this.placeOf(die, At.DeclFile, At.DeclLine);
+        if (name === undefined || declared === undefined) return [];
+        const entries = new Set<number>();
+        for (const { tables } of this.sources.matching(declared.path)) {
+            for (const { header, files } of tables) {
+                const table = this.sources.table(header);
+                for (let row = 0; row < table.count && entries.size < MOST_INSTANCES; row++) {
+                    const line = table.lines[row];
+                    if (line < declared.line || line > declared.line + LONGEST_INLINED) continue;
+                    if (!files.includes(table.files[row]) || table.endsSequence(row)) continue;
+                    for (const block of this.blocksOrNone(table.addresses[row])) {
+                        const entry =
+                            block.kind === 'inlined' && this.nameOf(block) === name ? entryOf(block) : undefined;
+                        if (entry !== undefined && this.isCode(entry)) entries.add(entry);
+                    }
+                }
+            }
+        }
+        return [...entries].sort((a, b) => a - b);
+    }
+
     private blocksOrNone(address: number): readonly Block[] {
         try {
             return this.blocksAt(address);
@@ -265,14 +295,20 @@ export class DebugInfo {
 
     /** Where an inlined function was called. */
     callSiteOf({ die }: Block): SourcePosition | undefined {
+        const place = this.placeOf(die, At.CallFile, At.CallLine);
+        return place && { ...place, column: die.number(At.CallColumn) ?? 0 };
+    }
+
+    /** What two attributes say of a place in a source. */
+    private placeOf(die: Die, fileAttribute: At, lineAttribute: At): Pick<SourcePosition, 'path' | 'line'> | undefined {
         const table = this.sources.tableOf(die.unit.skeleton ?? die.unit);
-        const file = die.number(At.CallFile);
-        const line = die.number(At.CallLine);
+        const file = die.number(fileAttribute);
+        const line = die.number(lineAttribute);
         if (table === undefined || file === undefined || line === undefined) {
             return undefined;
         }
         const path = this.sources.pathOf(table.header, file);
-        return path === '' ? undefined : { path, line, column: die.number(At.CallColumn) ?? 0 };
+        return path === '' ? undefined : { path, line };
     }
 }
 

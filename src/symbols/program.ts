@@ -150,6 +150,12 @@ export class Program {
         }
     }
 
+    /** Where copies of an inlined function begin, as linear addresses. @throws SymbolFileError */
+    inlinedCopies(name: string): bigint[] {
+        const die = this.findDie(name, [NameKind.Function], undefined)?.die;
+        return die === undefined ? [] : this.info.inlinedCopies(die).map(address => this.linear(address));
+    }
+
     private findDie(
         name: string,
         kinds: readonly NameKind[],

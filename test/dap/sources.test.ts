@@ -95,6 +95,30 @@ describe('debugging with sources', () => {
         assert.equal((await client.variables('Frame', 2)).get('found by')?.value, 'call frame information');
     });
 
+    it('stops at functions by name wherever they are inlined', async () => {
+        await start();
+        const { breakpoints } = await client.ask<DebugProtocol.SetFunctionBreakpointsResponse['body']>(
+            'setFunctionBreakpoints',
+            { breakpoints: [{ name: 'port_write8' }] },
+        );
+        assert.match(breakpoints[0].message!, /waits for the guest to map/);
+        const callers = new Set<string>();
+        for (let stops = 0; stops < 100 && callers.size < 3; stops++) {
+            const { reason } = await client.run('continue');
+            assert.equal(reason, 'function breakpoint');
+            const [{ name }, caller] = await client.frames();
+            assert.equal(name, 'port_write8');
+            callers.add(caller.name);
+        }
+        assert.equal(callers.size, 3, [...callers].join());
+        await client.ask('setFunctionBreakpoints', {
+            breakpoints: [{ name: 'collatz_next', condition: 'value == 16' }],
+        });
+        await client.run('continue');
+        assert.equal((await client.frames())[0].name, 'collatz_next');
+        assert.equal(await client.evaluate('value'), '16');
+    });
+
     it('steps by line: over calls, into inlined functions and out of them', async () => {
         await start();
         await client.breakAt('struct item item = collatz(');
@@ -165,6 +189,22 @@ describe('debugging with sources', () => {
         });
         await client.run('continue');
         assert.equal((await client.frames())[0].source?.path, '/elsewhere/src/workload.c');
+    });
+
+    it('shows disassembly in VS Code where a source file is missing, and says how to name its place', async () => {
+        client = new SourceClient();
+        const said: string[] = [];
+        client.onOutput(text => said.push(text));
+        const kernel = path.join(SAMPLE, 'sample.elf');
+        const sourceMap = { 'kernel/': '/elsewhere' };
+        await client.launch({ kernel, memory: '64M', sourceMap }, { clientID: 'vscode' });
+        await client.run('configurationDone', {});
+        await client.ask('setFunctionBreakpoints', { breakpoints: [{ name: 'run_workload' }] });
+        await client.run('continue');
+        const [{ name, source }] = await client.frames();
+        assert.match(name, /^run_workload\+?\S* at workload\.c:\d+$/);
+        assert.ok(source!.sourceReference! > 0 && /\.disasm$/.test(source!.name!));
+        assert.equal(said.filter(text => /\/elsewhere\/workload\.c is not here.*sourceMap/.test(text)).length, 1);
     });
 
     it('finds a kernel that has moved itself, and stops in it at a line', async function () {

@@ -84,6 +84,10 @@ export class ProgramLines implements SourceLines {
         return found;
     }
 
+    async inlinedCopies(name: string): Promise<readonly bigint[]> {
+        return this.set.programs.flatMap(program => whatIsReadable(() => program.inlinedCopies(name)) ?? []);
+    }
+
     async files(): Promise<readonly string[]> {
         const paths = new Set<string>();
         for (const { info } of this.set.programs) {

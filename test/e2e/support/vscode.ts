@@ -180,6 +180,25 @@ export class VsCode {
         });
     }
 
+    /** Chooses from the menu that is open. */
+    async menu(label: string): Promise<void> {
+        await this.page.locator('.monaco-menu .action-label', { hasText: label }).first().click();
+    }
+
+    /** A file of the workspace. */
+    file(name: string): string {
+        return path.join(this.folder, 'workspace', name);
+    }
+
+    /** Back to where a test can begin, after one that has failed anywhere. */
+    async recover(): Promise<void> {
+        for (let times = 0; times < 3; times++) await this.page.keyboard.press('Escape');
+        if (await this.page.locator('.debug-toolbar').isVisible()) {
+            await this.page.keyboard.press('Shift+F5');
+            await this.page.waitForTimeout(1000);
+        }
+    }
+
     /** Answers the input box that a command has opened. */
     async answer(text: string): Promise<void> {
         const input = this.page.locator('.quick-input-widget input.input');
@@ -190,7 +209,7 @@ export class VsCode {
 
     /** Puts the cursor of the active editor on a line, counted from 1. */
     async goToLine(line: number): Promise<void> {
-        await this.page.locator('.editor-group-container.active .view-line').first().click();
+        await this.page.locator('.editor-group-container.active .tab.active').click();
         await this.page.keyboard.press('Control+g');
         await this.answer(`:${line}`);
         await this.page.locator('.statusbar-item', { hasText: `Ln ${line},` }).waitFor();
@@ -208,9 +227,23 @@ export class VsCode {
         await this.page.locator('.debug-toolbar .codicon-debug-continue').waitFor();
     }
 
-    async stop(): Promise<void> {
-        await this.page.keyboard.press('Shift+F5');
+    /** Ends what is debugged. @param sessions how many there are */
+    async stop(sessions = 1): Promise<void> {
+        for (let times = 0; times < sessions; times++) {
+            await this.page.keyboard.press('Shift+F5');
+            await this.page.waitForTimeout(200);
+        }
         await this.page.locator('.debug-toolbar').waitFor({ state: 'hidden' });
+    }
+
+    /** Opens a file of the workspace by its name. */
+    async open(name: string): Promise<void> {
+        await this.page.keyboard.press('Control+p');
+        const input = this.page.locator('.quick-input-widget input.input');
+        await input.waitFor();
+        await input.fill(name);
+        await this.page.locator('.quick-input-list .monaco-list-row', { hasText: name }).first().click();
+        await this.page.locator('.tab.active', { hasText: name }).waitFor();
     }
 
     async theme(theme: Theme): Promise<void> {
