@@ -4,7 +4,11 @@ import { ExpressionError } from '../debug/expression/error';
 import { Expression } from '../debug/expression/evaluator';
 import { pattern } from '../debug/expression/value';
 import type { DebugTarget } from '../debug/target';
+import type { Activity } from './activity';
 import type { RequestArguments } from './arguments';
+import { ConsoleCommands } from './console-commands';
+import { InspectionContext } from './inspection-context';
+import { linuxCommand } from './linux-console';
 import { presentResult } from './presentation';
 import type { RequestHandlers } from './protocol-session';
 import { RequestError } from './request-error';
@@ -16,21 +20,32 @@ const WORD = /[\w$.]*$/;
 
 export class ExpressionRequests {
     readonly handlers: RequestHandlers = {
-        evaluate: args => this.evaluate(args),
+        evaluate: (args, activity) => this.evaluate(args, activity),
         setExpression: args => this.setExpression(args),
         completions: args => this.complete(args),
         'hyperscope/numberBase': args => this.setNumberBase(args),
     };
 
+    private readonly commands: ConsoleCommands;
+
     constructor(
         private readonly session: SessionContext,
         private readonly variables: VariableStore,
-    ) {}
+    ) {
+        this.commands = new ConsoleCommands([linuxCommand(new InspectionContext(session))]);
+    }
 
-    private async evaluate(args: RequestArguments): Promise<DebugProtocol.EvaluateResponse['body']> {
+    private async evaluate(
+        args: RequestArguments,
+        activity: Activity,
+    ): Promise<DebugProtocol.EvaluateResponse['body']> {
         const context = args.optionalString('context');
         try {
             const text = args.string('expression');
+            const said = context === 'repl' ? await this.commands.run(text, activity) : undefined;
+            if (said !== undefined) {
+                return { result: said, variablesReference: 0 };
+            }
             const assigns = context === 'repl' && new Expression(text).assigns;
             const place = this.session.frame(args);
             const result = await this.session.target.evaluate(place.vcpu, text, assigns, place.depth);
@@ -77,15 +92,22 @@ export class ExpressionRequests {
         // Of several lines, the one that is meant.
         const line = args.string('text').split('\n')[args.optionalInteger('line', client.firstLine) - client.firstLine];
         const text = (line ?? '').slice(0, Math.max(0, args.integer('column') - client.firstColumn));
+        const commands = this.commands.complete(text);
+        if (commands.length > 0 && /\s/.test(text.trimStart())) {
+            return { targets: commands };
+        }
         const word = WORD.exec(text)?.[0] ?? '';
         const found = await target.complete(word.replace(/^\$/, ''));
         return {
-            targets: found.map(({ text: label, kind }) => ({
-                label,
-                type: kind === 'register' ? 'variable' : 'function',
-                start: text.length - word.length,
-                length: word.length,
-            })),
+            targets: [
+                ...commands,
+                ...found.map(({ text: label, kind }) => ({
+                    label,
+                    type: kind === 'register' ? ('variable' as const) : ('function' as const),
+                    start: text.length - word.length,
+                    length: word.length,
+                })),
+            ],
         };
     }
 }

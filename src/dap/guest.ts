@@ -10,7 +10,10 @@ import type { DebugTarget } from '../debug/target';
 import { openProgram } from '../gdb/program';
 import { GdbServer } from '../gdb/server';
 import { isElf } from '../symbols/elf';
+import { linuxNaming } from '../linux/naming';
+import { RunningKernel } from '../linux/kernel-source';
 import { MemoryKernels } from '../linux/memory-kernel';
+import { ProgramKernels } from '../linux/program-kernel';
 import type { GuestNaming } from '../inspect/naming';
 import type { BootModule } from '../machine/loaders/boot-context';
 import type { ImageFile } from '../machine/loaders/image';
@@ -19,6 +22,7 @@ import { Machine } from '../machine/machine';
 import { chooseEngine } from '../engines/choose';
 import type { BackgroundIndex } from './background-index';
 import type { LaunchConfiguration } from './launch-configuration';
+import type { GuestLinux } from './linux-context';
 import { NODE_HOST } from './node-host';
 import { RequestError } from './request-error';
 import { SerialOutput } from './serial-output';
@@ -38,6 +42,8 @@ export interface Guest {
     readonly close?: () => void;
     /** What is known of the guest's operating system: names for the views. */
     readonly naming?: GuestNaming;
+    /** Linux in it, as far as it can be known. */
+    readonly linux?: GuestLinux;
     /** Where this guest can do less, or more, than was promised before there was one. */
     readonly capabilities?: DebugProtocol.Capabilities;
     /** One line on how it was made, for the console. */
@@ -90,7 +96,9 @@ export function createGuest(configuration: LaunchConfiguration, output: GuestOut
         configuration.sourceMap,
         modules.map(module => module.path),
     );
-    const own = new MachineTarget(machine, table, host, { programs, mapping, discovery: new MemoryKernels() });
+    const discovery = new MemoryKernels();
+    const own = new MachineTarget(machine, table, host, { programs, mapping, discovery });
+    const running = new RunningKernel([new ProgramKernels(programs), discovery]);
     const target =
         configuration.gdbServer === undefined
             ? own
@@ -102,6 +110,8 @@ export function createGuest(configuration: LaunchConfiguration, output: GuestOut
         close: () => symbols.close(),
         note: engine.note,
         thenTranslate: configuration.thenTranslate,
+        naming: linuxNaming(running),
+        linux: { kernel: running, toLocal: path => mapping.toLocal(path) },
     };
 }
 

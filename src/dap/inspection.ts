@@ -2,6 +2,7 @@
 import { descriptorTableRequests } from './descriptor-table-requests';
 import { hardwareRequests } from './hardware-requests';
 import { InspectionContext } from './inspection-context';
+import { linuxRequests } from './linux-requests';
 import { memoryViewRequests } from './memory-view-requests';
 import { pageTableRequests } from './page-table-requests';
 import type { RequestHandlers } from './protocol-session';
@@ -23,6 +24,7 @@ export class InspectionRequests {
             ...descriptorTableRequests(context),
             ...hardwareRequests(context),
             ...translationRequests(context),
+            ...linuxRequests(context),
         };
     }
 

@@ -237,8 +237,9 @@ async function mappings(context: InspectionContext, args: RequestArguments): Pro
     const { vcpu, at } = await placeOf(context, args.object('place'));
     const limit = args.optionalInteger('limit', 256, 1, MOST_MAPPINGS);
     const chosen = await Promise.all(args.strings('cr3s').map(text => context.address(vcpu, text)));
-    const known = new Map((context.naming.addressSpaces?.() ?? []).map(({ cr3, label }) => [cr3, label]));
     return context.look(vcpu, source => {
+        const spaces = context.naming.addressSpaces?.(source) ?? [];
+        const known = new Map(spaces.map(({ cr3, label }) => [cr3, label]));
         const tables = pageTables(source.system);
         const physical = at.space === 'physical' ? at.offset : physicalOf(source, tables, at.offset);
         const page = Number(physical - (physical % PAGE));

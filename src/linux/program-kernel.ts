@@ -2,7 +2,7 @@
 import { SourceStack } from '../debug/source/source-stack';
 import { SymbolFileError } from '../symbols/errors';
 import type { Program, ProgramSet } from '../symbols/program';
-import type { SymbolTable } from '../symbols/symbol-table';
+import { formatSymbolic } from '../symbols/symbol-table';
 import type { CType } from '../symbols/types';
 import type { Kernel, KernelFinder, TypeKeyword } from './kernel';
 
@@ -10,10 +10,7 @@ import type { Kernel, KernelFinder, TypeKeyword } from './kernel';
 export class ProgramKernels implements KernelFinder {
     private readonly kernels = new Map<Program, ProgramKernel>();
 
-    constructor(
-        private readonly programs: ProgramSet,
-        private readonly symbols: SymbolTable,
-    ) {}
+    constructor(private readonly programs: ProgramSet) {}
 
     find(): Kernel | string {
         const program = this.programs.programs.find(one => one.isLinux());
@@ -28,7 +25,7 @@ export class ProgramKernels implements KernelFinder {
         }
         let kernel = this.kernels.get(program);
         if (kernel === undefined) {
-            kernel = new ProgramKernel(program, this.symbols, new SourceStack(this.programs));
+            kernel = new ProgramKernel(program, new SourceStack(this.programs));
             this.kernels.set(program, kernel);
         }
         return kernel;
@@ -40,18 +37,17 @@ class ProgramKernel implements Kernel {
 
     constructor(
         private readonly program: Program,
-        private readonly symbols: SymbolTable,
         readonly stacks: SourceStack,
     ) {
         this.origin = program.name;
     }
 
     address(name: string): bigint | undefined {
-        return this.symbols.named(name).at(0)?.address;
+        return this.program.symbols.named(name).at(0)?.address;
     }
 
     symbol(address: bigint): string | undefined {
-        return this.symbols.format(address);
+        return formatSymbolic(this.program.symbols.at(address));
     }
 
     type(keyword: TypeKeyword | undefined, name: string): CType | undefined {

@@ -4,6 +4,7 @@ import type { DescriptorTablesArguments, DescriptorTablesBody } from './descript
 import type { DevicesArguments, DevicesBody } from './devices';
 import type { EngineBody, SwitchEngineArguments, SwitchEngineBody } from './engine';
 import type { InterruptsArguments, InterruptsBody } from './interrupts';
+import type { LinuxTaskArguments, LinuxTaskBody, LinuxTasksBody } from './linux';
 import type {
     LoadMemoryArguments,
     LoadMemoryBody,
@@ -45,5 +46,7 @@ export interface InspectionRequests {
     'hyperscope/descriptorTables': [DescriptorTablesArguments, DescriptorTablesBody];
     'hyperscope/interrupts': [InterruptsArguments, InterruptsBody];
     'hyperscope/devices': [DevicesArguments, DevicesBody];
+    'hyperscope/linuxTasks': [Record<string, never>, LinuxTasksBody];
+    'hyperscope/linuxTask': [LinuxTaskArguments, LinuxTaskBody];
     'hyperscope/translation': [TranslationArguments, TranslationBody];
 }

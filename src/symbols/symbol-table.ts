@@ -174,7 +174,8 @@ function compare(a: bigint, b: bigint): number {
     return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function formatSymbolic(found: SymbolicAddress | undefined): string | undefined {
+/** `name+0x10`. */
+export function formatSymbolic(found: SymbolicAddress | undefined): string | undefined {
     if (found === undefined) {
         return undefined;
     }

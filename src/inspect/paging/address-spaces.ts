@@ -75,6 +75,11 @@ export function describeTables(source: Pick<InspectionSource, 'page'>, tables: P
         : `user half (page table isolation); kernel half: ${hex(halves.kernel)}`;
 }
 
+/** What two values of CR3 have in common that name the same tables: PCIDs and flags may differ. */
+function rootOf({ cr3, mode }: AddressSpaceItem): bigint {
+    return mode === '4-level' || mode === '5-level' ? BigInt(cr3) & ~0xfffn : BigInt(cr3);
+}
+
 /** @param systems the system registers of all vCPUs, by number */
 export function viewAddressSpaces(
     source: InspectionSource,
@@ -83,7 +88,7 @@ export function viewAddressSpaces(
 ): AddressSpaceItem[] {
     const items: AddressSpaceItem[] = [];
     const add = (item: AddressSpaceItem): void => {
-        const known = items.findIndex(({ cr3, mode }) => cr3 === item.cr3 && mode === item.mode);
+        const known = items.findIndex(other => other.mode === item.mode && rootOf(other) === rootOf(item));
         if (known < 0) {
             items.push(item);
         } else if (!items[known].label.includes(item.label)) {
@@ -106,7 +111,7 @@ export function viewAddressSpaces(
             add({ cr3: hex(other), mode, label: `vCPU ${vcpu}, ${which} half (page table isolation)`, current: false });
         }
     }
-    for (const { cr3, label } of naming.addressSpaces?.() ?? []) {
+    for (const { cr3, label } of naming.addressSpaces?.(source) ?? []) {
         add({ cr3: hex(cr3), mode: modeOf(source.system), label, current: false });
     }
     return items;
