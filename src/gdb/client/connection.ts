@@ -49,6 +49,7 @@ export class StubConnection {
     /** The guest has been told to go on: what arrives unasked is about its stop. */
     private awaitsStop = false;
     private lastSent: Uint8Array | undefined;
+    private stopTimer: NodeJS.Timeout | undefined;
     private damaged = 0;
     private printed = 0;
     private closedBy: string | undefined;
@@ -107,6 +108,7 @@ export class StubConnection {
         this.closedBy = reason;
         this.socket.destroy();
         this.awaitsStop = false;
+        clearTimeout(this.stopTimer);
         this.settle()?.reject(new StubError(reason));
         this.listener?.closed(reason);
     }
@@ -114,6 +116,7 @@ export class StubConnection {
     /** Sends what there is to send, then closes. */
     async end(): Promise<void> {
         if (this.closedBy !== undefined) return;
+        clearTimeout(this.stopTimer);
         this.closedBy = 'the connection was ended';
         await new Promise<void>(resolve => {
             const timer = setTimeout(resolve, 500);
@@ -170,9 +173,16 @@ export class StubConnection {
         if (this.closedBy === undefined) this.send(payload);
     }
 
-    /** Asks a running guest to stop. */
+    /** Asks a running guest to stop; a stub that cannot make it stop is of no more use. */
     interrupt(): void {
-        if (this.closedBy === undefined) this.socket.write(Uint8Array.of(3));
+        if (this.closedBy !== undefined || !this.awaitsStop) return;
+        this.socket.write(Uint8Array.of(3));
+        const seconds = this.times.answer / 1000;
+        clearTimeout(this.stopTimer);
+        this.stopTimer = setTimeout(
+            () => this.close(`${this.name} has not stopped the guest within ${seconds} s: the connection is closed`),
+            this.times.answer,
+        );
     }
 
     private send(payload: string | Uint8Array): void {
@@ -216,6 +226,7 @@ export class StubConnection {
                 return;
             }
             this.awaitsStop = false;
+            clearTimeout(this.stopTimer);
             this.listener?.stopReply(latin1(payload));
         }
         // Anything else nobody has asked for.

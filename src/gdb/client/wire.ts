@@ -59,12 +59,14 @@ export class Wire implements ConnectionListener {
         for (;;) {
             const reply = await this.enqueue(async () => {
                 await this.host.prepare();
-                if (this.pauseRequested) return { kind: 'stopped', signal: SIGINT } as const;
+                if (this.isPauseRequested) return { kind: 'stopped', signal: SIGINT } as const;
                 this.interrupted = false;
                 const stopped = new Promise<StopReply>((resolve, reject) => (this.settle = { resolve, reject }));
                 stopped.catch(() => undefined);
                 await this.stub.resume(resumption);
-                if (this.waiting > 0) this.interrupt();
+                // Who asked before the guest went on was not heard.
+                if (this.interrupted) this.stub.connection.interrupt();
+                else if (this.waiting > 0 || this.isPauseRequested) this.interrupt();
                 return stopped;
             });
             const isOurs = this.interrupted && reply.kind === 'stopped' && reply.signal === SIGINT;

@@ -18,6 +18,7 @@ export class FakeStub {
     ) {
         server.on('connection', socket => {
             this.sockets.add(socket);
+            socket.setNoDelay(true);
             socket.on('error', () => undefined);
             const reader = new PacketReader({
                 packet: payload => {

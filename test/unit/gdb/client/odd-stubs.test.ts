@@ -1,0 +1,263 @@
+/** Stubs that offer little, and stubs that mean harm: what there is works, and nothing hangs. */
+import assert from 'node:assert/strict';
+import { performance } from 'node:perf_hooks';
+import { RemoteTarget } from '../../../../src/gdb/client/remote-target';
+import type { Stop } from '../../../../src/debug/target';
+import { SymbolTable } from '../../../../src/symbols/symbol-table';
+import { Random } from '../../../support/random';
+import { FakeStub, type Script, TinyGuest } from './fake-stub';
+
+const HOST = {
+    now: () => performance.now(),
+    yield: () => new Promise<void>(resolve => setImmediate(resolve)),
+    sleep: (milliseconds: number) => new Promise<void>(resolve => setTimeout(resolve, milliseconds)),
+};
+const TIMES = { connect: 1_000, answer: 150 };
+
+describe('odd stubs', function () {
+    this.timeout(20_000);
+    let stub: FakeStub | undefined;
+    let target: RemoteTarget | undefined;
+    const stops: Stop[] = [];
+    let heardStop: (() => void) | undefined;
+
+    async function connect(script: Script, acknowledges = true): Promise<RemoteTarget> {
+        stub = await FakeStub.start(script, acknowledges);
+        target = await RemoteTarget.connect(stub.endpoint, new SymbolTable([]), HOST, undefined, TIMES);
+        stops.length = 0;
+        target.listener = {
+            stopped: stop => {
+                stops.push(stop);
+                heardStop?.();
+            },
+            ended: () => heardStop?.(),
+            logged: () => undefined,
+            failed: error => {
+                throw error;
+            },
+        };
+        return target;
+    }
+
+    async function stopAfter(action: () => Promise<void>): Promise<Stop> {
+        const heard = new Promise<void>(resolve => (heardStop = resolve));
+        await action();
+        await heard;
+        return stops[stops.length - 1];
+    }
+
+    afterEach(async () => {
+        await target?.dispose();
+        await stub?.close();
+        target = stub = undefined;
+    });
+
+    it('without a description, threads or a monitor are 64-bit guests all the same', async () => {
+        const guest = new TinyGuest();
+        guest.memory.set(Buffer.from('4889d890c3', 'hex')); // mov rax, rbx; nop; ret
+        guest.registers[1] = 7n;
+        const remote = await connect(guest.script);
+        assert.deepEqual(await remote.registerValues(0, ['rbx', 'pc', 'cs', 'cr3']), [7n, 0x1000n, 0x10n, undefined]);
+        const listing = await remote.disassemble(0, 0x1000n, 0, 2);
+        assert.deepEqual(
+            listing.map(({ text }) => text),
+            ['mov rax, rbx', 'nop'],
+        );
+        assert.equal((await stopAfter(() => remote.step(0, 'into'))).reason, 'step');
+        assert.equal(guest.rip, 0x1001n);
+        assert.equal((await remote.writeRegister(0, 'ebx', 5n)).value, 5n);
+        assert.equal(guest.registers[1], 5n);
+        assert.match(await rejection(remote.writeRegister(0, 'cr3', 5n)), /cr3 cannot be written/);
+        assert.equal(await remote.writeMemory(0, { space: 'linear', offset: 0x1ff0n }, new Uint8Array(16).fill(9)), 16);
+        assert.equal(guest.memory[0xfff], 9);
+        assert.match(
+            await rejection(remote.readMemory(0, { space: 'physical', offset: 0n }, 4)),
+            /cannot be read through/,
+        );
+        assert.match((await remote.translate(0, 0x1000n)).problem ?? '', /cannot be read through/);
+        assert.match(await rejection(remote.reset()), /no monitor command/);
+    });
+
+    it('that write registers only all at once are served so', async () => {
+        const guest = new TinyGuest();
+        let written = '';
+        const remote = await connect((packet, self) => {
+            if (packet.startsWith('P')) return '';
+            if (!packet.startsWith('G')) return guest.script(packet, self);
+            written = packet.slice(1);
+            guest.registers[0] = Buffer.from(written.slice(0, 16), 'hex').readBigUInt64LE();
+            return 'OK';
+        });
+        await remote.writeRegister(0, 'rax', 0x1122n);
+        assert.equal(guest.registers[0], 0x1122n);
+        assert.equal(written.length, 328);
+    });
+
+    it('that refuse a breakpoint say so, and without software breakpoints have hardware ones', async () => {
+        const guest = new TinyGuest();
+        let remote = await connect((packet, self) => (/^Z/.test(packet) ? 'E1c' : guest.script(packet, self)));
+        const [status] = await remote.setBreakpoints([{ id: 1, address: 0x1000n }]);
+        assert.match(status.problem ?? '', /refuses/);
+        await remote.dispose();
+        await stub?.close();
+        remote = await connect((packet, self) => (/^[Zz]0/.test(packet) ? '' : guest.script(packet, self)));
+        assert.deepEqual(await remote.setBreakpoints([{ id: 1, address: 0x1004n }]), [{ id: 1, problem: undefined }]);
+        assert.deepEqual([...guest.points], ['1,1004,1']);
+        const [physical] = await remote.setBreakpoints([{ id: 2, address: 0x1000n, space: 'physical' }]);
+        assert.match(physical.problem ?? '', /linear addresses only/);
+    });
+
+    it('stop at breakpoints whose conditions hold', async () => {
+        const guest = new TinyGuest();
+        guest.onContinue = () => {
+            guest.registers[0]++;
+            guest.registers[16] = 0x1010n;
+            return 'T05thread:01;';
+        };
+        const remote = await connect(guest.script);
+        await remote.setBreakpoints([{ id: 3, address: 0x1010n, condition: 'rax == 4 && u8[0x1020] == 0' }]);
+        const stop = await stopAfter(() => remote.resume());
+        assert.deepEqual([stop.reason, stop.breakpoints, guest.registers[0]], ['breakpoint', [3], 4n]);
+    });
+
+    it('show what they watch', async () => {
+        const guest = new TinyGuest();
+        guest.onContinue = () => {
+            guest.memory[0x20] = 0x42;
+            return 'T05watch:1020;thread:01;';
+        };
+        const remote = await connect(guest.script);
+        await remote.setWatchpoints([{ id: 4, space: 'linear', address: 0x1020n, length: 4, kind: 'write' }]);
+        const stop = await stopAfter(() => remote.resume());
+        assert.match(stop.note ?? '', /write of 4 bytes at 0x1020: 0x0 → 0x42/);
+    });
+
+    it('tell of signals and of the end', async () => {
+        const guest = new TinyGuest();
+        guest.onContinue = () => 'T0bthread:01;';
+        const remote = await connect(guest.script);
+        assert.match((await stopAfter(() => remote.resume())).note ?? '', /SIGSEGV/);
+        guest.onContinue = () => 'W03';
+        await stopAfter(() => remote.resume());
+        assert.equal(remote.state, 'ended');
+        assert.match(await rejection(remote.stack(0)), /has ended/);
+    });
+
+    it('that answer nothing are left in time', async () => {
+        stub = await FakeStub.start(() => undefined, false);
+        const connecting = RemoteTarget.connect(stub.endpoint, new SymbolTable([]), HOST, undefined, TIMES);
+        assert.match(await rejection(connecting), /has not answered 'qSupported.* within 0.15 s/);
+    });
+
+    it('that fall silent, or vanish, end the connection and not the session', async () => {
+        const guest = new TinyGuest();
+        let silent = false;
+        const remote = await connect((packet, self) => (silent ? undefined : guest.script(packet, self)));
+        silent = true;
+        await remote.setBreakpoints([]); // nothing to say to the stub
+        assert.match(
+            await rejection(remote.readMemory(0, { space: 'linear', offset: 0x1000n }, 4)),
+            /has not answered/,
+        );
+        assert.match(await rejection(remote.stack(0)), /restart the session to connect again/);
+        assert.equal(stops.at(-1)?.title, 'connection lost');
+    });
+
+    it('that do not stop the guest are left in time', async () => {
+        const guest = new TinyGuest();
+        const remote = await connect((packet, self) =>
+            packet === 'c' || packet === '^C' ? undefined : guest.script(packet, self),
+        );
+        await remote.resume();
+        await new Promise(resolve => setTimeout(resolve, 50));
+        assert.ok(stub!.heard.includes('c'));
+        const stop = await stopAfter(() => remote.pause(0));
+        assert.match(stop.note ?? '', /has not stopped the guest within 0.15 s/);
+    });
+
+    for (const [name, noise] of Object.entries({
+        'packets without an end': () => `$${'00'.repeat(0x200000)}`,
+        'damaged packets': () => '$00#zz'.repeat(20),
+        'console output without an end': () => '$O41#c4'.repeat(400_000),
+    })) {
+        it(`that send ${name} are survived`, async () => {
+            const guest = new TinyGuest();
+            let hostile = false;
+            const remote = await connect((packet, self) => {
+                if (!hostile) return guest.script(packet, self);
+                self.raw(noise());
+                return undefined;
+            });
+            hostile = true;
+            assert.notEqual(await rejection(remote.readMemory(0, { space: 'linear', offset: 0x1000n }, 4)), '');
+        });
+    }
+
+    it('of random answers fail or work, and never hang or break us', async () => {
+        const random = new Random(20261123);
+        const answers = [
+            '',
+            'OK',
+            'E01',
+            'm',
+            'l',
+            'xx',
+            '00',
+            'm01,02',
+            'mzz',
+            'T05',
+            'W00',
+            'O41',
+            'PacketSize=0',
+            'ff'.repeat(300),
+        ];
+        answers.push('PacketSize=ffffffff;qXfer:features:read+', 'l<reg name="rax" bitsize="64"/>', '1', 'vCont;c;s');
+        let worked = 0;
+        for (let round = 0; round < 150; round++) {
+            const guest = new TinyGuest();
+            const fake = await FakeStub.start((packet, self) =>
+                random.oneIn(4) ? random.pick(answers) : guest.script(packet, self),
+            );
+            try {
+                const remote = await RemoteTarget.connect(fake.endpoint, new SymbolTable([]), HOST, undefined, TIMES);
+                worked++;
+                remote.listener = {
+                    stopped: () => undefined,
+                    ended: () => undefined,
+                    logged: () => undefined,
+                    failed: error => assert.fail(error as Error),
+                };
+                const tries = [
+                    () => remote.registers(0),
+                    () => remote.stack(0),
+                    () => remote.inspect(0, source => source.system.cr3),
+                    () => remote.setBreakpoints([{ id: 1, address: 0x1001n }]),
+                    () => remote.step(0, 'over'),
+                    () => remote.readMemory(0, { space: 'physical', offset: 0x1000n }, 8),
+                    () => remote.evaluate(0, 'rax = 1', true),
+                ];
+                for (const one of tries) await one().catch(expected);
+                await remote.dispose().catch(expected);
+            } catch (error) {
+                expected(error);
+            }
+            await fake.close();
+        }
+        assert.ok(worked > 5, `only ${worked} connections came about`);
+    });
+});
+
+/** Typed errors are answers; anything else is a defect. */
+function expected(error: unknown): void {
+    const { name } = error as Error;
+    if (!/^(StubError|TargetError|EvaluationProblem|ExpressionError)$/.test(name)) throw error;
+}
+
+async function rejection(promise: Promise<unknown>): Promise<string> {
+    try {
+        await promise;
+    } catch (error) {
+        return (error as Error).message;
+    }
+    return assert.fail('was not rejected');
+}
