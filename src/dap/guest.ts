@@ -97,7 +97,7 @@ export function createGuest(configuration: LaunchConfiguration, output: GuestOut
         modules.map(module => module.path),
     );
     const discovery = new MemoryKernels();
-    const own = new MachineTarget(machine, table, host, { programs, mapping, discovery });
+    const own = new MachineTarget(machine, table, host, { programs, mapping, discovery, plain: symbols.plain });
     const running = new RunningKernel([new ProgramKernels(programs), discovery]);
     const target =
         configuration.gdbServer === undefined

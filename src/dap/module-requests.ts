@@ -30,8 +30,8 @@ export class ModuleRequests {
 }
 
 function present({ modules }: Guest): DebugProtocol.Module[] {
-    return modules.map(({ path: file, program }, id) => {
-        const symbols = program?.symbols.size ?? 0;
+    return modules.map(({ path: file, symbols: source }, id) => {
+        const symbols = source?.size ?? 0;
         return {
             id,
             name: path.basename(file),

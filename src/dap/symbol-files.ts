@@ -5,7 +5,8 @@ import type { ByteSource, SourceOpener } from '../symbols/byte-source';
 import { isElf } from '../symbols/elf';
 import { SymbolFileError } from '../symbols/errors';
 import { Program, ProgramSet } from '../symbols/program';
-import { SymbolTable } from '../symbols/symbol-table';
+import { type PlainSymbols, readPlainSymbols } from '../symbols/plain-symbols';
+import { type SymbolSource, SymbolTable } from '../symbols/symbol-table';
 import { BackgroundIndex } from './background-index';
 import { RequestError } from './request-error';
 
@@ -14,6 +15,7 @@ export interface GuestModule {
     readonly path: string;
     /** The program, if the file is one with code. */
     readonly program?: Program;
+    readonly symbols?: SymbolSource;
 }
 
 /** @throws SymbolFileError if there is no such file, or it cannot be read */
@@ -69,6 +71,8 @@ function describe(error: unknown): string {
 export class SymbolFiles {
     readonly table = new SymbolTable();
     readonly programs = new ProgramSet();
+    /** Lists of symbols without anything else. */
+    readonly plain: PlainSymbols[] = [];
     readonly modules: GuestModule[] = [];
     /** Programs whose names are being read. */
     readonly indexing: BackgroundIndex[] = [];
@@ -78,7 +82,7 @@ export class SymbolFiles {
     };
 
     /**
-     * Reads the symbols of a file; one that is no ELF file has none.
+     * Reads the symbols of a file, which may be ELF, or text as `nm` writes it; another one has none.
      * @param attribute of the launch configuration that names it
      * @throws HyperscopeError if the file cannot be read, or is corrupt
      */
@@ -94,13 +98,18 @@ export class SymbolFiles {
             throw new RequestError(`${attribute}: ${(error as Error).message}${from}`);
         }
         if (!isElf(source.read(0, 16))) {
-            this.modules.push({ path: name });
+            const plain = readPlainSymbols(source);
+            if (plain !== undefined) {
+                this.table.addSource(plain.symbols);
+                this.plain.push(plain);
+            }
+            this.modules.push({ path: name, symbols: plain?.symbols });
             return;
         }
         const program = new Program(source, this.opener);
         this.table.addSource(program.symbols);
         this.programs.programs.push(program);
-        this.modules.push({ path: name, program });
+        this.modules.push({ path: name, program, symbols: program.symbols });
         const indexing = BackgroundIndex.start(program);
         if (indexing !== undefined) this.indexing.push(indexing);
     }

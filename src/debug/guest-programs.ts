@@ -3,6 +3,7 @@
  * programs lie that have moved. Everything here looks at the guest at once: a target behind a wire has to have its
  * memory at hand.
  */
+import type { PlainSymbols } from '../symbols/plain-symbols';
 import { ProgramSet } from '../symbols/program';
 import type { SymbolTable } from '../symbols/symbol-table';
 import { codeSize } from './address';
@@ -32,6 +33,8 @@ const MOST_COMPLETIONS = 200;
 export interface DebugInformation {
     readonly programs: ProgramSet;
     readonly mapping?: PathMapping;
+    /** Lists of symbols that know nothing else. */
+    readonly plain?: readonly PlainSymbols[];
     /** Finds what a kernel tells of itself, where no symbol file does. */
     readonly discovery?: KernelDiscovery;
 }
@@ -66,7 +69,7 @@ export class GuestPrograms {
     constructor(
         private readonly views: readonly VcpuView[],
         private readonly symbols: SymbolTable,
-        { programs, mapping, discovery }: DebugInformation,
+        { programs, mapping, discovery, plain }: DebugInformation,
         private readonly listener: MoveListener,
     ) {
         this.programs = programs;
@@ -76,8 +79,10 @@ export class GuestPrograms {
         this.search = new KernelSearch(discovery, views, programs, inspection);
         this.sourceViews = views.map(view => new SourceView(view, programs, symbols, () => this.search.kernel));
         this.renewContexts();
-        this.locator = new KernelLocator(programs, (offset, length) =>
-            views[0].memory.read({ space: 'linear', offset }, length),
+        this.locator = new KernelLocator(
+            programs,
+            (offset, length) => views[0].memory.read({ space: 'linear', offset }, length),
+            plain,
         );
         this.sourceLines = programs.programs.some(({ info }) => info.isPresent) ? this.lines : undefined;
     }
@@ -89,8 +94,14 @@ export class GuestPrograms {
         isSearching: () => this.locator.isSearching || this.search.isSearching,
         find: () => this.findKernels(),
         apply: () => this.applyMoves(),
-        mismatch: pc => this.locator.mismatch(pc),
+        mismatch: pc => this.mismatch(pc),
     };
+
+    private mismatch(pc: bigint): string | undefined {
+        const text = this.locator.mismatch(pc);
+        const identity = text && this.search.identity;
+        return identity === undefined ? text : `${text}. The guest runs ${identity}`;
+    }
 
     /** The guest begins anew: its next boot may choose another place. */
     async restart(): Promise<void> {
@@ -129,7 +140,8 @@ export class GuestPrograms {
         if (this.adopted !== undefined) this.symbols.removeSource(this.adopted.symbols);
         this.adopted = kernel;
         if (kernel !== undefined) {
-            this.symbols.addSource(kernel.symbols);
+            // What runs goes before what a file says.
+            this.symbols.addSource(kernel.symbols, true);
             this.listener.logged(kernel.description);
         }
         this.renewContexts();

@@ -14,16 +14,12 @@
  * Until 6.3 addresses come first: offsets, base, number, names, markers, tokens; since 6.4 they come last. Between
  * markers and tokens some kernels have an index by names, which is not needed.
  */
+import type { NameList } from '../symbols/listed-symbols';
 import { addressesBefore, addressesBehind } from './kallsyms-addresses';
 import { type Image, readImage, readLinear, type Surroundings, surroundings } from './kernel-image';
 
-export interface Kallsyms {
-    readonly names: readonly string[];
-    /** Letters as `nm` has them: `T`, `t`, `d`… */
-    readonly types: readonly string[];
-    /** Linear, ascending; of per-CPU variables the offset in a CPU's area. */
-    readonly addresses: BigUint64Array;
-}
+/** Addresses are linear; of per-CPU variables they are the offset in a CPU's area. */
+export type Kallsyms = NameList;
 
 const PAGE = 0x1000;
 const TOKENS = 256;

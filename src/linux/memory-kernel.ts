@@ -1,14 +1,15 @@
 /** A kernel that is known by what it has in its own memory: a stock kernel without any symbol file. */
 import type { DiscoveredKernel, DiscoveredName, KernelDiscovery } from '../debug/source/discovered-kernel';
 import type { InspectionSource } from '../debug/inspection-source';
+import { ListedSymbols } from '../symbols/listed-symbols';
 import { OrcUnwinder } from '../symbols/orc';
 import type { CType } from '../symbols/types';
 import type { UnwindSource } from '../symbols/unwind';
 import { Btf, type BtfKeyword } from './btf';
+import { buildIdIn } from './build-id';
 import { BTF_MAGIC, BtfTables, readBtfHeader } from './btf-format';
 import { LinuxError } from './errors';
 import { findKallsyms, type Kallsyms } from './kallsyms';
-import { KallsymsSymbols } from './kallsyms-symbols';
 import type { Kernel, KernelFinder } from './kernel';
 import { findImage, type Image, IMAGE_FIRST, readImage, readLinear } from './kernel-image';
 import { kernelSource } from './kernel-source';
@@ -17,6 +18,7 @@ import { readOrcTables } from './memory-orc';
 const BANNER = /^Linux version (\S+)/;
 const LONGEST_BANNER = 512;
 const PAGE = 0x1000;
+const MOST_NOTES = 0x10000;
 /** BTF begins at a multiple of this. */
 const BTF_ALIGNMENT = 8;
 const BTF_HEADER = 24;
@@ -24,23 +26,27 @@ const BTF_HEADER = 24;
 export class MemoryKernel implements Kernel, DiscoveredKernel {
     readonly origin: string;
     readonly description: string;
-    readonly symbols: KallsymsSymbols;
+    readonly identity: string;
+    readonly symbols: ListedSymbols;
     readonly unwinders: readonly UnwindSource[];
     /** Absent in kernels that were built without (CONFIG_DEBUG_INFO_BTF). */
     readonly btf: Btf | undefined;
 
     constructor(image: Image, kallsyms: Kallsyms) {
-        this.symbols = new KallsymsSymbols(kallsyms);
+        this.symbols = new ListedSymbols(kallsyms, IMAGE_FIRST);
         this.btf = this.readBtf(image);
         this.unwinders = this.readUnwinders(image);
         const version = BANNER.exec(this.banner(image))?.[1];
+        const name = version === undefined ? 'Linux' : `Linux ${version}`;
+        const buildId = this.readBuildId(image);
+        this.identity = buildId === undefined ? name : `${name}, build-id ${buildId}`;
         const found = [
             `${kallsyms.names.length.toLocaleString('en')} names`,
             ...(this.btf === undefined ? [] : ['types']),
             ...(this.unwinders.length === 0 ? [] : ['unwind tables']),
         ];
         this.origin = `the ${this.btf === undefined ? 'names' : 'names and types'} in the guest's memory`;
-        this.description = `Linux${version === undefined ? '' : ` ${version}`} has in its memory: ${found.join(', ')}`;
+        this.description = `${name} has in its memory: ${found.join(', ')}`;
     }
 
     address(name: string): bigint | undefined {
@@ -75,6 +81,13 @@ export class MemoryKernel implements Kernel, DiscoveredKernel {
         const address = this.address('linux_banner');
         const bytes = address === undefined ? [] : readImage(image, Number(address - image.start), LONGEST_BANNER);
         return String.fromCharCode(...bytes).split('\n', 1)[0];
+    }
+
+    private readBuildId(image: Image): string | undefined {
+        const [start, end] = ['__start_notes', '__stop_notes'].map(name => this.address(name));
+        const size = start === undefined || end === undefined ? 0 : Number(end - start);
+        const notes = size > 0 && size <= MOST_NOTES ? readLinear(image, start!, size) : undefined;
+        return notes && buildIdIn(notes);
     }
 
     private readBtf(image: Image): Btf | undefined {

@@ -42,7 +42,7 @@ const COMMON = {
         takes: "a file's path or a list of them",
         isPath: true,
         markdownDescription:
-            'Files with further symbols (ELF): a path, or a list of paths. The symbols of `kernel` are always read.',
+            'Files with further symbols (ELF, or text as `nm` and `System.map` have it): a path, or a list of paths. The symbols of `kernel` are always read.',
         examples: ['vmlinux', ['vmlinux', 'module.ko']],
     },
     sourceMap: {

@@ -11,7 +11,7 @@ import { type NameTable, NameCollector, NameIndex, NameKind } from './dwarf/name
 import { TypeReader } from './dwarf/type-reader';
 import type { Unit } from './dwarf/unit';
 import { ElfSymbols, hasSymbols, isLoaded } from './elf';
-import { ElfFile, ElfType, SectionFlag, type SectionPlacement } from './elf-file';
+import { ElfFile, ElfType, SectionFlag, type SectionPlacement, SectionType } from './elf-file';
 import { ORC_ENTRY_SIZE, type OrcTables, OrcUnwinder, sortedTables } from './orc';
 import { openSeparateDebugFile } from './separate-debug';
 import type { CType } from './types';
@@ -31,6 +31,8 @@ const KINDS_OF_TYPES: Readonly<Record<TypeKeyword | 'name', readonly NameKind[]>
 };
 
 const OP_ADDR = 0x03;
+const LONGEST_BANNER = 512;
+const NEW_LINE = 10;
 /** Units whose names are kept apart. */
 const KEPT_UNITS = 16;
 
@@ -223,6 +225,28 @@ export class Program {
     /** The note that tells the build-id, where it is loaded; as it was linked. */
     buildIdNote(): { readonly address: bigint; readonly bytes: Uint8Array } | undefined {
         return this.elf.loadedBuildIdNote();
+    }
+
+    /** How a Linux kernel calls itself, where it is loaded; as it was linked. */
+    linuxBanner(): { readonly address: bigint; readonly bytes: Uint8Array } | undefined {
+        const symbol = this.symbols.named('linux_banner').at(0);
+        const address = symbol && BigInt.asUintN(64, symbol.address - this.slide);
+        const linked = address === undefined ? 0 : fromAddress(address);
+        const home = this.elf.sections.find(
+            ({ flags, type, address: start, size }) =>
+                (flags & SectionFlag.Alloc) !== 0 &&
+                type !== (SectionType.NoBits as number) &&
+                linked >= start &&
+                linked < start + size,
+        );
+        const content = home && elfSection(this.elf, home);
+        if (address === undefined || home === undefined || content === undefined) {
+            return undefined;
+        }
+        const start = linked - home.address;
+        const bytes = content.slice(start, Math.min(LONGEST_BANNER, content.size - start));
+        const end = bytes.findIndex(byte => byte === 0 || byte === NEW_LINE);
+        return end <= 0 ? undefined : { address, bytes: bytes.subarray(0, end) };
     }
 
     /** Lowest linked address of code. */

@@ -113,8 +113,9 @@ export class SymbolTable implements SymbolSource {
     }
 
     /** Its symbols may move: they are asked for whenever somebody wants one. */
-    addSource(source: SymbolSource): void {
-        this.sources.push(source);
+    addSource(source: SymbolSource, first = false): void {
+        if (first) this.sources.unshift(source);
+        else this.sources.push(source);
     }
 
     removeSource(source: SymbolSource): void {

@@ -1,5 +1,7 @@
 /** Debian's kernel with nothing but its bzImage: what it keeps of itself in memory names its code. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import { guestFiles, guestsDirectory, needs } from '../support/requirements';
@@ -96,5 +98,82 @@ describe('a Linux kernel without symbol files', function () {
         assert.equal(await evaluate('sizeof(struct list_head)'), '0x10 (16)');
         assert.match(await evaluate('((struct open_how *)rdx)->resolve'), /^0(x0)?\b/);
         assert.match(await evaluate('do_sys_openat2'), /do_sys_openat2/);
+    });
+});
+
+describe('a Linux kernel with a list of its symbols', function () {
+    this.timeout(BOOT_LIMIT);
+
+    let folder: string;
+    /** Addresses of a kernel that has stayed where it was linked to. */
+    const linked = new Map<string, bigint>();
+
+    before(async function () {
+        needs(this, guestFiles('vmlinuz-cloud'));
+        folder = mkdtempSync(path.join(tmpdir(), 'hyperscope-map-'));
+        await session({ append: 'console=ttyS0 nokaslr' }, 'start_kernel', async client => {
+            for (const name of ['_text', 'start_kernel', 'linux_banner']) {
+                const body = await client.request<{ result: string }>('evaluate', {
+                    expression: `(u64)&*(u8*)\`${name}\``,
+                });
+                linked.set(name, BigInt(body!.result.split(' ')[0]));
+            }
+        });
+        assert.equal(linked.get('_text'), 0xffffffff81000000n);
+    });
+
+    after(() => {
+        if (folder !== undefined) rmSync(folder, { recursive: true });
+    });
+
+    /** Runs a kernel to a function. */
+    async function session(
+        attributes: Readonly<Record<string, unknown>>,
+        to: string,
+        check: (client: TestClient, output: () => string) => Promise<void>,
+    ): Promise<void> {
+        const client = new TestClient(undefined, BOOT_LIMIT);
+        let output = '';
+        client.onOutput(text => (output += text));
+        try {
+            await client.launch({ kernel: KERNEL, memory: '256M', ...attributes });
+            await client.request('setFunctionBreakpoints', { breakpoints: [{ name: to }] });
+            await client.run('configurationDone', {});
+            assert.equal((await client.run('continue')).reason, 'function breakpoint');
+            await check(client, () => output);
+        } finally {
+            await client.stop();
+        }
+    }
+
+    function writeMap(name: string, shift: bigint): string {
+        const file = path.join(folder, name);
+        const line = (at: bigint, type: string, symbol: string): string => `${at.toString(16)} ${type} ${symbol}\n`;
+        writeFileSync(
+            file,
+            line(linked.get('_text')!, 'T', '_text') +
+                line(linked.get('start_kernel')! + shift, 'T', 'where_c_begins') +
+                line(linked.get('linux_banner')! + shift, 'D', 'linux_banner'),
+        );
+        return file;
+    }
+
+    it('has its names, where it has put itself', async () => {
+        const symbols = [writeMap('System.map', 0n)];
+        await session({ append: 'console=ttyS0', symbols }, 'where_c_begins', async (client, output) => {
+            const body = await client.request<{ result: string }>('evaluate', { expression: 'pc - where_c_begins' });
+            assert.match(body!.result, /^0/);
+            assert.doesNotMatch(output(), /not the kernel/);
+        });
+    });
+
+    it('is told apart from another kernel, and named', async () => {
+        const symbols = [writeMap('System.map-other', 0x1000n)];
+        await session({ append: 'console=ttyS0', symbols }, 'start_kernel', async (_, output) => {
+            assert.match(
+                output(),
+                /System\.map-other: this is not the kernel that runs: .*The guest runs Linux 6\.1\.\S+, build-id [0-9a-f]{40}/,
+            );
+        });
     });
 });

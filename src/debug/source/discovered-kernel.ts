@@ -8,6 +8,8 @@ import type { InspectionSource } from '../inspection-source';
 export interface DiscoveredKernel {
     /** One line for the user: what it is, and what it tells. */
     readonly description: string;
+    /** Which kernel it is. */
+    readonly identity: string;
     readonly symbols: SymbolSource;
     readonly unwinders: readonly UnwindSource[];
     /** A type by its name, or by its tag. */

@@ -2,6 +2,7 @@
  * Finds where a relocated kernel lies (KASLR): by its build-id note, which the image carries in memory, at one of the
  * places where a Linux kernel can map itself (Documentation/arch/x86/x86_64/mm.rst).
  */
+import type { PlainSymbols } from '../../symbols/plain-symbols';
 import type { Program, ProgramSet } from '../../symbols/program';
 
 /** Where the kernel image may be mapped, and in which steps (CONFIG_PHYSICAL_ALIGN). */
@@ -9,10 +10,20 @@ const FIRST = 0xffffffff80000000n;
 const END = 0xffffffffc0000000n;
 const STEP = 0x200000n;
 
+/** What the guest may have elsewhere than it was linked to. */
+export interface MovableProgram {
+    readonly name: string;
+    slide: bigint;
+    /** Whether code of it is at a linear address. */
+    hasCode(address: bigint): boolean;
+}
+
 /** A program of which it is not known yet where the guest has it. */
 interface Candidate {
-    readonly program: Program;
-    /** Linked address and bytes of the note with the build-id. */
+    readonly program: MovableProgram;
+    /** What the note is, for the user. */
+    readonly what: string;
+    /** Linked address and bytes of the note with the build-id, or of what else tells the kernel. */
     readonly noteAt: bigint;
     readonly note: Uint8Array;
     /** Linked address of the first code. */
@@ -21,7 +32,7 @@ interface Candidate {
 
 /** What became known of a kernel. */
 export interface KernelPlace {
-    readonly program: Program;
+    readonly program: MovableProgram;
     /** What has to be added to the addresses that it was linked at. */
     readonly slide: bigint;
 }
@@ -35,8 +46,10 @@ export class KernelLocator {
         programs: ProgramSet,
         /** As many of `length` bytes of linear memory as can be read. */
         private readonly read: (address: bigint, length: number) => Uint8Array,
+        plain: readonly PlainSymbols[] = [],
     ) {
-        this.all = programs.programs.map(candidateOf).filter(candidate => candidate !== undefined);
+        const found = [...programs.programs.map(candidateOf), ...plain.map(plainCandidate)];
+        this.all = found.filter(candidate => candidate !== undefined);
         this.candidates = this.all;
     }
 
@@ -79,10 +92,10 @@ export class KernelLocator {
             return undefined;
         }
         this.mismatchTold = true;
-        const { program } = candidate;
+        const { program, what } = candidate;
         return (
-            `${program.name}: this is not the kernel that runs: its build-id, ${program.elf.buildId ?? 'none'}, is ` +
-            'nowhere in the kernel image. Give the vmlinux of the same build, or names and lines will be wrong'
+            `${program.name}: this is not the kernel that runs: ${what} in the kernel image. ` +
+            'Give the file of the same build, or names and lines will be wrong'
         );
     }
 
@@ -107,11 +120,33 @@ export class KernelLocator {
     }
 }
 
-/** Kernels only: linked to where kernels live, with a note that is loaded. */
+/** Kernels only: linked to where kernels live, with a note that is loaded, or a banner. */
 function candidateOf(program: Program): Candidate | undefined {
-    const note = program.buildIdNote();
     const text = program.firstCode();
-    return note === undefined || text === undefined || text < FIRST || text >= END || !program.isLinux()
-        ? undefined
-        : { program, noteAt: note.address, note: note.bytes, text };
+    if (text === undefined || text < FIRST || text >= END || !program.isLinux()) {
+        return undefined;
+    }
+    const note = program.buildIdNote();
+    if (note !== undefined) {
+        const what = `its build-id, ${program.elf.buildId ?? 'none'}, is nowhere`;
+        return { program, what, noteAt: note.address, note: note.bytes, text };
+    }
+    const banner = program.linuxBanner();
+    if (banner === undefined) {
+        return undefined;
+    }
+    const what = `its banner, '${new TextDecoder().decode(banner.bytes)}', is nowhere`;
+    return { program, what, noteAt: banner.address, note: banner.bytes, text };
+}
+
+/** What every kernel's banner begins with. */
+const BANNER = 'Linux version ';
+
+function plainCandidate(program: PlainSymbols): Candidate | undefined {
+    const { linux } = program;
+    if (linux === undefined) {
+        return undefined;
+    }
+    const what = 'where it has linux_banner, there is none';
+    return { program, what, noteAt: linux.banner, note: new TextEncoder().encode(BANNER), text: linux.text };
 }

@@ -62,6 +62,11 @@ export class KernelSearch {
         return this.kernel !== undefined;
     }
 
+    /** Which kernel runs, for the user, whether anything else of it is wanted or not. */
+    get identity(): string | undefined {
+        return this.kernel?.identity ?? (this.inspection && this.discovery?.discover(this.inspection(0)))?.identity;
+    }
+
     /** The guest begins anew. */
     restart(): void {
         this.kernel = undefined;

@@ -1,20 +1,32 @@
-/** The names of kallsyms as symbols of the debugger: none is made before it is asked for. */
+/** Names of a list as `nm` and Linux have it, in the order of addresses, as symbols: none is made before it is asked for. */
 import { partitionPoint } from '../common/search';
-import type { GuestSymbol, SymbolicAddress, SymbolSource } from '../symbols/symbol-table';
-import type { Kallsyms } from './kallsyms';
-import { IMAGE_FIRST } from './kernel-image';
+import type { GuestSymbol, SymbolicAddress, SymbolSource } from './symbol-table';
+
+export interface NameList {
+    readonly names: readonly string[];
+    /** Letters as `nm` has them: `T`, `t`, `d`… */
+    readonly types: readonly string[];
+    /** Ascending. */
+    readonly addresses: BigUint64Array;
+}
 
 const CODE = /[TtWw]/;
 /** One behind which nothing comes for longer than this does not reach so far. */
 const LONGEST = 0x200000n;
 
-export class KallsymsSymbols implements SymbolSource {
+export class ListedSymbols implements SymbolSource {
+    /** What has to be added to the addresses of the list. */
+    slide = 0n;
     private byName: Map<string, number | number[]> | undefined;
 
-    constructor(private readonly tables: Kallsyms) {}
+    /** @param lowest what stands below is no address, and does not move: a per-CPU variable's offset */
+    constructor(
+        private readonly list: NameList,
+        private readonly lowest = 0n,
+    ) {}
 
     get size(): number {
-        return this.tables.names.length;
+        return this.list.names.length;
     }
 
     named(name: string): readonly GuestSymbol[] {
@@ -23,14 +35,11 @@ export class KallsymsSymbols implements SymbolSource {
         return all.map(index => this.symbol(index));
     }
 
-    /** The symbol that an address lies in; offsets of per-CPU variables are none. */
     at(address: bigint): SymbolicAddress | undefined {
-        const { addresses, types } = this.tables;
-        if (address < IMAGE_FIRST) {
-            return undefined;
-        }
-        let index = partitionPoint(addresses.length, at => addresses[at] <= address) - 1;
-        if (index < 0 || addresses[index] < IMAGE_FIRST) {
+        const { addresses, types } = this.list;
+        const listed = BigInt.asUintN(64, address - this.slide);
+        let index = partitionPoint(addresses.length, at => addresses[at] <= listed) - 1;
+        if (index < 0 || addresses[index] < this.lowest) {
             return undefined;
         }
         // Of several names of a place a function's goes first.
@@ -52,15 +61,15 @@ export class KallsymsSymbols implements SymbolSource {
     }
 
     private symbol(index: number): GuestSymbol {
-        const { names, types, addresses } = this.tables;
+        const { names, types, addresses } = this.list;
         const address = addresses[index];
         let next = index + 1;
         while (next < addresses.length && addresses[next] === address) next++;
         const size = next < addresses.length ? addresses[next] - address : LONGEST;
         return {
             name: names[index],
-            address,
-            // As the kernel itself has it: up to the next one.
+            address: address < this.lowest ? address : BigInt.asUintN(64, address + this.slide),
+            // As Linux itself has it: up to the next one.
             size: size > LONGEST ? LONGEST : size,
             kind: CODE.test(types[index]) ? 'function' : 'object',
         };
@@ -69,7 +78,7 @@ export class KallsymsSymbols implements SymbolSource {
     private get indices(): Map<string, number | number[]> {
         if (this.byName === undefined) {
             const byName = new Map<string, number | number[]>();
-            this.tables.names.forEach((name, index) => {
+            this.list.names.forEach((name, index) => {
                 const known = byName.get(name);
                 if (known === undefined) byName.set(name, index);
                 else if (typeof known === 'number') byName.set(name, [known, index]);
