@@ -22,6 +22,9 @@ export class BackgroundIndex {
     private worker: Worker | undefined;
     private share = 0;
     private listener: IndexProgress | undefined;
+    private settle: () => void = () => undefined;
+    /** Fulfilled when it has ended, in whatever way. */
+    readonly ended = new Promise<void>(resolve => (this.settle = resolve));
 
     private constructor(readonly program: Program) {}
 
@@ -91,6 +94,7 @@ export class BackgroundIndex {
             return;
         }
         this.worker = undefined;
+        this.settle();
         this.listener?.ended(problem);
     }
 }

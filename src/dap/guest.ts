@@ -21,8 +21,10 @@ import { parseModuleList } from '../machine/loaders/multiboot';
 import { Machine } from '../machine/machine';
 import { chooseEngine } from '../engines/choose';
 import type { BackgroundIndex } from './background-index';
+import { KernelModules } from './kernel-modules';
 import type { LaunchConfiguration } from './launch-configuration';
 import type { GuestLinux } from './linux-context';
+import { ModuleFiles } from './module-files';
 import { NODE_HOST } from './node-host';
 import { RequestError } from './request-error';
 import { SerialOutput } from './serial-output';
@@ -36,6 +38,8 @@ export interface Guest {
     readonly target: DebugTarget;
     /** The files that the guest consists of. */
     readonly modules: readonly GuestModule[];
+    /** What the guest's kernel has loaded while it ran; absent where nobody looks for it. */
+    readonly kernelModules?: KernelModules;
     /** Symbol files that are still being read. */
     readonly indexing?: readonly BackgroundIndex[];
     /** Lets go of the files. */
@@ -91,14 +95,20 @@ export function createGuest(configuration: LaunchConfiguration, output: GuestOut
         serial: [serialOutput(configuration.serial, byte => output(0, byte)), byte => output(1, byte)],
         debugConsole: byte => output(0, byte),
     });
-    const { table, programs, modules } = symbols;
+    const { table, programs, modules, directories } = symbols;
     const mapping = new SourceMap(
         configuration.sourceMap,
         modules.map(module => module.path),
     );
     const discovery = new MemoryKernels();
-    const own = new MachineTarget(machine, table, host, { programs, mapping, discovery, plain: symbols.plain });
     const running = new RunningKernel([new ProgramKernels(programs), discovery]);
+    const kernelModules =
+        directories.length === 0
+            ? undefined
+            : new KernelModules(symbols, new ModuleFiles(directories), running, text => own.listener?.logged(text));
+    const own: MachineTarget = new MachineTarget(machine, table, host, {
+        ...{ programs, mapping, discovery, plain: symbols.plain, loadable: kernelModules },
+    });
     const target =
         configuration.gdbServer === undefined
             ? own
@@ -106,6 +116,7 @@ export function createGuest(configuration: LaunchConfiguration, output: GuestOut
     return {
         target,
         modules,
+        kernelModules,
         indexing: symbols.indexing,
         close: () => symbols.close(),
         note: engine.note,

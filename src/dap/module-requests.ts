@@ -1,8 +1,11 @@
-/** The files that a guest consists of, as the protocol's modules. */
+/** The files that a guest consists of, and the modules that its kernel has loaded, as the protocol's modules. */
 import path from 'node:path';
 import type { DebugProtocol } from '@vscode/debugprotocol';
+import type { SymbolSource } from '../symbols/symbol-table';
 import type { RequestArguments } from './arguments';
 import type { Guest } from './guest';
+import type { LoadedModule } from './kernel-modules';
+import { hex } from './presentation';
 import type { RequestHandlers } from './protocol-session';
 import type { SessionContext } from './session-context';
 
@@ -11,12 +14,35 @@ export class ModuleRequests {
         modules: args => this.list(args),
     };
 
+    /** As the client was told, by id. */
+    private readonly told = new Map<DebugProtocol.Module['id'], string>();
+
     constructor(private readonly session: Pick<SessionContext, 'guest' | 'emitEvent'>) {}
 
     /** Tells of the modules of a guest that comes or goes. */
     announce(reason: 'new' | 'removed', guest: Guest): void {
-        for (const module of present(guest)) {
-            this.session.emitEvent('module', { reason, module });
+        this.tell(reason === 'new' ? present(guest) : []);
+    }
+
+    /** Tells what has become of them. */
+    changed(guest: Guest): void {
+        this.tell(present(guest));
+    }
+
+    private tell(modules: readonly DebugProtocol.Module[]): void {
+        const { session, told } = this;
+        const there = new Set(modules.map(({ id }) => id));
+        for (const [id, text] of [...told]) {
+            if (there.has(id)) continue;
+            told.delete(id);
+            session.emitEvent('module', { reason: 'removed', module: JSON.parse(text) as DebugProtocol.Module });
+        }
+        for (const module of modules) {
+            const text = JSON.stringify(module);
+            const before = told.get(module.id);
+            if (before === text) continue;
+            told.set(module.id, text);
+            session.emitEvent('module', { reason: before === undefined ? 'new' : 'changed', module });
         }
     }
 
@@ -29,14 +55,30 @@ export class ModuleRequests {
     }
 }
 
-function present({ modules }: Guest): DebugProtocol.Module[] {
-    return modules.map(({ path: file, symbols: source }, id) => {
-        const symbols = source?.size ?? 0;
-        return {
+function present({ modules, kernelModules }: Guest): DebugProtocol.Module[] {
+    return [
+        ...modules.map(({ path: file, symbols }, id) => ({
             id,
             name: path.basename(file),
             path: file,
-            symbolStatus: symbols > 0 ? `${symbols} symbols` : 'no symbols',
-        };
-    });
+            symbolStatus: symbolStatus(symbols),
+        })),
+        ...(kernelModules?.loaded ?? []).map(module => presentLoaded(module)),
+    ];
+}
+
+function presentLoaded({ name, base, size, file, program, problem }: LoadedModule): DebugProtocol.Module {
+    return {
+        id: `${name} at ${hex(base)}`,
+        name,
+        path: file,
+        addressRange: `${hex(base)}-${hex(base + BigInt(size))}`,
+        symbolStatus: problem === undefined ? symbolStatus(program?.symbols) : `no symbols: ${problem}`,
+        symbolFilePath: program?.info.elf.name,
+    };
+}
+
+function symbolStatus(source: SymbolSource | undefined): string {
+    const symbols = source?.size ?? 0;
+    return symbols > 0 ? `${symbols} symbols` : 'no symbols';
 }

@@ -470,8 +470,12 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
 
     async relocated(): Promise<void> {
         const { guest } = this;
-        if (guest !== undefined) {
-            await this.breakpoints.relocate(guest.target).catch((error: unknown) => this.reportDefect(error));
+        if (guest === undefined) return;
+        try {
+            this.modules.changed(guest);
+            await this.breakpoints.relocate(guest.target);
+        } catch (error) {
+            this.reportDefect(error);
         }
     }
 

@@ -1,5 +1,5 @@
 /** Symbol files on disk: opened, and read piece by piece. */
-import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import path from 'node:path';
 import type { ByteSource, SourceOpener } from '../symbols/byte-source';
 import { isElf } from '../symbols/elf';
@@ -76,18 +76,26 @@ export class SymbolFiles {
     readonly modules: GuestModule[] = [];
     /** Programs whose names are being read. */
     readonly indexing: BackgroundIndex[] = [];
+    /** Folders with files of modules, and of separate debugging information. */
+    readonly directories: string[] = [];
     private readonly opened: { close(): void }[] = [];
-    private readonly opener: SourceOpener = {
+    readonly opener: SourceOpener = {
         open: name => (existsSync(name) ? this.track(openFile(name)) : undefined),
+        directories: this.directories,
     };
 
     /**
-     * Reads the symbols of a file, which may be ELF, or text as `nm` writes it; another one has none.
+     * Reads the symbols of a file, which may be ELF, or text as `nm` writes it; another one has none. What is in a folder
+     * is read when the guest has loaded it.
      * @param attribute of the launch configuration that names it
      * @throws HyperscopeError if the file cannot be read, or is corrupt
      */
     add(attribute: string, name: string): void {
         if (this.modules.some(module => path.resolve(module.path) === path.resolve(name))) {
+            return;
+        }
+        if (statSync(name, { throwIfNoEntry: false })?.isDirectory() === true) {
+            this.directories.push(path.resolve(name));
             return;
         }
         let source: ByteSource;
@@ -107,11 +115,25 @@ export class SymbolFiles {
             return;
         }
         const program = new Program(source, this.opener);
+        this.modules.push({ path: name, program, symbols: program.symbols });
+        this.addProgram(program);
+    }
+
+    /** A program that is loaded, with its symbols. */
+    addProgram(program: Program): void {
         this.table.addSource(program.symbols);
         this.programs.programs.push(program);
-        this.modules.push({ path: name, program, symbols: program.symbols });
         const indexing = BackgroundIndex.start(program);
         if (indexing !== undefined) this.indexing.push(indexing);
+    }
+
+    /** It is no longer loaded. */
+    removeProgram(program: Program): void {
+        this.table.removeSource(program.symbols);
+        const { programs } = this.programs;
+        if (programs.includes(program)) programs.splice(programs.indexOf(program), 1);
+        const indexing = this.indexing.findIndex(index => index.program === program);
+        if (indexing >= 0) this.indexing.splice(indexing, 1)[0].cancel();
     }
 
     close(): void {

@@ -32,6 +32,8 @@ export interface TemporaryBreakpoint {
 
 /** The engine’s id of the temporary breakpoint: requests have positive ones. */
 const TEMPORARY = 0;
+/** The engine's id of {@link BreakpointSet.setOwn}'s breakpoints. */
+const OWN = -100;
 
 interface Breakpoint {
     readonly request: BreakpointRequest;
@@ -59,6 +61,7 @@ export interface BreakpointHits {
 export class BreakpointSet {
     private breakpoints: Breakpoint[] = [];
     private temporary: TemporaryBreakpoint | undefined;
+    private own: readonly TemporaryBreakpoint[] = [];
     private hitIds: number[] = [];
 
     constructor(private readonly host: BreakpointHost) {}
@@ -103,10 +106,25 @@ export class BreakpointSet {
         }
     }
 
+    /** Places that the debugger itself has to know of; what stops there is no hit. */
+    setOwn(places: readonly bigint[], hits: (vcpu: number, place: bigint) => boolean): void {
+        if (places.length !== this.own.length || places.some((place, index) => this.own[index].address !== place)) {
+            this.own = places.map(address => ({ address, hits: vcpu => hits(vcpu, address) }));
+            this.host.changed();
+        }
+    }
+
+    /** Whether the guest has stopped at none but {@link setOwn}'s. */
+    get noneHit(): boolean {
+        return this.hitIds.length === 0;
+    }
+
     /** All of them as engines take them. */
     forEngine(): CodeBreakpoint[] {
         const context = this.host.context(0);
-        const all = this.breakpoints.map(({ request, decision }): CodeBreakpoint => ({
+        // The first: what they find out may concern the others.
+        const own = this.own.map(({ address, hits }): CodeBreakpoint => ({ ...place(OWN, address), condition: hits }));
+        const asked = this.breakpoints.map(({ request, decision }): CodeBreakpoint => ({
             ...place(request.id, request.address),
             space: request.space ?? 'linear',
             isCompanion: request.isCompanion,
@@ -119,6 +137,7 @@ export class BreakpointSet {
                 name => this.host.isVariable?.(name, request.address) === true,
             ),
         }));
+        const all = [...own, ...asked];
         const { temporary } = this;
         if (temporary !== undefined) {
             const condition = (vcpu: number): boolean => this.asked(vcpu, TEMPORARY, () => temporary.hits(vcpu));

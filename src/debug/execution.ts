@@ -15,7 +15,7 @@ import { describeEvent } from './events/event-description';
 import { EventStops } from './events/event-stops';
 import { describeShutdown } from './faults';
 import { MachineRunner, type RunOutcome, type TargetHost } from './machine-runner';
-import type { Relocation, SourceKnowledge } from './program-knowledge';
+import type { LoadingPrograms, Relocation, SourceKnowledge } from './program-knowledge';
 import { programCounter } from './stack';
 import { executeSingle } from './stepper';
 import { type StepHost, Steps } from './steps';
@@ -64,6 +64,10 @@ export class Execution {
     private resets = false;
     /** Host milliseconds at the last look for programs between two slices. */
     private lookedAt = -Infinity;
+    /** Programs that come and go while the guest runs; absent where none are known. */
+    private loading: LoadingPrograms | undefined;
+    /** One of those has come or gone, and nobody has been told. */
+    private loads = false;
 
     private readonly runner: MachineRunner;
     /** What led to an {@link EVENT_STOP}, first to last. */
@@ -183,6 +187,8 @@ export class Execution {
     async restart(restart: () => void): Promise<void> {
         await this.halt();
         restart();
+        this.loads = false;
+        this.placesChanged();
         this.tripleFaultShown = false;
         this.eventStops.forget();
         this.state = 'stopped';
@@ -228,18 +234,15 @@ export class Execution {
     private async run(vcpus?: readonly number[]): Promise<RunOutcome> {
         for (;;) {
             const outcome = await this.runner.run(vcpus);
-            if (!this.relocates && !this.resets) {
+            if (!this.relocates && !this.resets && !this.loads) {
                 return outcome;
             }
-            if (this.resets) {
-                await this.relocation?.restart();
-            } else {
-                await this.relocation?.apply();
-            }
-            this.relocates = false;
-            this.resets = false;
-            this.eventStopsChanged();
-            const isOurs = outcome.reason === 'breakpoint' && outcome.id === EVENT_STOP && this.events.length === 0;
+            await this.programsChanged();
+            const isOurs =
+                outcome.reason === 'breakpoint' &&
+                outcome.id !== WATCH_STOP &&
+                this.events.length === 0 &&
+                this.breakpoints.noneHit;
             if (!isOurs || this.runner.isPauseRequested) {
                 return isOurs ? { reason: 'paused' } : outcome;
             }
@@ -253,10 +256,45 @@ export class Execution {
             return;
         }
         if (relocation.find()) {
-            await relocation.apply();
-            this.eventStopsChanged();
+            this.relocates = true;
+            await this.programsChanged();
         }
         this.lookedAt = host.now();
+    }
+
+    /** Programs have moved, come or gone: whoever has breakpoints in them has to hear of it first. */
+    private async programsChanged(): Promise<void> {
+        const { relocates, resets, loads } = this;
+        this.relocates = false;
+        this.resets = false;
+        this.loads = false;
+        if (resets) {
+            await this.relocation?.restart();
+        } else if (relocates) {
+            await this.relocation?.apply();
+        }
+        if (relocates || resets) {
+            this.eventStopsChanged();
+            this.placesChanged();
+        }
+        if (loads && !resets) {
+            await this.loading?.apply();
+        }
+    }
+
+    /** To be called once with what is known of programs that come and go. */
+    watchLoading(loading: LoadingPrograms | undefined): void {
+        this.loading = loading;
+        this.placesChanged();
+    }
+
+    private placesChanged(): void {
+        const places = this.loading?.places() ?? [];
+        this.breakpoints.setOwn(places, (vcpu, place) => {
+            this.loads = this.loading?.passed(vcpu, place) === true || this.loads;
+            // Where an instruction is executed alone, the stop behind it does.
+            return this.loads && !this.single;
+        });
     }
 
     private report(outcome: Outcome, stepped: number | undefined): void {
@@ -329,6 +367,10 @@ export class Execution {
         this.state = 'stopped';
         const { cpu, disassembler } = this.views[stop.vcpu];
         this.lookForMoves(programCounter(cpu));
+        this.loads = this.loading?.stopped(stop.vcpu) === true || this.loads;
+        if (this.relocates || this.loads) {
+            void this.programsChanged();
+        }
         disassembler.noteInstruction(programCounter(cpu));
         this.listener?.stopped(stop);
     }
@@ -343,12 +385,7 @@ export class Execution {
         if (relocation?.isSearching() === true && !this.relocates) {
             this.relocates = relocation.find();
         }
-        if (this.relocates) {
-            this.relocates = false;
-            void relocation?.apply();
-            this.eventStopsChanged();
-        }
-        const mismatch = relocation?.isSearching() === true ? relocation.mismatch(pc) : undefined;
+        const mismatch = !this.relocates && relocation?.isSearching() === true ? relocation.mismatch(pc) : undefined;
         if (mismatch !== undefined) {
             this.listener?.logged(mismatch);
         }

@@ -11,7 +11,8 @@ import { type CodeRegion, codeRegion } from './code-region';
 import { Expression } from './expression/evaluator';
 import type { InspectionSource } from './inspection-source';
 import { pattern } from './expression/value';
-import type { Relocation, SourceKnowledge } from './program-knowledge';
+import { Gpr } from '../isa/x86/instruction';
+import type { LoadablePrograms, LoadingPrograms, Passage, Relocation, SourceKnowledge } from './program-knowledge';
 import { registerNames } from './registers/register-file';
 import type { DiscoveredKernel, KernelDiscovery } from './source/discovered-kernel';
 import { KernelSearch } from './source/kernel-search';
@@ -37,6 +38,7 @@ export interface DebugInformation {
     readonly plain?: readonly PlainSymbols[];
     /** Finds what a kernel tells of itself, where no symbol file does. */
     readonly discovery?: KernelDiscovery;
+    readonly loadable?: LoadablePrograms;
 }
 
 export const NO_DEBUG_INFORMATION: DebugInformation = { programs: new ProgramSet() };
@@ -64,16 +66,18 @@ export class GuestPrograms {
     private readonly sourceViews: readonly SourceView[];
     private readonly programs: ProgramSet;
     private readonly mapping: PathMapping | undefined;
+    private readonly loadable: LoadablePrograms | undefined;
 
     /** Gives the views the variables of their innermost frames. */
     constructor(
         private readonly views: readonly VcpuView[],
         private readonly symbols: SymbolTable,
-        { programs, mapping, discovery, plain }: DebugInformation,
+        { programs, mapping, discovery, plain, loadable }: DebugInformation,
         private readonly listener: MoveListener,
     ) {
         this.programs = programs;
         this.mapping = mapping;
+        this.loadable = loadable;
         this.lines = new ProgramLines(programs, mapping);
         const inspection = listener.inspection?.bind(listener);
         this.search = new KernelSearch(discovery, views, programs, inspection);
@@ -84,7 +88,8 @@ export class GuestPrograms {
             (offset, length) => views[0].memory.read({ space: 'linear', offset }, length),
             plain,
         );
-        this.sourceLines = programs.programs.some(({ info }) => info.isPresent) ? this.lines : undefined;
+        const hasLines = programs.programs.some(({ info }) => info.isPresent) || loadable !== undefined;
+        this.sourceLines = hasLines ? this.lines : undefined;
     }
 
     // ---- programs that move --------------------------------------------------------------------------------------
@@ -107,6 +112,7 @@ export class GuestPrograms {
     async restart(): Promise<void> {
         this.moves = this.locator.restart();
         this.search.restart();
+        this.loadable?.restart();
         await this.applyMoves();
     }
 
@@ -152,6 +158,40 @@ export class GuestPrograms {
         this.views.forEach((view, index) => {
             view.expressions = this.sourceViews[index].contextAt(0);
         });
+    }
+
+    /** Absent where nothing is known of programs that could be loaded. */
+    get loading(): LoadingPrograms | undefined {
+        const { loadable } = this;
+        if (loadable === undefined) {
+            return undefined;
+        }
+        /** Passages that could not be looked into yet. */
+        let open: { vcpu: number; passage: Passage }[] = [];
+        return {
+            places: () => loadable.places(),
+            passed: (vcpu, place) => {
+                const passage = { place, argument: this.views[vcpu].cpu.gpr64(Gpr.Rdi) };
+                if (loadable.reading === undefined) return this.refresh(loadable, vcpu, passage);
+                open.push({ vcpu, passage });
+                return true;
+            },
+            stopped: vcpu => this.refresh(loadable, vcpu),
+            apply: async () => {
+                const waiting = open;
+                open = [];
+                if (waiting.length > 0) await loadable.reading;
+                for (const { vcpu, passage } of waiting) this.refresh(loadable, vcpu, passage);
+                await this.listener.relocated();
+            },
+        };
+    }
+
+    private refresh(loadable: LoadablePrograms, vcpu: number, passage?: Passage): boolean {
+        const source = this.listener.inspection?.(vcpu);
+        const hasChanged = source !== undefined && loadable.refresh(source, passage);
+        if (hasChanged) this.invalidate();
+        return hasChanged;
     }
 
     // ---- stepping ------------------------------------------------------------------------------------------------

@@ -85,6 +85,7 @@ export class MachineTarget implements DebugTarget {
         this.execution.source = this.programs.source;
         this.execution.isVariable = (name, address) => this.programs.isVariable(name, address);
         this.execution.eventStopsChanged();
+        this.execution.watchLoading(this.programs.loading);
         this.events = new MachineEvents(machine, symbols, this.execution);
     }
 

@@ -64,8 +64,8 @@ export interface TargetListener {
     /** A log point has something to say. */
     logged(text: string): void;
     /**
-     * Programs turned out to lie elsewhere than they were linked to (breakpoints have moved along with their code), or
-     * names have become known or unknown. The guest waits until this settles.
+     * Programs turned out to lie elsewhere than they were linked to (breakpoints have moved along with their code),
+     * programs have come or gone, or names have become known or unknown. The guest waits until this settles.
      */
     relocated?(): Promise<void>;
     /** The emulator itself has failed: a defect. The target is of no more use. */

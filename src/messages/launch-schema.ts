@@ -42,8 +42,10 @@ const COMMON = {
         takes: "a file's path or a list of them",
         isPath: true,
         markdownDescription:
-            'Files with further symbols (ELF, or text as `nm` and `System.map` have it): a path, or a list of paths. The symbols of `kernel` are always read.',
-        examples: ['vmlinux', ['vmlinux', 'module.ko']],
+            'Files with further symbols (ELF, or text as `nm` and `System.map` have it): a path, or a list of paths. The ' +
+            'symbols of `kernel` are always read. A folder is where to look for the modules that a Linux guest loads ' +
+            '(`*.ko`, `*.ko.debug`), and for separate debug information (`.build-id`).',
+        examples: ['vmlinux', ['vmlinux', '/lib/modules/6.1.0/kernel']],
     },
     sourceMap: {
         type: 'object',

@@ -74,6 +74,11 @@ export class DebugInfo {
         return this.knownCode.some(({ low, high }) => address >= low && address < high);
     }
 
+    /** Sections are no longer loaded. */
+    codeChanged(): void {
+        this.knownCode = undefined;
+    }
+
     unitAt(address: number): Unit | undefined {
         return this.isCode(address) ? this.unitMap.unitAt(address) : undefined;
     }

@@ -79,7 +79,7 @@ export class ElfFile {
     readonly is64: boolean;
     readonly type: number;
     readonly machine: number;
-    readonly sections: readonly ElfSection[];
+    sections: readonly ElfSection[];
     readonly programHeaders: readonly ElfProgramHeader[];
     private readonly byName = new Map<string, ElfSection>();
     private readonly contents = new Map<number, Uint8Array>();
@@ -118,6 +118,19 @@ export class ElfFile {
         const namesIndex = header.u16();
         this.sections = this.readSections(sectionTable, sectionEntry, sectionCount, namesIndex);
         this.programHeaders = this.readProgramHeaders(programTable, programEntry, programCount);
+        this.nameSections();
+    }
+
+    /** The loader has freed sections of a placed file: they are treated as if it had left them out. */
+    unload(isGone: (name: string) => boolean): void {
+        this.sections = this.sections.map(section =>
+            isGone(section.name) ? { ...section, flags: section.flags & ~SectionFlag.Alloc } : section,
+        );
+        this.nameSections();
+    }
+
+    private nameSections(): void {
+        this.byName.clear();
         for (const section of this.sections) {
             if (!this.byName.has(section.name)) {
                 this.byName.set(section.name, section);

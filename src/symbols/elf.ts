@@ -89,6 +89,13 @@ export class ElfSymbols implements SymbolSource {
         }
     }
 
+    /** Sections are no longer loaded: what is in them has to go. */
+    forget(): void {
+        this.knownRaw = undefined;
+        this.chains = undefined;
+        this.order = undefined;
+    }
+
     get size(): number {
         return this.raw.entries.length;
     }
@@ -245,16 +252,22 @@ export class ElfSymbols implements SymbolSource {
         const count = entries.length;
         const unsorted = new Float64Array(count);
         const preference = new Uint8Array(count);
+        const ordered = new Uint32Array(count);
+        let places = 0;
+        // Offsets from a base that each CPU has name no address.
+        const perCpu = elf.sections.findIndex(({ name, address }) => name === '.data..percpu' && address === 0);
         for (let symbol = 0; symbol < count; symbol++) {
             const at = entries[symbol] * entrySize;
+            if (perCpu >= 0 && view.getUint16(at + raw.sectionAt, true) === perCpu) continue;
+            ordered[places++] = symbol;
             const low = view.getUint32(at + raw.valueAt, true);
             const value = entrySize === 24 ? view.getInt32(at + raw.valueAt + 4, true) * 0x100000000 + low : low;
             unsorted[symbol] = value + this.baseOf(elf.sections.at(view.getUint16(at + raw.sectionAt, true)));
             preference[symbol] = PREFERENCE[kindOf(view.getUint8(at + raw.infoAt) & 0xf)];
         }
-        const symbols = Uint32Array.from({ length: count }, (_, symbol) => symbol).sort(
-            (a, b) => unsorted[a] - unsorted[b] || preference[b] - preference[a] || a - b,
-        );
+        const symbols = ordered
+            .slice(0, places)
+            .sort((a, b) => unsorted[a] - unsorted[b] || preference[b] - preference[a] || a - b);
         return { addresses: Float64Array.from(symbols, symbol => unsorted[symbol]), symbols };
     }
 }

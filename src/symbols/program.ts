@@ -87,6 +87,13 @@ export class Program {
         return this.elf.name;
     }
 
+    /** Sections of a placed program are no longer loaded. */
+    unload(isGone: (section: string) => boolean): void {
+        for (const elf of new Set([this.elf, this.info.elf])) elf.unload(isGone);
+        this.info.codeChanged();
+        this.symbols.forget();
+    }
+
     // ---- names ---------------------------------------------------------------------------------------------------
 
     /**

@@ -7,7 +7,7 @@ import { fromAddress } from '../../src/symbols/cursor';
 import { Program } from '../../src/symbols/program';
 import { projectRoot } from '../support/project';
 import { debugKernel, guestFiles, guestsDirectory, needs } from '../support/requirements';
-import { TestClient } from './client';
+import { SourceClient } from './source-client';
 
 const SAMPLE = path.join(projectRoot, 'media', 'sample-guest');
 const WORKLOAD = path.join(SAMPLE, 'kernel', 'workload.c');
@@ -20,54 +20,20 @@ function lineOf(text: string): number {
     return index + 1;
 }
 
-class SourceClient extends TestClient {
-    async ask<T>(command: string, args: Readonly<Record<string, unknown>> = {}): Promise<T> {
-        const body = await this.request<T>(command, args);
-        assert.ok(body !== undefined, `${command} was refused`);
-        return body;
-    }
-
-    async frames(): Promise<DebugProtocol.StackFrame[]> {
-        return (await this.ask<DebugProtocol.StackTraceResponse['body']>('stackTrace', { threadId: 1 })).stackFrames;
-    }
-
-    /** `function:line` of the frames, innermost first. */
-    async places(): Promise<string[]> {
-        return (await this.frames()).map(({ name, line }) => `${name}:${line}`);
-    }
-
+class WorkloadClient extends SourceClient {
     async breakAt(text: string, condition?: string): Promise<void> {
         await this.ask('setBreakpoints', {
             source: { path: WORKLOAD },
             breakpoints: [{ line: lineOf(text), condition }],
         });
     }
-
-    async variables(scope: string, depth = 0): Promise<Map<string, DebugProtocol.Variable>> {
-        const { id } = (await this.frames())[depth];
-        const { scopes } = await this.ask<DebugProtocol.ScopesResponse['body']>('scopes', { frameId: id });
-        const found = scopes.find(({ name }) => name === scope);
-        return found === undefined ? new Map() : this.unfold(found.variablesReference);
-    }
-
-    async unfold(variablesReference: number): Promise<Map<string, DebugProtocol.Variable>> {
-        const { variables } = await this.ask<DebugProtocol.VariablesResponse['body']>('variables', {
-            variablesReference,
-        });
-        return new Map(variables.map(variable => [variable.name, variable]));
-    }
-
-    async evaluate(expression: string, depth = 0): Promise<string> {
-        const { id } = (await this.frames())[depth];
-        return (await this.ask<{ result: string }>('evaluate', { expression, frameId: id, context: 'watch' })).result;
-    }
 }
 
 describe('debugging with sources', () => {
-    let client: SourceClient;
+    let client: WorkloadClient;
 
     const start = async (attributes: object = {}): Promise<void> => {
-        client = new SourceClient();
+        client = new WorkloadClient();
         await client.launch({ kernel: path.join(SAMPLE, 'sample.elf'), memory: '64M', ...attributes });
         await client.run('configurationDone', {});
     };
@@ -192,7 +158,7 @@ describe('debugging with sources', () => {
     });
 
     it('shows disassembly in VS Code where a source file is missing, and says how to name its place', async () => {
-        client = new SourceClient();
+        client = new WorkloadClient();
         const said: string[] = [];
         client.onOutput(text => said.push(text));
         const kernel = path.join(SAMPLE, 'sample.elf');

@@ -1,5 +1,6 @@
 /** Source lines of programs with DWARF. */
 import { HyperscopeError } from '../../common/errors';
+import { commonTail, normalizePath } from '../../symbols/paths';
 import type { Program, ProgramSet } from '../../symbols/program';
 import type { SourceLine, SourceLines } from '../source-lines';
 
@@ -46,15 +47,18 @@ export class ProgramLines implements SourceLines {
     }
 
     async locate(path: string, line: number, column?: number): Promise<readonly SourceLine[]> {
-        const found: SourceLine[] = [];
+        const found: (SourceLine & { readonly common: number })[] = [];
         for (const program of this.set.programs) {
-            for (const location of this.firstThatMatches(program, path, candidate =>
-                program.info.locate(candidate, line, column),
+            for (const { common, ...location } of this.firstThatMatches(program, path, candidate =>
+                program.info
+                    .locate(candidate, line, column)
+                    .map(one => ({ ...one, common: commonTail(one.path, normalizePath(candidate)) })),
             )) {
                 for (const address of location.addresses) {
                     const start = program.linear(address);
                     const row = this.lineOf(start);
                     found.push({
+                        common,
                         path: this.mapping.toLocal(location.path),
                         line: location.line,
                         column: location.column || undefined,
@@ -65,9 +69,12 @@ export class ProgramLines implements SourceLines {
                 }
             }
         }
-        // A later line than asked for is taken from one program only if no other has the line itself.
-        const least = found.reduce((best, place) => Math.min(best, place.line), Infinity);
-        return found.filter(place => place.line === least);
+        // Programs have files of the same name: the path tells more. Of those, a later line than asked for is taken
+        // from one program only if no other has the line itself.
+        const most = found.reduce((best, { common }) => Math.max(best, common), 0);
+        const alike = found.filter(({ common }) => common === most);
+        const least = alike.reduce((best, place) => Math.min(best, place.line), Infinity);
+        return alike.filter(place => place.line === least).map(({ common: _, ...place }) => place);
     }
 
     async linesOf(path: string, first: number, last: number): Promise<readonly SourceLine[]> {

@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { gzipSync } from 'node:zlib';
+import type { DebugProtocol } from '@vscode/debugprotocol';
+import { BackgroundIndex } from '../../src/dap/background-index';
+import { openFile } from '../../src/dap/symbol-files';
+import { Program } from '../../src/symbols/program';
+import { scratchDirectory } from '../support/compiled';
+import { compileModule } from '../support/kernel-module';
+import { projectRoot } from '../support/project';
+import { debugKernel, guestFiles, guestsDirectory, needs, tool } from '../support/requirements';
+import { SourceClient } from './source-client';
+
+const SOURCE = `
+static int total;
+
+__attribute__((noinline)) static int weigh(int first, int second)
+{
+    int sum = first + 2 * second;
+    total += sum;
+    return sum;
+}
+
+__attribute__((section(".init.text"))) int init_module(void)
+{
+    return weigh(1, 3) != 7;
+}
+
+void cleanup_module(void)
+{
+    total = weigh(total, 10);
+}
+`;
+
+/** Loads the module twice. */
+const INIT = `#!/bin/sh
+mount -t proc proc /proc
+insmod /glassprobe.ko
+rmmod glassprobe
+insmod /glassprobe.ko
+poweroff -f
+`;
+
+interface CpioWriter {
+    file(name: string, content: Uint8Array, mode?: number): void;
+    finish(): Buffer;
+}
+
+function lineWith(text: string): number {
+    return SOURCE.split('\n').findIndex(line => line.includes(text)) + 1;
+}
+
+describe('modules of a kernel', () => {
+    let client: SourceClient;
+    let folder: string;
+    let source: string;
+
+    before(async function () {
+        this.timeout(120_000);
+        needs(this, guestFiles('vmlinuz-cloud', 'initrd-busybox.cpio.gz', 'modules-cloud'), debugKernel);
+        needs(this, tool('gcc'), tool('ld'));
+        folder = scratchDirectory();
+        const url = pathToFileURL(path.join(projectRoot, 'scripts', 'cpio.mjs')).href;
+        const { CpioArchive } = (await import(url)) as { CpioArchive: new () => CpioWriter };
+        const vmlinux = new Program(openFile(path.join(guestsDirectory, 'vmlinux-cloud')), { open: () => undefined });
+        await BackgroundIndex.start(vmlinux)?.ended;
+        source = path.join(folder, 'glassprobe.c');
+        writeFileSync(source, SOURCE);
+        mkdirSync(path.join(folder, 'modules', 'extra'), { recursive: true });
+        const module = compileModule(vmlinux, source, path.join(folder, 'modules', 'extra'));
+        const archive = new CpioArchive();
+        archive.file('init', Buffer.from(INIT), 0o755);
+        archive.file('glassprobe.ko', readFileSync(module));
+        const busybox = readFileSync(path.join(guestsDirectory, 'initrd-busybox.cpio.gz'));
+        // A kernel unpacks one archive behind the other; later files replace earlier ones.
+        writeFileSync(path.join(folder, 'initrd'), Buffer.concat([busybox, gzipSync(archive.finish())]));
+    });
+
+    afterEach(() => client.stop());
+
+    it('come with symbols and lines while they are loaded: breakpoints wait for them', async function () {
+        this.timeout(120_000);
+        client = new SourceClient(undefined, 100_000);
+        await client.launch({
+            kernel: path.join(guestsDirectory, 'vmlinuz-cloud'),
+            initrd: path.join(folder, 'initrd'),
+            symbols: [path.join(guestsDirectory, 'vmlinux-cloud'), path.join(folder, 'modules')],
+            memory: '256M',
+            append: 'console=ttyS0 quiet kaslr',
+            serial: 'none',
+        });
+        const lines = ['return weigh(1, 3)', 'total += sum', 'total = weigh'].map(lineWith);
+        const [pending] = await client.breakAtLines(source, ...lines);
+        assert.equal(pending.verified, false);
+        assert.match(pending.message ?? '', /no debug information that is loaded names code for line/);
+        assert.deepEqual(await probes(), []);
+
+        // In its initialization, before anything of it has run.
+        await client.run('configurationDone', {});
+        assert.equal((await client.run('continue')).reason, 'breakpoint');
+        assert.deepEqual((await client.places()).slice(0, 2), [
+            `init_module:${lines[0]}`,
+            // The function that calls it.
+            (await client.places())[1],
+        ]);
+        assert.match((await client.places())[1], /^do_one_initcall:/);
+        const [module] = await probes();
+        assert.equal(module.symbolFilePath, path.join(folder, 'modules', 'extra', 'glassprobe.ko'));
+        assert.match(module.symbolStatus ?? '', /^\d+ symbols$/);
+        const [base, end] = module.addressRange!.split('-').map(BigInt);
+        const weigh = BigInt((await client.evaluate('(unsigned long)&weigh')).split(' ')[0]);
+        assert.ok(weigh >= base && weigh < end, `${weigh} in ${module.addressRange}`);
+
+        await client.run('continue');
+        const places = await client.places();
+        assert.deepEqual(places.slice(0, 2), [`weigh:${lines[1]}`, `init_module:${lines[0]}`]);
+        assert.equal(await client.evaluate('first'), '1');
+        assert.equal(await client.evaluate('sum + total == 7'), '0x1');
+
+        await client.run('continue');
+        assert.equal((await client.places())[0], `cleanup_module:${lines[2]}`);
+        assert.equal(await client.evaluate('total'), '7');
+        await client.run('continue');
+        assert.deepEqual((await client.places()).slice(0, 2), [`weigh:${lines[1]}`, `cleanup_module:${lines[2]}`]);
+
+        // Gone, and there again: what was known of the first is not true of the second.
+        await client.run('continue');
+        assert.equal((await client.places())[0], `init_module:${lines[0]}`);
+        await client.run('continue');
+        assert.equal(await client.evaluate('total'), '0');
+        assert.equal((await probes()).length, 1);
+    });
+
+    const probes = async (): Promise<DebugProtocol.Module[]> => {
+        const { modules } = await client.ask<DebugProtocol.ModulesResponse['body']>('modules');
+        return modules.filter(({ name }) => name === 'glassprobe');
+    };
+});
