@@ -198,9 +198,8 @@ export class BreakpointStore {
         if (refusal !== undefined) {
             return { ...common, verified: false, message: refusal, reason: 'failed', instructionReference };
         }
-        const missing = stored.bound ? undefined : await whyMissing(target, { space, offset: address });
-        if (missing !== undefined) {
-            const message = `set, and waits for the guest to map its address: ${missing}`;
+        const message = stored.bound ? undefined : await whyPending(target, { space, offset: address });
+        if (message !== undefined) {
             return { ...common, verified: false, message, reason: 'pending', instructionReference };
         }
         stored.bound = true;
@@ -212,8 +211,8 @@ function isBlank(text: string | undefined): text is undefined {
     return text === undefined || text.trim() === '';
 }
 
-/** Why no vCPU could execute an address now; undefined if one can. */
-async function whyMissing(target: DebugTarget, address: Address): Promise<string | undefined> {
+/** Why no vCPU could get to an address now; undefined if one can. */
+export async function whyPending(target: DebugTarget, address: Address): Promise<string | undefined> {
     for (let vcpu = 0; vcpu < target.vcpus; vcpu++) {
         const byte = await target.readMemory(vcpu, address, 1);
         if (byte.length > 0) {
@@ -221,7 +220,7 @@ async function whyMissing(target: DebugTarget, address: Address): Promise<string
         }
     }
     const { problem } = address.space === 'physical' ? {} : await target.translate(BOOT_PROCESSOR, address.offset);
-    return problem ?? 'there is no memory';
+    return `set, and waits for the guest to map its address: ${problem ?? 'there is no memory'}`;
 }
 
 /** The physical address behind a linear one; while there is none, the linear one has to do. */

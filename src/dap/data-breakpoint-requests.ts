@@ -7,6 +7,7 @@ import type { DebugTarget } from '../debug/target';
 import type { WatchKind, WatchpointRequest } from '../debug/watchpoints';
 import type { RequestArguments } from './arguments';
 import { readMode } from './breakpoint-modes';
+import { whyPending } from './breakpoint-store';
 import type { RequestHandlers } from './protocol-session';
 import { RequestError } from './request-error';
 import type { FramePlace, SessionContext } from './session-context';
@@ -35,6 +36,8 @@ export class DataBreakpointRequests {
     };
 
     private requests: readonly WatchpointRequest[] = [];
+    /** Those at addresses without memory, by id, with what the client was told. They hold as soon as there is some. */
+    private readonly pending = new Map<number, string>();
 
     /** @param nextId gives out ids of breakpoints */
     constructor(
@@ -47,7 +50,31 @@ export class DataBreakpointRequests {
     async apply(target: DebugTarget): Promise<void> {
         if (this.requests.length > 0) {
             await target.setWatchpoints?.(this.requests);
+            for (const request of this.requests) await this.look(target, request);
         }
+    }
+
+    /** The guest has stopped: tells of breakpoints whose memory has come to be. */
+    async stopped(target: DebugTarget): Promise<void> {
+        for (const request of this.requests) {
+            if (this.pending.has(request.id)) await this.look(target, request);
+        }
+    }
+
+    private async look(target: DebugTarget, { id, space, address }: WatchpointRequest): Promise<void> {
+        const message = await whyPending(target, { space, offset: address });
+        if (message === this.pending.get(id)) return;
+        const breakpoint = this.described(id, message);
+        this.session.emitEvent('breakpoint', { reason: 'changed', breakpoint });
+    }
+
+    private described(id: number, message: string | undefined): DebugProtocol.Breakpoint {
+        if (message === undefined) {
+            this.pending.delete(id);
+            return { id, verified: true };
+        }
+        this.pending.set(id, message);
+        return { id, verified: false, message, reason: 'pending' };
     }
 
     private async info(args: RequestArguments): Promise<DebugProtocol.DataBreakpointInfoResponse['body']> {
@@ -135,14 +162,17 @@ export class DataBreakpointRequests {
         }
         const set = await target.setWatchpoints?.(requests);
         const problems = new Map(set?.map(({ id, problem }) => [id, problem]));
-        return {
-            breakpoints: requests.map(({ id }) => {
-                const message = set === undefined ? 'this guest cannot watch memory' : problems.get(id);
-                return message === undefined
-                    ? { id, verified: true }
-                    : { id, verified: false, message, reason: 'failed' };
-            }),
-        };
+        this.pending.clear();
+        const breakpoints: DebugProtocol.Breakpoint[] = [];
+        for (const { id, space, address } of requests) {
+            const message = set === undefined ? 'this guest cannot watch memory' : problems.get(id);
+            breakpoints.push(
+                message === undefined
+                    ? this.described(id, await whyPending(target, { space, offset: address }))
+                    : { id, verified: false, message, reason: 'failed' },
+            );
+        }
+        return { breakpoints };
     }
 }
 

@@ -8,8 +8,13 @@ import type { SessionContext } from './session-context';
 export class SerialRequests {
     readonly handlers: RequestHandlers = {
         'hyperscope/sendSerial': args => this.send(args),
+        'hyperscope/serialEvents': () => {
+            this.asEvents = true;
+        },
     };
 
+    /** The client has asked for events, and not for output. */
+    private asEvents = false;
     /** COM1 and COM2. */
     private readonly ports = [0, 1].map(port => new SerialOutput(text => this.tell(port, text)));
 
@@ -26,7 +31,7 @@ export class SerialRequests {
     }
 
     private tell(port: number, text: string): void {
-        if (this.session.client.serial) {
+        if (this.asEvents || this.session.client.serial) {
             const body: SerialEvent = { port, text };
             this.session.emitEvent('hyperscope/serial', body);
         } else if (port === 0) {

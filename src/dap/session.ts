@@ -444,6 +444,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         const hidden = this.client.isVsCode && !(await this.sources.hasPlace(target, stop.vcpu));
         this.emitEvent('stopped', hidden ? { ...body, reason: 'instruction breakpoint' } : body);
         await this.breakpoints.stopped(target, ids);
+        await this.dataBreakpoints.stopped(target);
     }
 
     resumedElsewhere(): void {

@@ -40,7 +40,8 @@ export class Configurations implements vscode.DebugConfigurationProvider {
         if (configuration.request === 'launch' && !configuration.kernel && !configuration.firmware) {
             return refuse(folder, `'${configuration.name}' starts nothing: give it a 'kernel' or a 'firmware'.`);
         }
-        if (configuration.request === 'attach' && !configuration.target && !configuration.guest) {
+        const { target, guest, debugServer } = configuration;
+        if (configuration.request === 'attach' && !(target ?? guest ?? debugServer)) {
             return refuse(
                 folder,
                 `'${configuration.name}' attaches to nothing: give it a 'target', the HOST:PORT of a gdb stub.`,

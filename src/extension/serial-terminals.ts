@@ -83,7 +83,12 @@ export class SerialTerminals implements vscode.Disposable {
             vscode.debug.onDidStartDebugSession(session => {
                 // It is there before the guest has a word to say, so that one knows where to look.
                 const guest = sessions.find(session.id);
-                if (guest !== undefined && session.configuration.serial === undefined) this.of(guest, 0);
+                if (guest === undefined) return;
+                // VS Code itself talks to an adapter that listens: there it has not been told of our terminals.
+                if (session.configuration.debugServer !== undefined) {
+                    guest.request('hyperscope/serialEvents').catch(() => undefined);
+                }
+                if (session.configuration.serial === undefined) this.of(guest, 0);
             }),
             sessions.onDidChange(() => this.noteEnds()),
         ];

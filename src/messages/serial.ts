@@ -16,3 +16,6 @@ export interface SendSerialArguments {
     readonly port?: number;
     readonly text: string;
 }
+
+/** `hyperscope/serialEvents`: from now on {@link SerialEvent}s, for a client that could not say so in `initialize`. */
+export type SerialEventsRequest = Record<string, never>;

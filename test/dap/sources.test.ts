@@ -85,6 +85,24 @@ describe('debugging with sources', () => {
         assert.equal(await client.evaluate('value'), '16');
     });
 
+    it('watches a variable that the guest has not mapped yet', async () => {
+        await start();
+        const { dataId, description } = await client.ask<DebugProtocol.DataBreakpointInfoResponse['body']>(
+            'dataBreakpointInfo',
+            { name: 'moves' },
+        );
+        assert.match(description, /^4 bytes at 0xf\w+ \(moves\)$/);
+        const { breakpoints } = await client.ask<DebugProtocol.SetDataBreakpointsResponse['body']>(
+            'setDataBreakpoints',
+            { breakpoints: [{ dataId, accessType: 'write' }] },
+        );
+        assert.match(breakpoints[0].message!, /^set, and waits for the guest to map its address/);
+        const changed = client.next<DebugProtocol.BreakpointEvent['body']>('breakpoint');
+        const { reason } = await client.run('continue');
+        assert.equal(reason, 'data breakpoint');
+        assert.deepEqual((await changed).breakpoint, { id: breakpoints[0].id, verified: true });
+    });
+
     it('steps by line: over calls, into inlined functions and out of them', async () => {
         await start();
         await client.breakAt('struct item item = collatz(');

@@ -6,6 +6,7 @@ import type { CType } from '../../symbols/types';
 import { type FrameState, lookupAddress, type RegisterNumbering } from '../../symbols/unwind';
 import { codeSize } from '../address';
 import type { EvaluationContext } from '../expression/evaluator';
+import { EvaluationProblem } from '../expression/error';
 import { loadValue } from '../expression/memory';
 import { makeValue, type Value } from '../expression/value';
 import { programCounter } from '../stack';
@@ -190,7 +191,13 @@ export class SourceView {
             if (address === undefined) continue;
             const place = { kind: 'memory', space: 'linear', address } as const;
             const whole: Value = { ...makeValue(address, found.type), place };
-            return loadValue(this.view.context, whole, { type: found.type, offset: 0 });
+            try {
+                return loadValue(this.view.context, whole, { type: found.type, offset: 0 });
+            } catch (error) {
+                if (!(error instanceof EvaluationProblem)) throw error;
+                // It has an address and a size all the same.
+                return { ...makeValue(0n, found.type), place, unavailable: error.message };
+            }
         }
         return undefined;
     }

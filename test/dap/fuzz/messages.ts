@@ -253,6 +253,7 @@ export const SANE: Readonly<Record<string, Sane>> = {
         enabled: random.below(3) > 0,
     }),
     'hyperscope/sendSerial': () => ({ text: 'hello\n' }),
+    'hyperscope/serialEvents': () => ({}),
     'hyperscope/registers': random => ({ base: random.pick(BASES), lanes: random.pick(['u8', 'f32', 'i64', 'f16']) }),
     'hyperscope/setRegister': random => ({
         name: random.pick([
