@@ -1,8 +1,10 @@
 /** `linux …` in the debug console. */
-import type { LinuxFrame, LinuxPart, LinuxTaskItem } from '../messages/linux';
+import type { LinuxFrame, LinuxPart, LinuxTableName, LinuxTaskItem } from '../messages/linux';
 import { columns, type ConsoleCommand } from './console-commands';
 import { LinuxContext } from './linux-context';
 import { task, tasks } from './linux-requests';
+import { RequestError } from './request-error';
+import { log, page, table } from './linux-tables';
 import type { InspectionContext } from './inspection-context';
 
 export function linuxCommand(inspection: InspectionContext): ConsoleCommand {
@@ -52,9 +54,68 @@ export function linuxCommand(inspection: InspectionContext): ConsoleCommand {
                         ),
                     ),
             },
+            {
+                ...{ name: 'dmesg', takes: '[RECORDS]', help: "the kernel's log, or its last records" },
+                run: async ([last]) => {
+                    if (last !== undefined && !/^[1-9]\d{0,5}$/.test(last)) {
+                        throw new RequestError(`'${last}' is no number of records`);
+                    }
+                    const found = await log(context, last === undefined ? ALL : Number(last));
+                    return withProblem(found, records => records.flatMap(({ lines }) => lines).join('\n'));
+                },
+            },
+            ...TABLES.map(([name, help]) => ({
+                ...{ name, help },
+                run: async () => {
+                    const { columns: heads, ...found } = await table(context, name);
+                    return withProblem(found, rows =>
+                        columns(
+                            heads.map(head => head.toUpperCase()),
+                            rows.map(({ cells }) => cells),
+                        ),
+                    );
+                },
+            })),
+            {
+                ...{
+                    name: 'page',
+                    takes: 'ADDRESS',
+                    help: 'what the kernel keeps of a page frame: linear, or phys:0x…',
+                },
+                run: async ([address]) => {
+                    const {
+                        frame,
+                        page: at,
+                        flags,
+                        references,
+                        mappings,
+                        cache,
+                        mapping,
+                    } = await page(context, address);
+                    return [
+                        `page frame ${frame}: struct page at ${at}`,
+                        `flags: ${flags.join(' ') || 'none'}`,
+                        `references: ${references}${mappings === undefined ? '' : `, mapped ${mappings} times`}`,
+                        ...(cache === undefined ? [] : [`slab cache: ${cache}`]),
+                        ...(mapping === undefined ? [] : [`mapping: ${mapping}`]),
+                    ].join('\n');
+                },
+            },
         ],
     };
 }
+
+const ALL = 0x20000;
+
+const TABLES: ReadonlyArray<readonly [name: LinuxTableName, help: string]> = [
+    ['modules', 'modules, with where they are loaded'],
+    ['mounts', 'mounted file systems'],
+    ['network', 'network devices and their addresses'],
+    ['interrupts', 'interrupts, how often they came, who handles them'],
+    ['timers', 'timers that will go off'],
+    ['slabs', 'slab caches'],
+    ['vmalloc', 'areas of the vmalloc space'],
+];
 
 async function ps(context: LinuxContext, withThreads: boolean): Promise<string> {
     const { processes, idle, problems } = await tasks(context);

@@ -15,6 +15,7 @@ import type {
     LinuxTasksBody,
 } from '../messages/linux';
 import { LinuxContext } from './linux-context';
+import { linuxTableRequests } from './linux-tables';
 import type { InspectionContext } from './inspection-context';
 import type { RequestHandlers } from './protocol-session';
 
@@ -25,6 +26,7 @@ export function linuxRequests(inspection: InspectionContext): RequestHandlers {
     return {
         'hyperscope/linuxTasks': () => tasks(context),
         'hyperscope/linuxTask': args => task(context, args.string('task')),
+        ...linuxTableRequests(context),
     };
 }
 

@@ -17,6 +17,7 @@ import { createVmExitsPanel } from './vm-exits-panel';
 import { DescriptorTablesView } from './views/descriptor-tables-view';
 import { DevicesView } from './views/devices-view';
 import { InterruptsView } from './views/interrupts-view';
+import { LinuxView, tablesOf } from './views/linux-view';
 import { PageTablesView } from './views/page-tables-view';
 import { RegistersView } from './views/registers-view';
 import { TranslatorView } from './views/translator-view';
@@ -43,6 +44,7 @@ export function activate(context: vscode.ExtensionContext): void {
 
     const registers = new RegistersView(sessions, workspaceState);
     const pageTables = new PageTablesView(sessions);
+    const linux = new LinuxView(sessions);
     const trees = [
         registers,
         pageTables,
@@ -50,6 +52,7 @@ export function activate(context: vscode.ExtensionContext): void {
         new InterruptsView(sessions),
         new DevicesView(sessions),
         new TranslatorView(sessions),
+        linux,
     ];
     const memory = createMemoryPanel(extensionUri, sessions);
     const exits = createVmExitsPanel(extensionUri, sessions);
@@ -87,6 +90,12 @@ export function activate(context: vscode.ExtensionContext): void {
         recordExits: () => exits.record(),
         clearExits: () => exits.clear(),
         switchEngine: () => switchEngine(sessions),
+        openTaskFrame: (frame?: Parameters<LinuxView['openFrame']>[0]) => linux.openFrame(frame),
+        showTaskTables: (node?: TreeNode) => pageTables.show(tablesOf(node)),
+        showTaskMemory: async (node?: TreeNode) => {
+            const address = await linux.physicalOf(node);
+            if (address !== undefined) memory.panel.show({ event: 'goto', address, space: 'physical' });
+        },
         disassemble: async (subject: Parameters<typeof readSubject>[0]) => {
             const guest = sessions.live;
             if (guest === undefined) return;

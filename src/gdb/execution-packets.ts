@@ -187,10 +187,9 @@ export class ExecutionPackets {
         if (this.end !== undefined) {
             return describeEnd(this.end);
         }
-        const problems = await this.points.apply();
+        await this.points.apply();
         await prepare?.();
         this.awaitsStop = true;
-        problems.forEach(problem => this.logged(problem));
         try {
             await go();
         } catch (error) {

@@ -2,6 +2,8 @@
 import type { DiscoveredKernel, DiscoveredName, KernelDiscovery } from '../debug/source/discovered-kernel';
 import type { InspectionSource } from '../debug/inspection-source';
 import { ListedSymbols } from '../symbols/listed-symbols';
+import { SourceStack } from '../debug/source/source-stack';
+import { ProgramSet } from '../symbols/program';
 import { OrcUnwinder } from '../symbols/orc';
 import type { CType } from '../symbols/types';
 import type { UnwindSource } from '../symbols/unwind';
@@ -29,6 +31,7 @@ export class MemoryKernel implements Kernel, DiscoveredKernel {
     readonly identity: string;
     readonly symbols: ListedSymbols;
     readonly unwinders: readonly UnwindSource[];
+    readonly stacks = new SourceStack(new ProgramSet(), () => this.unwinders);
     /** Absent in kernels that were built without (CONFIG_DEBUG_INFO_BTF). */
     readonly btf: Btf | undefined;
 

@@ -91,6 +91,62 @@ export interface LinuxPart<T> {
     readonly problem?: string;
 }
 
+export interface LinuxLogArguments {
+    /** How many of the last records; all that are left unless given. */
+    readonly last?: number;
+}
+
+export interface LinuxLogRecord {
+    /** Nanoseconds since the kernel has started to count time, decimal. */
+    readonly time: string;
+    /** 0 (emergency) to 7 (debug). */
+    readonly level: number;
+    /** `warn`. */
+    readonly levelName: string;
+    /** As dmesg prints it: `[    0.000000] Linux version …`, a line each. */
+    readonly lines: readonly string[];
+}
+
+export type LinuxLogBody = LinuxPart<LinuxLogRecord>;
+
+/** What there are tables of. */
+export type LinuxTableName = 'modules' | 'mounts' | 'network' | 'interrupts' | 'timers' | 'slabs' | 'vmalloc';
+
+export interface LinuxTableArguments {
+    readonly table: LinuxTableName;
+}
+
+export interface LinuxTableRow {
+    readonly cells: readonly string[];
+    /** Linear address of what the row is about. */
+    readonly address?: Hex;
+}
+
+export interface LinuxTableBody extends LinuxPart<LinuxTableRow> {
+    readonly columns: readonly string[];
+}
+
+export interface LinuxPageArguments {
+    /** An expression: a physical address (`phys:0x1000`), or a linear one that is mapped. */
+    readonly address: string;
+}
+
+/** What the kernel keeps of a page frame. */
+export interface LinuxPageBody {
+    /** Number of the frame. */
+    readonly frame: Hex;
+    /** Address of its `struct page`. */
+    readonly page: Hex;
+    /** As the kernel calls them: `uptodate`, `lru`. */
+    readonly flags: readonly string[];
+    readonly references: number;
+    /** How often processes map it; absent for pages that are the kernel's own. */
+    readonly mappings?: number;
+    /** The slab cache that it belongs to. */
+    readonly cache?: string;
+    readonly mapping?: Hex;
+}
+
 export interface LinuxTaskBody {
     readonly item: LinuxTaskItem;
     readonly stack: LinuxPart<LinuxFrame>;

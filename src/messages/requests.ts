@@ -4,7 +4,17 @@ import type { DescriptorTablesArguments, DescriptorTablesBody } from './descript
 import type { DevicesArguments, DevicesBody } from './devices';
 import type { EngineBody, SwitchEngineArguments, SwitchEngineBody } from './engine';
 import type { InterruptsArguments, InterruptsBody } from './interrupts';
-import type { LinuxTaskArguments, LinuxTaskBody, LinuxTasksBody } from './linux';
+import type {
+    LinuxLogArguments,
+    LinuxLogBody,
+    LinuxPageArguments,
+    LinuxPageBody,
+    LinuxTableArguments,
+    LinuxTableBody,
+    LinuxTaskArguments,
+    LinuxTaskBody,
+    LinuxTasksBody,
+} from './linux';
 import type {
     LoadMemoryArguments,
     LoadMemoryBody,
@@ -47,6 +57,9 @@ export interface InspectionRequests {
     'hyperscope/interrupts': [InterruptsArguments, InterruptsBody];
     'hyperscope/devices': [DevicesArguments, DevicesBody];
     'hyperscope/linuxTasks': [Record<string, never>, LinuxTasksBody];
+    'hyperscope/linuxLog': [LinuxLogArguments, LinuxLogBody];
+    'hyperscope/linuxTable': [LinuxTableArguments, LinuxTableBody];
+    'hyperscope/linuxPage': [LinuxPageArguments, LinuxPageBody];
     'hyperscope/linuxTask': [LinuxTaskArguments, LinuxTaskBody];
     'hyperscope/translation': [TranslationArguments, TranslationBody];
 }

@@ -20,7 +20,13 @@ const withSymbols: Case = {
     attributes: { symbols: [path.join(guestsDirectory, 'vmlinux-cloud')] },
 };
 
-for (const kind of [withSymbols]) {
+const fromMemory: Case = {
+    title: 'by what it keeps of itself in memory',
+    needs: guestFiles('vmlinuz-cloud', 'initrd-busybox.cpio.gz'),
+    attributes: {},
+};
+
+for (const kind of [fromMemory, withSymbols]) {
     describe(`Linux in a session, ${kind.title}`, function () {
         this.timeout(300_000);
 
@@ -139,6 +145,14 @@ for (const kind of [withSymbols]) {
             assert.match(await type(`linux maps ${pid}`), /r-xp 00001000 \/bin\/busybox/);
             assert.match(await type(`linux files ${pid}`), /^FD +ACCESS +NAME\n0 +read/);
             assert.match(await type(`linux regs ${pid}`), /user code:\n +rip +0x/);
+            assert.match(await type('linux dmesg 3'), /^\[ +\d+\.\d{6}\] .*(\n\[.*){2}/);
+            assert.match(await type('linux mounts'), /^MOUNTED ON +TYPE.*(\n.*)*\n\/proc +proc +proc +rw/);
+            assert.match(await type('linux interrupts'), /ttyS0/);
+            assert.match(await type('linux modules'), /none|^NAME/);
+            assert.match(
+                await type('linux page linux_banner'),
+                /^page frame 0x\w+: struct page at 0xf\w+\nflags: .*reserved/,
+            );
             assert.match(await type('linux threads'), /^PID +TGID +PPID/);
             assert.match(await type('linux'), /linux stack PID +a task's kernel stack/);
             assert.match(await type('help'), /linux +looks at the Linux/);

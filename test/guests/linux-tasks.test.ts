@@ -7,9 +7,12 @@ import { LinearMemory } from '../../src/inspect/linear-memory';
 import type { KernelFinder } from '../../src/linux/kernel';
 import { RunningKernel } from '../../src/linux/kernel-source';
 import { commandLine, memoryMap } from '../../src/linux/memory-map';
+import { logLines, readLog } from '../../src/linux/log';
+import { MemoryKernels } from '../../src/linux/memory-kernel';
 import { openFiles } from '../../src/linux/open-files';
 import { ProgramKernels } from '../../src/linux/program-kernel';
 import type { KernelReader } from '../../src/linux/structure';
+import { TABLES } from '../../src/linux/tables';
 import { taskStack } from '../../src/linux/task-stack';
 import { listTasks, type Process } from '../../src/linux/tasks';
 import { debugKernel, guestsDirectory, needs, type Requirement } from '../support/requirements';
@@ -20,7 +23,7 @@ const COMMAND = [
     'mkdir /mnt; mount -t tmpfs none /mnt; cp /bin/busybox /mnt/other',
     'sleep 1000 3>/mnt/file & sleep 1001 </dev/null | cat &',
     'sh -c "sleep 0 & exec sleep 1002" &',
-    'cat /proc/$$/maps; echo MAPS; ls -l /proc/$$/fd; echo FILES',
+    'cat /proc/$$/maps; ip link set lo up; cat /proc/mounts /proc/interrupts /proc/slabinfo; echo LOG; dmesg; echo LOG',
     'for f in /proc/[0-9]*; do echo STACK ${f#/proc/}; cat $f/stack 2>/dev/null; done',
     'while :; do ps -o pid,ppid,stat,comm; echo READY; read line; done',
 ].join('\n');
@@ -97,7 +100,13 @@ const withSymbols: Case = {
     },
 };
 
-for (const kind of [withSymbols]) {
+const fromMemory: Case = {
+    title: 'by what it keeps of itself in memory',
+    needs: linuxFiles,
+    finders: async () => [new MemoryKernels()],
+};
+
+for (const kind of [fromMemory, withSymbols]) {
     describe(`Linux seen from outside, ${kind.title}`, function () {
         this.timeout(400_000);
         let guest: Guest;
@@ -175,6 +184,58 @@ for (const kind of [withSymbols]) {
             ]);
             const pipe = listTasks(reader()).processes.find(({ name }) => name === 'cat');
             assert.match(openFiles(reader(), pipe!.address).items[0].name, /^pipe:\[\d+\]$/);
+        });
+
+        const rows = (name: keyof typeof TABLES): string[] => {
+            const { rows: all, problem } = TABLES[name](reader());
+            assert.equal(problem, undefined, name);
+            return all.map(({ cells }) => cells.join(' | '));
+        };
+
+        it('has the log that dmesg prints', () => {
+            const { items, problem } = readLog(reader());
+            assert.equal(problem, undefined);
+            const printed = first.split('LOG\n')[1].trimEnd().split('\n');
+            assert.ok(printed.length > 200);
+            const own = items.flatMap(logLines);
+            assert.deepEqual(own.slice(0, printed.length), printed);
+        });
+
+        it('has the mounts, devices, interrupts and slab caches that /proc tells', () => {
+            const mounts = [...first.matchAll(/^(\S+) (\/\S*) (\S+) (r[ow])\b.* 0 0$/gm)].map(
+                ([, device, at, type, rights]) => [at, type, device, rights].join(' | '),
+            );
+            assert.ok(mounts.length >= 5);
+            assert.deepEqual(
+                rows('mounts').map(row => row.replace(/,.*/, '')),
+                mounts,
+            );
+            assert.match(
+                rows('network').join('\n'),
+                /^lo \| up \| 65536 \| 00:00:00:00:00:00 \| 127\.0\.0\.1\/8 \| loopback_ops/,
+            );
+            const interrupts = [...first.matchAll(/^ *(\d+): +(\d+) +(\d+) +(\S+) +(\S+) +(\S+)$/gm)];
+            assert.ok(interrupts.length >= 5);
+            const own = rows('interrupts').map(row => row.split(' | '));
+            for (const [, irq, , , chip, flow, name] of interrupts) {
+                const row = own.find(cells => cells[0] === irq);
+                assert.equal(row?.[3], `${chip} ${flow}`);
+                assert.equal(row?.[4].split(' ')[0], name);
+            }
+            const slabs = [...first.matchAll(/^(\S+) +\d+ +(\d+) +\d+ .*: slabdata +\d+ +(\d+) /gm)];
+            assert.ok(slabs.length > 50);
+            const caches = new Map(rows('slabs').map(row => [row.split(' | ')[0], row.split(' | ')]));
+            // Most hold as much as before, and all are there.
+            const equal = slabs.filter(([, name, objects]) => caches.get(name)?.[1] === objects);
+            assert.ok(slabs.every(([, name]) => caches.has(name)));
+            assert.ok(equal.length > slabs.length / 2, `${equal.length} of ${slabs.length}`);
+        });
+
+        it('has timers, modules and the areas of the vmalloc space', () => {
+            assert.match(rows('timers').join('\n'), /high resolution \| at \d+\.\d+ s \| hrtimer_wakeup/);
+            assert.match(rows('timers').join('\n'), /wheel \| [+-]\d+ ticks \| \w+/);
+            assert.deepEqual(rows('modules'), []);
+            assert.match(rows('vmalloc').join('\n'), /0x\w+-0x\w+ \| 20480 \| vmalloc \| kernel_clone\+0x/);
         });
 
         it('has the kernel stacks that /proc tells', () => {

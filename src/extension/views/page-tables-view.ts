@@ -163,6 +163,14 @@ export class PageTablesView extends GuestTree {
                   : chosen.label;
         this.refresh();
     }
+
+    /** Shows these page tables, in the view itself. */
+    async show(cr3: string | undefined): Promise<void> {
+        if (cr3 === undefined) return;
+        this.cr3 = cr3;
+        await vscode.commands.executeCommand('hyperscope.pageTables.focus');
+        this.refresh();
+    }
 }
 
 /** `rwx user`, as the sketches of page tables have it. */

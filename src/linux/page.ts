@@ -1,0 +1,68 @@
+/** What the kernel keeps of a page frame: its `struct page`. */
+import { hex } from '../inspect/hex';
+import { LinuxError } from './errors';
+import type { KernelReader, Structure } from './structure';
+import { optional } from './tasks';
+
+export interface PageFrame {
+    /** Physical address of the frame divided by the size of a page. */
+    readonly number: bigint;
+    /** Address of its `struct page`. */
+    readonly page: bigint;
+    /** Names of the flags that are set, as the kernel has them: `uptodate`, `lru`. */
+    readonly flags: readonly string[];
+    readonly references: number;
+    /** How often it is mapped; absent for pages that are not mapped into processes. */
+    readonly mappings?: number;
+    /** The slab cache that it belongs to. */
+    readonly cache?: string;
+    /** What its contents belong to: address of a `struct address_space` or `anon_vma`. */
+    readonly mapping?: bigint;
+}
+
+/** @throws LinuxError if there is none */
+export function pageFrame(reader: KernelReader, number: bigint): PageFrame {
+    const type = reader.layout.required('page');
+    // Chosen at random at each start (CONFIG_RANDOMIZE_MEMORY); without that it is where the manual has it.
+    const table = reader.kernel.address('vmemmap_base');
+    const base = table === undefined ? 0xffffea0000000000n : reader.number(table, 8);
+    const address = base + number * BigInt(type.size);
+    const page = reader.at(type, address);
+    const flags = optional(() => page.big('flags'));
+    if (flags === undefined) {
+        throw new LinuxError(`the kernel keeps nothing of page frame ${hex(number)}: it is no memory of its own`);
+    }
+    const names = flagNames(reader, flags);
+    // Pages of the kernel's own keep their type in the same place: a number far below.
+    const mappings = optional(() => page.number('_mapcount.counter') + 1);
+    return {
+        number,
+        page: address,
+        flags: names,
+        references: page.number('_refcount.counter'),
+        mappings: mappings === undefined || mappings < 0 ? undefined : mappings,
+        cache: names.includes('slab') ? optional(() => cacheOf(page)) : undefined,
+        mapping: optional(() => page.big('mapping')),
+    };
+}
+
+/** By the kernel's own enumeration: the bits differ by version and configuration. */
+function flagNames(reader: KernelReader, flags: bigint): string[] {
+    const names: string[] = [];
+    const count = reader.layout.enumerators('pageflags').get('__NR_PAGEFLAGS') ?? 24n;
+    for (const [name, bit] of reader.layout.enumerators('pageflags')) {
+        if (bit >= count || !name.startsWith('PG_') || (flags & (1n << bit)) === 0n) continue;
+        // Of several names of a bit the first one is the general one.
+        if (![...names].some(known => bitOf(reader, known) === bit)) names.push(name.slice(3));
+    }
+    return names;
+}
+
+function bitOf(reader: KernelReader, name: string): bigint | undefined {
+    return reader.layout.enumerators('pageflags').get(`PG_${name}`);
+}
+
+function cacheOf(page: Structure): string | undefined {
+    const slab = page.reader.layout.record('slab') === undefined ? page : page.reader.at('slab', page.address);
+    return slab.pointer('slab_cache', 'kmem_cache')?.string('name', 128);
+}

@@ -1,0 +1,60 @@
+/** Areas of the vmalloc space, as /proc/vmallocinfo tells them. */
+import { hex } from '../inspect/hex';
+import type { KernelReader, Listed, Structure } from './structure';
+import { rowsOf, type TableReader, type TableRow } from './table';
+import { optional } from './tasks';
+
+/** `vm_struct.flags`. */
+const FLAGS: ReadonlyArray<readonly [bit: bigint, name: string]> = [
+    [0x1n, 'ioremap'],
+    [0x2n, 'vmalloc'],
+    [0x4n, 'vmap'],
+    [0x8n, 'user'],
+    [0x10n, 'dma-coherent'],
+];
+const MOST_NODES = 1024;
+
+export const vmallocTable: TableReader = reader => {
+    const { items, problem } = areas(reader);
+    const found = rowsOf(items, areaRow, problem);
+    const rows = [...found.rows].sort((one, other) => (one.address! < other.address! ? -1 : 1));
+    return { columns: ['Area', 'Size', 'Kind', 'Caller'], rows, problem: found.problem };
+};
+
+/** On one list until 6.8, on one a node since. */
+function areas(reader: KernelReader): Listed<Structure> {
+    const list = reader.kernel.address('vmap_area_list');
+    if (list !== undefined) {
+        return reader.list(list, 'vmap_area', 'list');
+    }
+    const type = reader.layout.required('vmap_node');
+    const first = reader.globalPointer('vmap_nodes');
+    const count = Math.min(Number(reader.number(reader.address('nr_vmap_nodes'), 4)), MOST_NODES);
+    const lists = Array.from({ length: count }, (_, index) =>
+        reader.at(type, first + BigInt(index * type.size)).list('busy.head', 'vmap_area', 'list'),
+    );
+    return {
+        items: lists.flatMap(one => one.items),
+        problem: lists.find(one => one.problem !== undefined)?.problem,
+    };
+}
+
+function areaRow(area: Structure): TableRow {
+    const [start, end] = [area.big('va_start'), area.big('va_end')];
+    const vm = optional(() => area.pointer('vm', 'vm_struct'));
+    const flags = (vm && optional(() => vm.big('flags'))) ?? 0n;
+    const kinds = FLAGS.filter(([bit]) => (flags & bit) !== 0n).map(([, name]) => name);
+    const physical = (vm && optional(() => vm.big('phys_addr'))) ?? 0n;
+    const caller = vm && optional(() => vm.big('caller'));
+    return {
+        cells: [
+            `${hex(start)}-${hex(end)}`,
+            String(end - start),
+            [vm === undefined ? 'vm_map_ram' : kinds.join(' '), physical === 0n ? '' : `phys=${hex(physical)}`]
+                .filter(Boolean)
+                .join(' '),
+            caller === undefined || caller === 0n ? '' : (area.reader.kernel.symbol(caller) ?? hex(caller)),
+        ],
+        address: start,
+    };
+}
