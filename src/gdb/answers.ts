@@ -1,5 +1,8 @@
 /** Answers that packets of several kinds have. */
 
+/** What a packet is answered: a payload, or a packet that is ready to be sent. */
+export type Answer = string | { readonly packet: Uint8Array };
+
 export const OK = 'OK';
 
 /** The protocol does not say what the numbers of errors mean: these are errno's. */

@@ -69,12 +69,15 @@ export class Points {
         return undefined;
     }
 
-    /** Hands over what has changed. To be called before the guest goes on. */
-    async apply(): Promise<void> {
+    /**
+     * Hands over what has changed. To be called before the guest goes on.
+     * @returns what the target says against it, a line each
+     */
+    async apply(): Promise<string[]> {
         const state = [...this.wanted].map(([key, { condition }]) => `${key} ${condition ?? ''}`).sort();
         const text = state.join('\n');
         if (text === this.applied) {
-            return;
+            return [];
         }
         this.applied = text;
         const code: BreakpointRequest[] = [];
@@ -88,8 +91,16 @@ export class Points {
                 data.push({ id, space, address, length, kind: WATCH_KINDS[kind], condition });
             }
         }
-        await this.target.setBreakpoints(code);
-        await this.target.setWatchpoints?.(data);
+        const statuses = [
+            ...(await this.target.setBreakpoints(code)),
+            ...((await this.target.setWatchpoints?.(data)) ?? []),
+        ];
+        return statuses.flatMap(({ id, problem }) => {
+            const point = this.byId(id);
+            return problem === undefined || point === undefined
+                ? []
+                : [`the stop at 0x${point.address.toString(16)} does not work: ${problem}`];
+        });
     }
 
     /** One point keeps its id, so that what the target counts of it goes on. */

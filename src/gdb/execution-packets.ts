@@ -187,9 +187,10 @@ export class ExecutionPackets {
         if (this.end !== undefined) {
             return describeEnd(this.end);
         }
-        await this.points.apply();
+        const problems = await this.points.apply();
         await prepare?.();
         this.awaitsStop = true;
+        problems.forEach(problem => this.logged(problem));
         try {
             await go();
         } catch (error) {

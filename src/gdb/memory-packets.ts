@@ -1,9 +1,9 @@
 /** Packets about memory: `m`, `M`, `x`, `X`, searches, and QEMU's physical memory mode. */
 import type { Address } from '../debug/address';
 import type { DebugTarget } from '../debug/target';
-import { Failure, OK } from './answers';
-import { PACKET_SIZE } from './packet';
-import { fromHex, latin1, parseRange, toHex } from './text';
+import { type Answer, Failure, OK } from './answers';
+import { encodeHexPacket, PACKET_SIZE } from './packet';
+import { fromHex, latin1, parseRange } from './text';
 
 /** As many bytes as an answer has room for in hexadecimal. */
 const LONGEST_READ = PACKET_SIZE / 2;
@@ -31,9 +31,9 @@ export class MemoryPackets {
         return bytes.length === 0 && wanted > 0 ? undefined : bytes;
     }
 
-    async read(vcpu: number, text: string): Promise<string> {
+    async read(vcpu: number, text: string): Promise<Answer> {
         const bytes = await this.readRange(vcpu, text);
-        return bytes === undefined ? Failure.Fault : toHex(bytes);
+        return bytes === undefined ? Failure.Fault : { packet: encodeHexPacket(bytes) };
     }
 
     async readBinary(vcpu: number, text: string): Promise<string> {

@@ -49,9 +49,26 @@ export class PacketReader {
     constructor(private readonly receiver: PacketReceiver) {}
 
     push(bytes: Uint8Array): void {
-        for (const byte of bytes) {
-            this.take(byte);
+        for (let at = 0; at < bytes.length;) {
+            if (this.state === State.Payload) at = this.takePlain(bytes, at);
+            if (at < bytes.length) this.take(bytes[at++]);
         }
+    }
+
+    /** Takes the bytes of a payload up to one that means something; returns where that is. */
+    private takePlain(bytes: Uint8Array, from: number): number {
+        const { payload } = this;
+        let { sum, length } = this;
+        let at = from;
+        for (; at < bytes.length && length < PACKET_SIZE; at++) {
+            const byte = bytes[at];
+            if (byte === Code.Hash || byte === Code.Dollar || byte === Code.Brace) break;
+            sum += byte;
+            payload[length++] = byte;
+        }
+        this.sum = sum & 0xff;
+        this.length = length;
+        return at;
     }
 
     private take(byte: number): void {
@@ -168,6 +185,65 @@ function escapeInto(packet: Uint8Array, payload: Uint8Array): number {
         }
     }
     return sum;
+}
+
+/** What is added to the repetitions of a character to make their own character (gdb manual, E.1). */
+const RUN_BASE = 29;
+const LONGEST_RUN = 97;
+/** Fewer repetitions are shorter as they are. */
+const SHORTEST_RUN = 3;
+const DIGITS = '0123456789abcdef';
+const HIGH_DIGIT = Uint8Array.from({ length: 256 }, (_, byte) => DIGITS.charCodeAt(byte >> 4));
+const LOW_DIGIT = Uint8Array.from({ length: 256 }, (_, byte) => DIGITS.charCodeAt(byte & 15));
+const DIGIT_SUM = Uint8Array.from({ length: 256 }, (_, byte) => HIGH_DIGIT[byte] + LOW_DIGIT[byte]);
+
+/** Bytes in hexadecimal as a packet, where equal digits are told as runs: most memory is zeros. */
+export function encodeHexPacket(bytes: Uint8Array): Uint8Array {
+    const packet = new Uint8Array(2 * bytes.length + 4);
+    packet[0] = Code.Dollar;
+    let at = 1;
+    let sum = 0;
+    for (let i = 0; i < bytes.length;) {
+        const byte = bytes[i];
+        const digit = HIGH_DIGIT[byte];
+        let end = i + 1;
+        if (digit === LOW_DIGIT[byte]) {
+            while (end < bytes.length && bytes[end] === byte) end++;
+        }
+        if (end === i + 1) {
+            packet[at++] = digit;
+            packet[at++] = LOW_DIGIT[byte];
+            sum += DIGIT_SUM[byte];
+        } else {
+            for (let left = 2 * (end - i); left > 0;) {
+                const repeats = repeatsOf(left - 1);
+                packet[at++] = digit;
+                sum += digit;
+                if (repeats > 0) {
+                    packet[at++] = Code.Star;
+                    packet[at++] = repeats + RUN_BASE;
+                    sum += Code.Star + repeats + RUN_BASE;
+                }
+                left -= 1 + repeats;
+            }
+        }
+        i = end;
+    }
+    packet[at] = Code.Hash;
+    packet[at + 1] = HIGH_DIGIT[sum & 0xff];
+    packet[at + 2] = LOW_DIGIT[sum & 0xff];
+    return packet.subarray(0, at + 3);
+}
+
+/** As many of these repetitions as one run can tell; their character must not be one that means something. */
+function repeatsOf(wanted: number): number {
+    for (let repeats = Math.min(wanted, LONGEST_RUN); repeats >= SHORTEST_RUN; repeats--) {
+        const code = repeats + RUN_BASE;
+        if (code !== Code.Hash && code !== Code.Dollar && code !== Code.Plus && code !== Code.Minus) {
+            return repeats;
+        }
+    }
+    return 0;
 }
 
 export const ACKNOWLEDGE = Uint8Array.of(Code.Plus);

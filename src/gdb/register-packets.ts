@@ -11,14 +11,16 @@ import {
 } from './register-layout';
 import { parseCount } from './text';
 
+const EXPEDITED_NAMES = EXPEDITED.map(number => WIRE_REGISTERS[number].register);
+
 export class RegisterPackets {
     constructor(private readonly target: DebugTarget) {}
 
     /** `number:value` of those that each stop reply tells. */
     async expedited(vcpu: number): Promise<string[]> {
-        const values = await this.values(vcpu);
-        return EXPEDITED.map(number => {
-            const text = encodeRegister(WIRE_REGISTERS[number], values[number]);
+        const values = await this.target.registerValues(vcpu, EXPEDITED_NAMES);
+        return EXPEDITED.map((number, index) => {
+            const text = encodeRegister(WIRE_REGISTERS[number], values[index]);
             return `${number.toString(16).padStart(2, '0')}:${text}`;
         });
     }

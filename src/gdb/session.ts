@@ -4,7 +4,7 @@
  */
 import { HyperscopeError } from '../common/errors';
 import type { End, DebugTarget, Stop } from '../debug/target';
-import { Failure, OK } from './answers';
+import { type Answer, Failure, OK } from './answers';
 import { translateAgentExpression } from './agent-expression';
 import { type Point, PointKind, Points } from './breakpoints';
 import { ExecutionPackets } from './execution-packets';
@@ -37,7 +37,7 @@ export interface SessionHost {
 
 const LONGEST_WATCH = 0x10000;
 
-type Command = (text: string, bytes: Uint8Array) => string | Uint8Array | undefined | Promise<string | undefined>;
+type Command = (text: string, bytes: Uint8Array) => Answer | undefined | Promise<Answer | undefined>;
 
 export class GdbSession {
     private readonly reader: PacketReader;
@@ -125,11 +125,11 @@ export class GdbSession {
 
     // ---- packets ---------------------------------------------------------------------------------------------------
 
-    send(payload: string | Uint8Array): void {
+    send(answer: Answer): void {
         if (this.isClosed) {
             return;
         }
-        const packet = encodePacket(typeof payload === 'string' ? fromLatin1(payload) : payload);
+        const packet = typeof answer === 'string' ? encodePacket(fromLatin1(answer)) : answer.packet;
         this.lastSent = packet;
         this.host.send(packet);
     }
@@ -139,7 +139,7 @@ export class GdbSession {
             return;
         }
         const text = latin1(payload);
-        let answer: string | Uint8Array | undefined;
+        let answer: Answer | undefined;
         try {
             answer = await this.command(text, payload);
         } catch (error) {

@@ -1,9 +1,10 @@
 /** The real gdb on our server: what it finds there that is ours, and how it comes and goes. */
 import assert from 'node:assert/strict';
 import net from 'node:net';
-import { needs, tool } from '../support/requirements';
+import { kvm, needs, tool } from '../support/requirements';
+import { sampleElf } from '../support/sample';
 import { startCli } from './support/cli';
-import { gdb, startOurs } from './support/gdb';
+import { gdb, onOurs, RawClient, startOurs } from './support/gdb';
 
 describe('gdb', function () {
     this.timeout(180_000);
@@ -80,5 +81,46 @@ describe('gdb', function () {
         assert.match(errors, /--gdb takes HOST:PORT or PORT/);
         const alone = await startCli(['run', '--sample', '--wait', '--serial', 'none']).result;
         assert.match(alone.errors, /--wait waits for gdb/);
+    });
+
+    for (const engine of ['translator', 'kvm']) {
+        it(`pauses a guest that runs on ${engine}, and lets it go on`, async function () {
+            if (engine === 'kvm') needs(this, kvm);
+            const { cli, port } = await startOurs(
+                ...['--wait', '--kernel', sampleElf, '--append', 'monitor', '--engine', engine],
+            );
+            const client = await RawClient.connect(port);
+            for (let round = 0; round < 3; round++) {
+                client.send('vCont;c');
+                await new Promise(resolve => setTimeout(resolve, 100));
+                client.write('\x03');
+                assert.match(await client.reply(), /^T02thread:01;/);
+            }
+            assert.match(await client.ask('vCont;s:1'), /^T0[52]thread:01;/);
+            client.send('k');
+            assert.equal((await cli.result).status, 130);
+            client.close();
+        });
+    }
+
+    it('says on KVM what it says on the translator', async function () {
+        needs(this, tool('gdb'), kvm);
+        const commands = [
+            ...['break kernel_main', 'hbreak run_workload', 'continue', 'info registers rip', 'stepi', 'stepi', 'step'],
+            ...['next', 'continue', 'break hanoi if disks == 3 && to == 1', 'continue', 'p disks', 'finish', 'delete'],
+            ...['tbreak run_threads', 'continue', 'bt 1', 'print hanoi(3,0,2)', 'p $pc', 'watch queue.written'],
+            ...['continue', 'delete', 'info threads', 'x/4i $pc', 'set var $xmm1.v4_float[0] = 1.5', 'p $xmm1'],
+            ...['break power_off', 'continue', 'monitor engine translator', 'stepi', 'delete', 'continue'],
+        ];
+        const session = (endpoint: string): Promise<string> => gdb(endpoint, commands);
+        const lines = (output: string): string[] =>
+            output
+                .split('\n')
+                .filter(line => !/Remote debugging|executes the guest|^(\(gdb\) )*$/.test(line))
+                .map(line => line.replace(/Thread 1 .*(?= \w+ \()/, 'Thread 1').trim());
+        const onKvm = await onOurs(session, '--engine', 'kvm');
+
+        assert.match(onKvm, /Hardware watchpoint \d+: queue\.written\n\nOld value = 0/);
+        assert.deepEqual(lines(onKvm), lines(await onOurs(session, '--engine', 'translator')));
     });
 });

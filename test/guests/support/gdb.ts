@@ -1,6 +1,9 @@
 /** The real gdb, our server for it, and QEMU's for the same guest. */
 import { spawn } from 'node:child_process';
 import net, { type AddressInfo } from 'node:net';
+import { ReplyReader } from '../../../src/gdb/client/reply-reader';
+import { encodePacket } from '../../../src/gdb/packet';
+import { fromLatin1, latin1 } from '../../../src/gdb/text';
 import { sampleElf, sampleRom } from '../../support/sample';
 import { type CliProcess, startCli } from './cli';
 
@@ -43,6 +46,59 @@ function runGdb(args: readonly string[], lines: readonly string[], seconds: numb
         child.stdin.end(`${lines.join('\n')}\n`);
         child.on('close', () => resolve(output));
     });
+}
+
+/** A client that says exactly what a test wants said. */
+export class RawClient {
+    private readonly replies: string[] = [];
+    private waiting: ((reply: string) => void) | undefined;
+    private readonly reader = new ReplyReader({
+        packet: payload => {
+            const reply = latin1(payload);
+            if (this.waiting === undefined) this.replies.push(reply);
+            else this.waiting(reply);
+            this.waiting = undefined;
+        },
+        damaged: () => undefined,
+        rejected: () => undefined,
+        tooLong: () => undefined,
+    });
+
+    private constructor(private readonly socket: net.Socket) {
+        socket.on('data', bytes => this.reader.push(bytes));
+        socket.on('error', () => undefined);
+    }
+
+    static connect(port: number): Promise<RawClient> {
+        return new Promise((resolve, reject) => {
+            const socket = net.connect(port, '127.0.0.1', () => resolve(new RawClient(socket)));
+            socket.on('error', reject);
+        });
+    }
+
+    /** Sends bytes as they are. */
+    write(bytes: string): void {
+        this.socket.write(Buffer.from(bytes, 'latin1'));
+    }
+
+    send(payload: string): void {
+        this.socket.write(encodePacket(fromLatin1(payload)));
+    }
+
+    /** The next packet of the server. */
+    reply(): Promise<string> {
+        const reply = this.replies.shift();
+        return reply === undefined ? new Promise(resolve => (this.waiting = resolve)) : Promise.resolve(reply);
+    }
+
+    ask(payload: string): Promise<string> {
+        this.send(payload);
+        return this.reply();
+    }
+
+    close(): void {
+        this.socket.destroy();
+    }
 }
 
 export async function freePort(): Promise<number> {

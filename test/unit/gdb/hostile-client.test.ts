@@ -97,7 +97,80 @@ const PIECES = [
 /** Commands that end the session: not while it has to go on. */
 const FAREWELL = /^(D|k|vKill)/;
 
+/** Packets that are nearly right, of the kinds that take most apart. */
+const SUBJECTS: readonly ((random: Random) => string)[] = [
+    // Conditions: random bytecode, of the length that is told or of another.
+    random => {
+        const code = Array.from({ length: random.below(40) }, () =>
+            random.oneIn(3) ? random.pick([0x22, 0x23, 0x26, 0x20, 0x21, 0x27, 0x28, 0x19]) : random.below(256),
+        );
+        const length = random.oneIn(8) ? random.below(0x20000) : code.length;
+        const digits = Buffer.from(code).toString('hex');
+        return `Z${random.below(2)},${random.pick(['ffffffff80102abf', '1000', '0'])},1;X${length.toString(16)},${digits}`;
+    },
+    // Files: of the host, with any descriptor, flags and place.
+    random =>
+        `vFile:${random.pick(['open:', 'pread:', 'pwrite:', 'fstat:', 'close:', 'setfs:', 'readlink:', 'stat:', ''])}` +
+        Array.from({ length: random.below(5) }, () =>
+            random.pick([
+                '3',
+                '0',
+                '-1',
+                'ffffffffffffffff',
+                '7fffffff',
+                '2f6574632f706173737764',
+                '2e2e2f',
+                '',
+                '42',
+                'zz',
+            ]),
+        ).join(','),
+    // Binary data: escapes, and lengths that do not fit.
+    random => {
+        const data = String.fromCharCode(...Array.from({ length: random.below(64) }, () => random.below(256)));
+        const length = random.oneIn(3) ? random.below(0x30000) : data.length;
+        const address = random.pick([
+            'ffffffff80108000',
+            'ffffffff80107ff0',
+            '1000',
+            'fffffffffffffff8',
+            'fffffff0',
+            '',
+        ]);
+        return `${random.pick(['X', 'M', 'qSearch:memory:'])}${address}${random.pick([',', ';'])}${length.toString(16)}${random.pick([':', ';'])}${data}`;
+    },
+    // Threads that go on, step, stop, and do not exist.
+    random =>
+        `vCont${Array.from({ length: random.below(5) }, () => {
+            const action = random.pick([
+                'c',
+                's',
+                't',
+                'C05',
+                'S0b',
+                'r1000,2000',
+                'rffff,0',
+                'r',
+                'x',
+                '',
+                'rfffffffffffffffff,1',
+            ]);
+            return `;${action}${random.pick(['', ':1', ':0', ':-1', ':2', ':p1.1', ':p1.-1', ':', ':ffffffffffffffff'])}`;
+        }).join('')}`,
+    // Registers that are too many, too long, or cannot be written.
+    random =>
+        random.oneIn(2)
+            ? `P${random.below(100).toString(16)}=${'5a'.repeat(random.below(20))}`
+            : `G${random.pick(['00', 'xx', 'ff', 'zz'])}`.padEnd(1 + random.below(1400), random.pick(['0', 'x', 'f'])),
+    // Parts of objects.
+    random =>
+        `qXfer:${random.pick(['features', 'threads', 'exec-file', 'memory-map', 'siginfo'])}:${random.pick(['read', 'write'])}:` +
+        `${random.pick(['target.xml', '', '1', '../../etc/passwd'])}:${random.pick(['0', 'ffffffffffffffff', '10', '-1'])},` +
+        `${random.pick(['0', 'ffffffffffffffff', '1000', ''])}`,
+];
+
 function hostilePacket(random: Random): string {
+    if (random.oneIn(3)) return random.pick(SUBJECTS)(random);
     let text = random.oneIn(12) ? '' : random.pick(WORDS);
     for (let count = random.below(5); count > 0; count--) {
         text += random.oneIn(6) ? String.fromCharCode(random.below(256)) : random.pick(PIECES);

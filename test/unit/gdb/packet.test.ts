@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
-import { encodePacket, PACKET_SIZE, PacketReader } from '../../../src/gdb/packet';
+import { ReplyReader } from '../../../src/gdb/client/reply-reader';
+import { encodeHexPacket, encodePacket, PACKET_SIZE, PacketReader } from '../../../src/gdb/packet';
 import { fromLatin1, latin1 } from '../../../src/gdb/text';
+import { Random } from '../../support/random';
 
 /** What a reader says of these bytes, in the pieces given. */
 function read(...pieces: (string | Uint8Array)[]): string[] {
@@ -48,5 +50,29 @@ describe('gdb packets', () => {
 
     it('leave room for interrupts and rejections between them', () => {
         assert.deepEqual(read('\x03$qC#b4-\x03'), ['interrupt', 'packet qC', 'rejected', 'interrupt']);
+    });
+
+    it('of memory tell runs of digits, in characters that mean nothing else', () => {
+        const random = new Random(20261123);
+        const lengths = Array.from({ length: 120 }, (_, length) => length);
+        const memories = [
+            ...lengths.map(length => new Uint8Array(length)),
+            ...lengths.map(length => Uint8Array.of(1, ...new Uint8Array(length).fill(0xff), 0xf0)),
+            ...lengths.map(() => Uint8Array.from({ length: 300 }, () => random.pick([0, 0, 0, 0x11, 0x10, 0x99]))),
+        ];
+        for (const memory of memories) {
+            const packet = encodeHexPacket(memory);
+            const payloads: string[] = [];
+            const reader = new ReplyReader({
+                packet: payload => payloads.push(latin1(payload)),
+                damaged: () => assert.fail(),
+                rejected: () => assert.fail(),
+                tooLong: () => assert.fail(),
+            });
+            reader.push(packet);
+            assert.deepEqual(payloads, [Buffer.from(memory).toString('hex')]);
+            assert.doesNotMatch(latin1(packet.subarray(1, -3)), /[#$+-]/);
+        }
+        assert.ok(encodeHexPacket(new Uint8Array(0x10000)).length < 5000);
     });
 });
