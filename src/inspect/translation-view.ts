@@ -5,13 +5,13 @@ import { type Engine, isSwitchable } from '../machine/engine';
 import { ModeKey, StateOffset } from '../machine/state';
 import type { TranslatedBlock, TranslatedExit, TranslatedInstruction, TranslationBody } from '../messages/translation';
 import { TranslatorEngine } from '../translator';
+import type { Region } from '../translator/engine/blocks';
 import type { BlockView, CodeView } from '../translator/engine/code-view';
 import { hex, hexBytes } from './hex';
 import { isCanonical, pageTables } from './paging/paging-format';
 import { walk } from './paging/walk';
 
 const PAGE = 0x1000;
-const PAGE_BITS = 0xfffn;
 
 export function viewTranslation(source: InspectionSource, linear: bigint, brief: boolean): TranslationBody {
     const head = { address: hex(linear), symbol: source.symbol(linear), blocks: [], instructions: 0, insideOf: [] };
@@ -77,8 +77,13 @@ export function describeMode(mode: number): string {
     return words.filter(word => word !== '').join(' ');
 }
 
+/** Offset of the block that is looked at. */
+function offsetOf({ block, blocks }: CodeView): number {
+    return blocks.find(one => one.block === block)?.offset ?? block.physical % PAGE;
+}
+
 class Presenter {
-    /** Linear address of the page that all blocks lie in. */
+    /** Linear address of the page that the region's entry lies in: offsets of blocks count from there. */
     private readonly page: bigint;
     /** Offset of CS: linear addresses less this are instruction pointers. */
     private readonly codeBase: bigint;
@@ -89,7 +94,7 @@ class Presenter {
         linear: bigint,
         private readonly physical: number,
     ) {
-        this.page = linear & ~PAGE_BITS;
+        this.page = linear - BigInt(physical - view.block.physical) - BigInt(offsetOf(view));
         const wide = (view.block.mode & ModeKey.CodeSizeMask) === 2;
         this.codeBase = wide ? 0n : source.system.segments[1].base;
     }
@@ -106,19 +111,19 @@ class Presenter {
             instructions: blocks.reduce((sum, one) => sum + one.block.count, 0),
             wasm: wasm?.lines.join('\n'),
             wasmBytes,
-            insideOf: [...block.inside]
-                .filter(other => other !== region)
-                .map(other => hex(this.linear(other.blocks[0].physical))),
+            insideOf: [...block.inside].filter(other => other !== region).map(other => hex(this.entryOf(other))),
         };
     }
 
-    private linear(physical: number): bigint {
-        return this.page + BigInt(physical % PAGE);
+    /** Linear address of the entry of another region with the block in it. */
+    private entryOf({ blocks, offsets }: Region): bigint {
+        const offset = offsets[blocks.indexOf(this.view.block)];
+        return this.page + BigInt(offsetOf(this.view) - offset + (blocks[0].physical % PAGE));
     }
 
     private block(view: BlockView, isEntry: boolean): TranslatedBlock {
         const { block, ir } = view;
-        const address = this.linear(block.physical);
+        const address = this.page + BigInt(view.offset);
         const distance = this.physical - block.physical;
         const end = ir?.starts.at(-1);
         return {
@@ -136,27 +141,27 @@ class Presenter {
         };
     }
 
-    private exits({ block, targets, isIndirect, system }: BlockView): TranslatedExit[] {
+    private exits({ block, offset: start, targets, isIndirect, system }: BlockView): TranslatedExit[] {
         if (system.at(-1) === true) {
             return [{ kind: 'system', inside: false }];
         }
         if (isIndirect) {
             return [{ kind: 'indirect', inside: false }];
         }
-        const next = (block.physical % PAGE) + block.length;
+        const next = start + block.length;
         return targets.map(offset => {
             const target = this.page + BigInt(offset);
-            const inside = this.view.blocks.some(other => other.block.physical % PAGE === offset);
+            const inside = this.view.blocks.some(other => other.offset === offset);
             const kind = offset === next ? 'next' : 'taken';
             return { kind, target: hex(target), symbol: this.source.symbol(target), inside };
         });
     }
 
-    private instructions({ block, ir, system, wasmLines }: BlockView): TranslatedInstruction[] {
+    private instructions({ block, offset: start, ir, system, wasmLines }: BlockView): TranslatedInstruction[] {
         const bytes = this.bytes(block.physical, block.secondPage, block.length);
         let offset = 0;
         return block.instructions.map((instruction: Instruction, index): TranslatedInstruction => {
-            const address = this.linear(block.physical) + BigInt(offset);
+            const address = this.page + BigInt(start + offset);
             const own = bytes.subarray(offset, offset + instruction.length);
             offset += instruction.length;
             return {

@@ -235,12 +235,12 @@ export abstract class Emitter {
         this.memory(STATE_LOAD[access], offset);
     }
 
-    /** Stores what `value` emits to a state field. */
     /** For samplers of where time goes. */
     noteTier(tier: Tier): void {
         this.storeState(StateOffset.tier, StateAccess.I32, () => this.i32Const(tier));
     }
 
+    /** Stores what `value` emits to a state field. */
     storeState(offset: number, access: StateAccess, value: () => void): void {
         this.localGet(LOCAL_CPU);
         value();

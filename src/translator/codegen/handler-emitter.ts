@@ -71,19 +71,7 @@ export function emitDispatch(emitter: Emitter, functionType: number, rip: number
         emitter.opcode(Wasm.I64And);
         emitter.localSet(linear);
     }
-    emitter.localGet(linear);
-    emitter.opcode(Wasm.I32WrapI64);
-    emitter.localTee(entry);
-    emitter.localGet(entry);
-    emitter.i32Const(12);
-    emitter.opcode(Wasm.I32ShrU);
-    emitter.opcode(Wasm.I32Xor);
-    emitter.i32Const(JumpCache.entries - 1);
-    emitter.opcode(Wasm.I32And);
-    emitter.i32Const(Math.log2(JumpCache.entrySize));
-    emitter.opcode(Wasm.I32Shl);
-    emitter.localGet(LOCAL_CPU);
-    emitter.opcode(Wasm.I32Add);
+    emitJumpCacheSlot(emitter, linear, entry);
     emitter.localTee(entry);
     emitter.memory(Wasm.I64Load, CpuArea.jumpCache + JumpCache.rip);
     emitter.localGet(linear);
@@ -119,6 +107,26 @@ export function emitDispatch(emitter: Emitter, functionType: number, rip: number
     if (!codeIsFlat) {
         emitter.freeLocal(linear);
     }
+}
+
+/**
+ * Leaves the address, relative to `CpuArea.jumpCache`, of the slot for a linear address on the stack.
+ * @param scratch an i32 local
+ */
+export function emitJumpCacheSlot(emitter: Emitter, linear: number, scratch: number): void {
+    emitter.localGet(linear);
+    emitter.opcode(Wasm.I32WrapI64);
+    emitter.localTee(scratch);
+    emitter.localGet(scratch);
+    emitter.i32Const(12);
+    emitter.opcode(Wasm.I32ShrU);
+    emitter.opcode(Wasm.I32Xor);
+    emitter.i32Const(JumpCache.entries - 1);
+    emitter.opcode(Wasm.I32And);
+    emitter.i32Const(Math.log2(JumpCache.entrySize));
+    emitter.opcode(Wasm.I32Shl);
+    emitter.localGet(LOCAL_CPU);
+    emitter.opcode(Wasm.I32Add);
 }
 
 const CS_BASE: number = StateOffset.segments + 32;

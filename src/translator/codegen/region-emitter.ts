@@ -1,18 +1,18 @@
 /**
- * A translated region: blocks of one page as one structured WebAssembly function. Registers and flags live in locals;
+ * A translated region: blocks as one structured WebAssembly function. Registers and flags live in locals;
  * they are read on entry and written back on exit. Whatever the fast paths cannot do leaves the region before the
  * instruction concerned ("punts"), and the interpreter tier does it.
  */
-import { ModeKey, StateOffset, Tier, gprOffset } from '../../machine/state';
+import { CpuArea, JumpCache, ModeKey, StateOffset, Tier, gprOffset } from '../../machine/state';
 import { ByteWriter } from '../../wasm/bytes';
 import { Wasm } from '../../wasm/module';
 import { type Helper, type IrFunction } from '../ir/function';
 import { type MemoryAccess, STATE_ACCESS_TYPE, StateAccess, Type } from '../ir/opcodes';
-import { type Graph, type Node } from '../region/graph';
+import { type Graph, type Node, leavesPage } from '../region/graph';
 import { Emitter, LOCAL_CPU, MEMORY_STORE } from './emitter';
 import { ExitReason } from './exit';
 import { RecordOffset } from './record';
-import { type TranslatedModule, emitDispatch } from './handler-emitter';
+import { type TranslatedModule, emitDispatch, emitJumpCacheSlot } from './handler-emitter';
 
 /** Host address of the linear address in `accessAddress`, or 0 if the access cannot be done inside a region. */
 export const REGION_MISS: Helper = { name: 'regionMiss', parameters: [Type.I32], result: Type.I32 };
@@ -282,12 +282,13 @@ export class RegionEmitter extends Emitter {
 
     protected emitJumpRelative(index: number): void {
         const low = this.ir.a[index];
-        const target = this.ir.b[index] === 0 && low >= 0 && low < 0x1000 ? this.graph.at(low) : undefined;
+        const high = this.ir.b[index];
+        const target = this.graph.at(high * 0x100000000 + (low >>> 0));
         if (target !== undefined && this.node.successors.includes(target)) {
-            this.emitBranch(target);
+            this.emitEdge(target);
             return;
         }
-        this.emitRip(low, this.ir.b[index]);
+        this.emitRip(low, high);
         this.localSet(this.rip);
         this.emitExit(0);
     }
@@ -295,7 +296,48 @@ export class RegionEmitter extends Emitter {
     protected emitJumpIndirect(index: number): void {
         this.value(this.ir.a[index]);
         this.localSet(this.rip);
+        for (const site of this.node.returns) {
+            if (this.node.successors.includes(site)) {
+                this.localGet(this.rip);
+                this.emitRip(site.offset | 0, Math.floor(site.offset / 0x100000000));
+                this.opcode(Wasm.I64Eq);
+                this.openIf();
+                this.emitEdge(site);
+                this.close();
+            }
+        }
         this.emitExit(0);
+    }
+
+    /** Goes from the present node to one of its successors. */
+    private emitEdge(target: Node): void {
+        if (leavesPage(this.node, target)) {
+            this.emitGuard(target);
+        }
+        this.emitBranch(target);
+    }
+
+    /**
+     * Leaves the region unless its code for `target` is what is mapped there: pages of a region are mapped independently
+     * of each other. The jump cache holds what is mapped, and is flushed when that changes.
+     */
+    private emitGuard({ offset, block }: Node): void {
+        const slot = this.takeLocal(Type.I32);
+        this.setRip(offset);
+        emitJumpCacheSlot(this, this.rip, slot);
+        this.localTee(slot);
+        this.memory(Wasm.I64Load, CpuArea.jumpCache + JumpCache.rip);
+        this.localGet(this.rip);
+        this.opcode(Wasm.I64Ne);
+        this.localGet(slot);
+        this.memory(Wasm.I32Load, CpuArea.jumpCache + JumpCache.record);
+        this.i32Const(block.record);
+        this.opcode(Wasm.I32Ne);
+        this.opcode(Wasm.I32Or);
+        this.freeLocal(slot);
+        this.openIf();
+        this.emitExit(0);
+        this.close();
     }
 
     protected emitNext(): void {

@@ -45,11 +45,13 @@ export interface Block {
     readonly inside: ReadonlySet<Region>;
 }
 
-/** A translated region: several blocks of one page in one function, entered at the first of them. */
+/** A translated region: several blocks, of one page or more, in one function, entered at the first of them. */
 export interface Region {
     readonly tableIndex: number;
     /** Every block whose code is inside; the entry is the first. */
     readonly blocks: readonly Block[];
+    /** Where each of them lies: bytes from the start of the entry's page. */
+    readonly offsets: readonly number[];
 }
 
 interface Page {
@@ -208,6 +210,12 @@ export class CodeCache {
     heatOf(block: Block): number {
         const heat = this.words[(block.record + HeaderOffset.heat) >> 2];
         return heat >= NEVER_HOT ? heat - NEVER_HOT : heat;
+    }
+
+    /** The block with this header record, if it is valid. */
+    blockWithHeader(record: number): Block | undefined {
+        const block = this.blocks.at(this.words[(record + HeaderOffset.block) >>> 2]);
+        return block?.record === record && block.valid ? block : undefined;
     }
 
     /** The block that a record (not a header) belongs to, and its index among the block's instructions. */

@@ -19,9 +19,11 @@ export type LineRange = readonly [first: number, last: number];
 
 export interface BlockView {
     readonly block: Block;
+    /** Bytes from the start of the page of the region's entry. */
+    readonly offset: number;
     readonly heat: number;
     readonly isLoopHeader: boolean;
-    /** Offsets in the page that its end may go to directly. */
+    /** Where its end may go to directly, as offsets like {@link offset}. */
     readonly targets: readonly number[];
     /** Its end may also go where only running tells. */
     readonly isIndirect: boolean;
@@ -86,7 +88,7 @@ export class CodeInspector {
         }
         const region = block.region ?? [...block.inside].at(0);
         const entry = region?.blocks[0] ?? block;
-        const graph = this.graphOf(entry, region?.blocks ?? [block]);
+        const graph = this.graphOf(region ?? { blocks: [block], offsets: [block.physical & 0xfff] });
         const lifted = new Map<Node, Lifted>();
         for (const node of graph.nodes) {
             const starts: number[] = [];
@@ -118,9 +120,9 @@ export class CodeInspector {
         return best;
     }
 
-    private graphOf(entry: Block, blocks: readonly Block[]): Graph {
-        const byOffset = new Map(blocks.map(block => [block.physical & 0xfff, block]));
-        return buildGraph(entry, offset => byOffset.get(offset));
+    private graphOf({ blocks, offsets }: Pick<Region, 'blocks' | 'offsets'>): Graph {
+        const byOffset = new Map(offsets.map((offset, index) => [offset, blocks[index]]));
+        return buildGraph(blocks[0], { find: offset => byOffset.get(offset), isHot: () => true });
     }
 
     private view(node: Node, lifted: Lifted | undefined, wasmLines: BlockView['wasmLines']): BlockView {
@@ -128,10 +130,11 @@ export class CodeInspector {
         const { instructions, mode } = block;
         const last = instructions[instructions.length - 1];
         const branches = (last.row.attributes & Attribute.Branch) !== 0;
-        const targets = staticTargets(block);
+        const targets = staticTargets(block, node.offset);
         const conditional = (last.row.attributes & Attribute.Conditional) !== 0;
         return {
             block,
+            offset: node.offset,
             heat: this.cache.heatOf(block),
             isLoopHeader: node.isLoopHeader,
             targets,

@@ -23,7 +23,7 @@ import { ActivityState, ModeKey, StateOffset, Tier } from '../../machine/state';
 import { ExitReason } from '../codegen/exit';
 import { FixedHandler } from '../codegen/handler-emitter';
 import { RecordOffset } from '../codegen/record';
-import { RegionTranslator } from '../region/translate';
+import { type CodePlace, RegionTranslator } from '../region/translate';
 import { type SemanticTable } from '../lift/semantics';
 import { type Block, type CodeCache } from './blocks';
 import { type EventSource, InstructionBoundary } from './boundary';
@@ -39,7 +39,7 @@ import { slowPaths } from './slow-paths';
 import { WatchedAccesses } from './watched-accesses';
 
 /** Times a block is entered before it is worth translating. */
-const HOT_THRESHOLD = 500;
+const HOT_THRESHOLD = 2000;
 
 /** No value that `remaining` has when breakpoints are checked. */
 const NEVER_CHECKED = -1;
@@ -119,6 +119,10 @@ export class TranslatorEngine implements Engine {
         const { cache } = this.known;
         this.regions = new RegionTranslator(
             cache,
+            {
+                blockAt: (vcpu, lo, hi, mode) => this.known.blockAt(vcpu, lo, hi, mode),
+                hotThreshold: options.hotThreshold ?? HOT_THRESHOLD,
+            },
             this.handlers,
             options.semantics,
             helpers,
@@ -638,11 +642,20 @@ export class TranslatorEngine implements Engine {
     /** The block at RIP asks to be translated. Returns what {@link execute} does. */
     private translateHot(cpu: Cpu): number {
         const block = this.known.lookUp(cpu, false);
-        if (this.options.translate === false || !this.regions.request(block, this.sliceBase)) {
+        if (
+            this.options.translate === false ||
+            !this.regions.request(block, this.place(this.current), this.sliceBase)
+        ) {
             this.cache.keepCold(block);
         }
         // Entering it anew would check and count again.
         return block.check === 0 ? 0 : this.interpret(cpu, block);
+    }
+
+    /** Where the block that was last fetched is. */
+    private place(vcpu: number): CodePlace {
+        const { linearLo: lo, linearHi: hi } = this.known.fetcher;
+        return { vcpu, lo, hi };
     }
 
     /**
@@ -652,7 +665,8 @@ export class TranslatorEngine implements Engine {
      */
     requestTranslation(vcpu: number): boolean {
         try {
-            return this.regions.request(this.known.lookUp(this.cpus[vcpu], false), this.retired());
+            const block = this.known.lookUp(this.cpus[vcpu], false);
+            return this.regions.request(block, this.place(vcpu), this.retired());
         } catch (error) {
             if (error instanceof GuestFault) {
                 return false;

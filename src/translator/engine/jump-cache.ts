@@ -83,6 +83,13 @@ export class JumpCacheTable {
         log.reach.add(lo, hi, large);
     }
 
+    /** The record that a linear address leads to in a mode; 0 if it is not here. */
+    find(lo: number, hi: number, mode: number): number {
+        const at = ((lo ^ (lo >>> 12)) & (JumpCache.entries - 1)) * WORDS;
+        const { words } = this;
+        return words[at] === lo && words[at + 1] === hi && words[at + 3] === mode ? words[at + 2] : 0;
+    }
+
     /** Drops the entries of linear pages, given by number (see `pageNumber`). */
     dropPages(pages: ReadonlySet<number>): void {
         for (const log of [this.local, this.global]) {

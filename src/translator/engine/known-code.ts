@@ -118,6 +118,12 @@ export class KnownCode {
         }
     }
 
+    /** The block that a vCPU has lately gone to at a linear address, in a mode. */
+    blockAt(vcpu: number, lo: number, hi: number, mode: number): Block | undefined {
+        const record = this.paths[vcpu].jumpCache.find(lo, hi, mode);
+        return record === 0 ? undefined : this.cache.blockWithHeader(record);
+    }
+
     /** Drops the code of a physical page. */
     invalidatePage(page: number): void {
         if (this.cache.isCodePage(page)) {

@@ -8,11 +8,13 @@ import type { Block } from '../engine/blocks';
 /** A block in a region. */
 export interface Node {
     readonly block: Block;
-    /** Offset of the block in its page. */
+    /** Bytes from the start of the entry's page to the block, which may lie in another page. */
     readonly offset: number;
     /** Position in reverse postorder; the entry is 0. */
     order: number;
     successors: Node[];
+    /** For a return: where calls of the region expect it to go. They are successors, too. */
+    readonly returns: Node[];
     /** Predecessors by forward edges. */
     forwardPredecessors: number;
     isLoopHeader: boolean;
@@ -26,19 +28,44 @@ export interface Node {
 /** Bounds of a region: beyond them WebAssembly functions get slow to compile. */
 const MAX_BLOCKS = 96;
 const MAX_INSTRUCTIONS = 800;
+/** Of these, how much may lie in other pages than the entry: called functions, mostly. */
+const MAX_FOREIGN_INSTRUCTIONS = 64;
+/** Return sites that a return is compared with. */
+const MAX_RETURNS = 4;
+/** Rounds of finding where calls return to: each may bring in more calls. */
+const ROUNDS = 6;
+
+const PAGE = 0x1000;
 
 export interface Graph {
     /** Reverse postorder. */
     readonly nodes: readonly Node[];
-    /** Node at an offset in the page. */
+    /** Node at an offset from the start of the entry's page. */
     at(offset: number): Node | undefined;
 }
 
-/** Offsets in the page that the block's end may go to directly, and that are worth having in the region. */
-export function staticTargets(block: Block): number[] {
-    const offset = block.physical & 0xfff;
+/** The code around a region's entry. */
+export interface CodeAround {
+    /** The known block at an offset from the start of the entry's page, in the same mode. */
+    find(offset: number): Block | undefined;
+    /** Whether a block in another page than the entry's is worth having. */
+    isHot(block: Block): boolean;
+}
+
+/** Whether control goes from one place to another in a page that may be mapped independently of both the other and the entry's. */
+export function leavesPage(from: Node, to: Node): boolean {
+    const page = pageOf(to.offset);
+    return page !== 0 && page !== pageOf(from.offset);
+}
+
+function pageOf(offset: number): number {
+    return Math.floor(offset / PAGE);
+}
+
+/** Where the end of a block at `offset` may go to directly, as offsets from the same place. */
+export function staticTargets(block: Block, offset: number): number[] {
     const end = offset + block.length;
-    const last = block.instructions[block.count - 1];
+    const last = lastOf(block);
     const attributes = last.row.attributes;
     const targets: number[] = [];
     if ((attributes & Attribute.Branch) === 0 || (attributes & Attribute.Conditional) !== 0) {
@@ -47,65 +74,153 @@ export function staticTargets(block: Block): number[] {
     if ((attributes & Attribute.Branch) !== 0 && isRelative(last)) {
         targets.push(end + last.immediate);
     }
-    return targets.filter(target => target >= 0 && target < 0x1000);
+    return targets;
+}
+
+function lastOf({ instructions, count }: Block): Instruction {
+    return instructions[count - 1];
+}
+
+function isCall(block: Block): boolean {
+    return lastOf(block).row.mnemonic === 'CALL';
+}
+
+function isReturn(block: Block): boolean {
+    return lastOf(block).row.mnemonic === 'RET';
 }
 
 function isRelative(instruction: Instruction): boolean {
     return instruction.row.operands.length > 0 && instruction.row.operands[0].startsWith('J');
 }
 
-/** Builds the region entered at `entry`. `find` gives the known block at an offset of the same page and mode. */
-export function buildGraph(entry: Block, find: (offset: number) => Block | undefined): Graph {
-    const byOffset = new Map<number, Node>();
-    let instructions = 0;
-    const include = (block: Block): Node => {
+/** Builds the region entered at `entry`. */
+export function buildGraph(entry: Block, code: CodeAround): Graph {
+    const nodes = new Builder(code).build(entry);
+    const ordered = reversePostorder(nodes.get(entry.physical & 0xfff)!);
+    findDominators(ordered);
+    classifyEdges(ordered);
+    computeCosts(ordered);
+    return { nodes: ordered, at: offset => nodes.get(offset) };
+}
+
+/** Collects the blocks of a region and their edges. */
+class Builder {
+    private readonly nodes = new Map<number, Node>();
+    private readonly queue: Node[] = [];
+    private instructions = 0;
+    private foreignInstructions = 0;
+
+    constructor(private readonly code: CodeAround) {}
+
+    build(entry: Block): ReadonlyMap<number, Node> {
+        this.include(entry, entry.physical & 0xfff);
+        this.followBranches();
+        for (let round = 0; round < ROUNDS && this.connectReturns(); round++) {
+            this.followBranches();
+        }
+        return this.nodes;
+    }
+
+    private include(block: Block, offset: number): Node {
         const node: Node = {
             block,
-            offset: block.physical & 0xfff,
+            offset,
             order: -1,
             successors: [],
+            returns: [],
             forwardPredecessors: 0,
             isLoopHeader: false,
             dominator: undefined,
             mergeChildren: [],
             cost: 0,
         };
-        byOffset.set(node.offset, node);
-        instructions += block.count;
+        this.nodes.set(offset, node);
+        this.instructions += block.count;
+        if (pageOf(offset) !== 0) {
+            this.foreignInstructions += block.count;
+        }
+        this.queue.push(node);
         return node;
-    };
-    // Breadth first, so that what is near the entry gets in.
-    const queue = [include(entry)];
-    for (let node = queue.shift(); node !== undefined; node = queue.shift()) {
-        for (const target of staticTargets(node.block)) {
-            let successor = byOffset.get(target);
-            if (successor !== undefined && successor.block.check !== 0) {
-                continue; // only entering it anew asks its breakpoints
-            }
-            if (successor === undefined) {
-                const block = find(target);
-                if (
-                    block === undefined ||
-                    block.secondPage >= 0 ||
-                    block.check !== 0 ||
-                    byOffset.size >= MAX_BLOCKS ||
-                    instructions + block.count > MAX_INSTRUCTIONS
-                ) {
-                    continue;
+    }
+
+    /** Breadth first, so that what is near the entry gets in. */
+    private followBranches(): void {
+        for (let node = this.queue.shift(); node !== undefined; node = this.queue.shift()) {
+            for (const target of staticTargets(node.block, node.offset)) {
+                const successor = this.reach(target);
+                if (successor !== undefined) {
+                    connect(node, successor);
                 }
-                successor = include(block);
-                queue.push(successor);
-            }
-            if (!node.successors.includes(successor)) {
-                node.successors.push(successor);
             }
         }
     }
-    const nodes = reversePostorder(byOffset.get(entry.physical & 0xfff)!);
-    findDominators(nodes);
-    classifyEdges(nodes);
-    computeCosts(nodes);
-    return { nodes, at: offset => byOffset.get(offset) };
+
+    /** The node at an offset, included if it may be. */
+    private reach(offset: number): Node | undefined {
+        const known = this.nodes.get(offset);
+        if (known !== undefined) {
+            return known.block.check === 0 ? known : undefined; // only entering it anew asks its breakpoints
+        }
+        const block = this.code.find(offset);
+        const isOwn = pageOf(offset) === 0;
+        if (
+            block === undefined ||
+            block.secondPage >= 0 ||
+            block.check !== 0 ||
+            this.nodes.size >= MAX_BLOCKS ||
+            this.instructions + block.count > MAX_INSTRUCTIONS ||
+            (!isOwn && this.foreignInstructions + block.count > MAX_FOREIGN_INSTRUCTIONS) ||
+            (!isOwn && !this.code.isHot(block))
+        ) {
+            return undefined;
+        }
+        return this.include(block, offset);
+    }
+
+    /** Leads the returns of called functions to behind the calls. Returns whether there is anything new. */
+    private connectReturns(): boolean {
+        let changed = false;
+        for (const call of [...this.nodes.values()]) {
+            if (!isCall(call.block)) {
+                continue;
+            }
+            for (const callee of call.successors) {
+                for (const exit of this.returnsOf(callee)) {
+                    if (exit.returns.length >= MAX_RETURNS) {
+                        continue;
+                    }
+                    const site = this.reach(call.offset + call.block.length);
+                    if (site !== undefined && !exit.returns.includes(site)) {
+                        exit.returns.push(site);
+                        connect(exit, site);
+                        changed = true;
+                    }
+                }
+            }
+        }
+        return changed;
+    }
+
+    /** The returns of a function, as far as it is in the region: calls in it are taken to come back. */
+    private returnsOf(callee: Node): Node[] {
+        const found: Node[] = [];
+        const seen = new Set([callee]);
+        for (const node of seen) {
+            if (isReturn(node.block)) {
+                found.push(node);
+                continue;
+            }
+            const next = isCall(node.block) ? [this.nodes.get(node.offset + node.block.length)] : node.successors;
+            next.forEach(successor => successor && seen.add(successor));
+        }
+        return found;
+    }
+}
+
+function connect(node: Node, successor: Node): void {
+    if (!node.successors.includes(successor)) {
+        node.successors.push(successor);
+    }
 }
 
 function reversePostorder(entry: Node): Node[] {

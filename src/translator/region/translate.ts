@@ -5,17 +5,39 @@ import { RegionEmitter } from '../codegen/region-emitter';
 import type { Block, CodeCache } from '../engine/blocks';
 import { type HelperFunctions, type Handlers, semanticOf } from '../engine/handlers';
 import { type IrFunction } from '../ir/function';
+import { ModeKey } from '../../machine/state';
 import { RegionContext } from '../lift/region-context';
 import { type SemanticTable } from '../lift/semantics';
-import { type Graph, buildGraph } from './graph';
+import { type CodeAround, type Graph, buildGraph } from './graph';
 
 /** Regions in a module. */
 const BATCH = 16;
 /** Instructions after which a smaller batch is compiled too. */
 const LONGEST_WAIT = 200_000;
+const PAGE = 0x1000;
+
+/** Where a vCPU meets a block. */
+export interface CodePlace {
+    readonly vcpu: number;
+    /** Linear address. */
+    readonly lo: number;
+    readonly hi: number;
+}
+
+/** What regions that go beyond the page of their entry need to know. */
+export interface CodePaths {
+    /** The block that a vCPU has lately gone to at a linear address, in a mode. */
+    blockAt(vcpu: number, lo: number, hi: number, mode: number): Block | undefined;
+    readonly hotThreshold: number;
+}
+
+interface Request {
+    readonly entry: Block;
+    readonly place: CodePlace;
+}
 
 export class RegionTranslator {
-    private pending: Block[] = [];
+    private pending: Request[] = [];
     private pendingSince = 0;
     translated = 0;
     instructions = 0;
@@ -23,6 +45,7 @@ export class RegionTranslator {
 
     constructor(
         private readonly cache: CodeCache,
+        private readonly paths: CodePaths,
         private readonly handlers: Handlers,
         private readonly semantics: SemanticTable,
         private readonly helpers: HelperFunctions,
@@ -38,7 +61,7 @@ export class RegionTranslator {
      *
      * @param retired instructions retired so far
      */
-    request(entry: Block, retired: number): boolean {
+    request(entry: Block, place: CodePlace, retired: number): boolean {
         if (
             entry.secondPage >= 0 ||
             entry.single ||
@@ -51,7 +74,7 @@ export class RegionTranslator {
         if (this.pending.length === 0) {
             this.pendingSince = retired;
         }
-        this.pending.push(entry);
+        this.pending.push({ entry, place });
         if (this.pending.length >= BATCH) {
             this.flush();
         }
@@ -77,7 +100,7 @@ export class RegionTranslator {
         const graphs: Graph[] = [];
         const bodies: Uint8Array[] = [];
         const covered = new Set<Block>();
-        for (const entry of this.pending) {
+        for (const { entry, place } of this.pending) {
             if (!entry.valid || entry.region !== undefined) {
                 continue;
             }
@@ -87,8 +110,7 @@ export class RegionTranslator {
                 this.cache.coolDown(entry);
                 continue;
             }
-            const page = entry.physical - (entry.physical & 0xfff);
-            const graph = buildGraph(entry, offset => this.cache.find(page + offset, entry.mode, false));
+            const graph = buildGraph(entry, this.codeAround(entry, place));
             graph.nodes.forEach(({ block }) => covered.add(block));
             graphs.push(graph);
             bodies.push(this.emit(graph, target, entry.mode));
@@ -106,13 +128,52 @@ export class RegionTranslator {
         graphs.forEach((graph, i) => {
             const tableIndex = this.handlers.codeTable.take();
             this.handlers.codeTable.set(tableIndex, instance.exports[`r${i}`]);
-            this.cache.enterRegion({ tableIndex, blocks: graph.nodes.map(node => node.block) });
+            this.cache.enterRegion({
+                tableIndex,
+                blocks: graph.nodes.map(node => node.block),
+                offsets: graph.nodes.map(node => node.offset),
+            });
             this.translated++;
             for (const node of graph.nodes) {
                 this.instructions += node.block.count;
             }
         });
         this.seconds += (this.now() - start) / 1000;
+    }
+
+    /**
+     * Known code as it is mapped around a place. Only the entry's page is certain; for others counts where the vCPU has
+     * lately gone, and regions check that it still holds.
+     */
+    private codeAround(entry: Block, { vcpu, lo, hi }: CodePlace): CodeAround {
+        const { mode } = entry;
+        const inPage = entry.physical & 0xfff;
+        const pages = new Map([[0, entry.physical - inPage]]);
+        const isWide = (mode & ModeKey.CodeSizeMask) === 2;
+        const isFlat = (mode & ModeKey.FlatCode) !== 0;
+        return {
+            find: offset => {
+                const number = Math.floor(offset / PAGE);
+                const page = pages.get(number);
+                if (page !== undefined) {
+                    return this.cache.find(page + (offset - number * PAGE), mode, false);
+                }
+                if (!isFlat) {
+                    return undefined;
+                }
+                const low = lo - inPage + offset;
+                const high = isWide ? hi + Math.floor(low / 0x100000000) : 0;
+                const block = this.paths.blockAt(vcpu, low >>> 0, high >>> 0, mode);
+                if (block !== undefined) {
+                    pages.set(number, block.physical - (block.physical & 0xfff));
+                }
+                return block;
+            },
+            isHot: block =>
+                block.region !== undefined ||
+                block.inside.size > 0 ||
+                this.cache.heatOf(block) >= this.paths.hotThreshold,
+        };
     }
 
     private emit(graph: Graph, target: TranslatedModule, mode: number): Uint8Array {
