@@ -40,6 +40,8 @@ export interface Guest {
     readonly modules: readonly GuestModule[];
     /** What the guest's kernel has loaded while it ran; absent where nobody looks for it. */
     readonly kernelModules?: KernelModules;
+    /** Fetches sources that are not here: a program and its arguments. */
+    readonly sourceCommand?: readonly string[];
     /** Symbol files that are still being read. */
     readonly indexing?: readonly BackgroundIndex[];
     /** Lets go of the files. */
@@ -117,6 +119,7 @@ export function createGuest(configuration: LaunchConfiguration, output: GuestOut
         target,
         modules,
         kernelModules,
+        sourceCommand: configuration.sourceCommand,
         indexing: symbols.indexing,
         close: () => symbols.close(),
         note: engine.note,

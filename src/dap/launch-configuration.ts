@@ -15,6 +15,8 @@ export interface SessionConfiguration {
     readonly symbols: readonly string[];
     /** Prefixes of source paths as the compiler wrote them down, and what stands for them here. */
     readonly sourceMap: Readonly<Record<string, string>>;
+    /** A program and its arguments. */
+    readonly sourceCommand?: readonly string[];
     readonly stopOnEntry: boolean;
     readonly stepIntoInterrupts: boolean;
     readonly logFile: string | undefined;
@@ -106,6 +108,7 @@ function readSession(reader: AttributeReader): SessionConfiguration {
     return {
         symbols: reader.texts('symbols'),
         sourceMap: reader.map('sourceMap'),
+        sourceCommand: reader.words('sourceCommand'),
         stopOnEntry: reader.flag('stopOnEntry'),
         stepIntoInterrupts: reader.flag('stepIntoInterrupts'),
         logFile: reader.text('logFile'),
@@ -141,6 +144,12 @@ class AttributeReader {
     texts(name: string): string[] {
         const value = this.value(name) ?? [];
         return (Array.isArray(value) ? value : [value]) as string[];
+    }
+
+    /** Undefined for an empty list. */
+    words(name: string): string[] | undefined {
+        const words = this.texts(name);
+        return words.length === 0 ? undefined : words;
     }
 
     map(name: string): Readonly<Record<string, string>> {

@@ -8,6 +8,7 @@ import { hex } from './presentation';
 import type { RequestHandlers } from './protocol-session';
 import { RequestError } from './request-error';
 import type { SessionContext } from './session-context';
+import type { SourceRequests } from './source-requests';
 
 /** What one request may ask for. */
 const MOST_BYTES = 16 * 0x100000;
@@ -17,11 +18,29 @@ export class MemoryRequests {
     readonly handlers: RequestHandlers = {
         readMemory: args => readMemory(this.session.target, this.session.focus, args),
         writeMemory: args => this.writeMemory(args),
-        disassemble: args => disassemble(this.session.target, this.session.focus, args),
+        disassemble: args => this.disassemble(args),
         'hyperscope/translateAddress': args => translateAddress(this.session.target, this.session.focus, args),
     };
 
-    constructor(private readonly session: SessionContext) {}
+    constructor(
+        private readonly session: SessionContext,
+        private readonly sources: Pick<SourceRequests, 'sourceOf' | 'clientLine' | 'clientColumn'>,
+    ) {}
+
+    /** Instructions with the source lines that they were compiled from: of inlined code, the lines of its own source. */
+    private async disassemble(args: RequestArguments): Promise<DebugProtocol.DisassembleResponse['body']> {
+        const { target, focus } = this.session;
+        const body = await disassemble(target, focus, args);
+        for (const instruction of body?.instructions ?? []) {
+            const line = await target.sourceLines?.lineAt(BigInt(instruction.address));
+            const location = line && this.sources.sourceOf(line.path);
+            if (line === undefined || location === undefined) continue;
+            instruction.location = location;
+            instruction.line = this.sources.clientLine(line.line);
+            if (line.column !== undefined) instruction.column = this.sources.clientColumn(line.column);
+        }
+        return body;
+    }
 
     private async writeMemory(args: RequestArguments): Promise<object> {
         const body = await writeMemory(this.session.target, this.session.focus, args);

@@ -24,6 +24,7 @@ export async function connectToStub(endpoint: Endpoint, configuration: AttachCon
         return {
             target,
             modules,
+            sourceCommand: configuration.sourceCommand,
             indexing: symbols.indexing,
             close: () => symbols.close(),
             capabilities: { supportTerminateDebuggee: true, supportSuspendDebuggee: true },

@@ -94,7 +94,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         ...this.vmExits.handlers,
         ...this.stateRequests.handlers,
         ...new ExpressionRequests(this, this.stateRequests.store).handlers,
-        ...new MemoryRequests(this).handlers,
+        ...new MemoryRequests(this, this.sources).handlers,
         ...this.modules.handlers,
         ...this.serial.handlers,
         ...this.inspection.handlers,

@@ -6,6 +6,8 @@ import { pattern } from '../debug/expression/value';
 import type { DebugTarget, NamedFrame } from '../debug/target';
 import { LISTING_EXTENSION, type ListingBody } from '../messages/listing';
 import type { RequestArguments } from './arguments';
+import { whatIsReadable } from '../debug/source/program-lines';
+import { FetchedSources } from './fetched-sources';
 import { type Listing, ListingStore } from './listings';
 import { hex } from './presentation';
 import type { RequestHandlers } from './protocol-session';
@@ -49,6 +51,10 @@ export class SourceRequests {
         this.session.emitEvent('loadedSource', { reason: 'new', source: listing.source }),
     );
 
+    private readonly fetched = new FetchedSources(
+        () => this.session.guest?.sourceCommand,
+        file => this.buildIdOf(file),
+    );
     private readonly filesThere = new Map<string, boolean>();
     private toldOfMissing = false;
 
@@ -64,14 +70,34 @@ export class SourceRequests {
         { pc, symbol, source }: NamedFrame,
     ): Promise<Pick<DebugProtocol.StackFrame, 'name' | 'source' | 'line' | 'column'>> {
         const name = symbol ?? hex(pc);
-        if (source !== undefined && this.isThere(source.path)) {
+        const shown = source && this.sourceOf(source.path);
+        if (source !== undefined && shown !== undefined) {
             const column = source.column === undefined ? 0 : this.clientColumn(source.column);
-            return { name, source: fileSource(source.path), line: this.clientLine(source.line), column };
+            return { name, source: shown, line: this.clientLine(source.line), column };
         }
         const place = await this.listingPlace(target, vcpu, pc);
         return source === undefined
             ? { name, ...place }
             : { name: `${name} at ${path.basename(source.path)}:${source.line}`, ...place };
+    }
+
+    /** What shows a file of the debug information; undefined if nothing does. */
+    sourceOf(file: string): DebugProtocol.Source | undefined {
+        const canFetch = this.session.sharesFiles && this.session.guest?.sourceCommand !== undefined;
+        if (canFetch && !existsSync(file)) {
+            return this.fetched.source(file);
+        }
+        return this.isThere(file) ? fileSource(file) : undefined;
+    }
+
+    /** Of the program that was compiled from a file. */
+    private buildIdOf(file: string): string | undefined {
+        const { guest } = this.session;
+        const programs = [...(guest?.modules ?? []), ...(guest?.kernelModules?.loaded ?? [])]
+            .map(({ program }) => program)
+            .filter(program => program !== undefined);
+        const owner = programs.find(({ info }) => whatIsReadable(() => info.sources.matching(file))?.length);
+        return owner?.elf.buildId;
     }
 
     /** A client on another machine has files of its own. Others than VS Code may have a use for the name alone. */
@@ -116,6 +142,13 @@ export class SourceRequests {
         const listing = this.listings.find(reference) ?? (await this.listingByName(name ?? file));
         if (listing !== undefined) {
             return listingAsSource(listing);
+        }
+        const fetchedFile = this.fetched.fileOf(reference);
+        if (fetchedFile !== undefined) {
+            return {
+                ...fileAsSource(fetchedFile),
+                source: this.fetched.source(fetchedFile) ?? fileSource(fetchedFile),
+            };
         }
         if (reference > 0) {
             this.listings.byId(reference);
@@ -163,7 +196,7 @@ export class SourceRequests {
         }
     }
 
-    private content(args: RequestArguments): DebugProtocol.SourceResponse['body'] {
+    private async content(args: RequestArguments): Promise<DebugProtocol.SourceResponse['body']> {
         const inside = args.has('source') ? args.object('source').optionalInteger('sourceReference', 0, 0) : 0;
         const reference = inside > 0 ? inside : args.integer('sourceReference', 0);
         if (reference === 0) {
@@ -172,7 +205,8 @@ export class SourceRequests {
                 file === undefined ? 'sourceReference 0 is a file, which the client reads itself' : missingText(file),
             );
         }
-        return { content: this.listings.byId(reference).text };
+        const file = this.fetched.fileOf(reference);
+        return { content: file === undefined ? this.listings.byId(reference).text : await this.fetched.content(file) };
     }
 
     private async loadedSources(): Promise<DebugProtocol.LoadedSourcesResponse['body']> {

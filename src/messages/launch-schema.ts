@@ -57,6 +57,19 @@ const COMMON = {
             'without it.',
         examples: [{ '/build/linux-6.1': '${workspaceFolder}' }],
     },
+    sourceCommand: {
+        type: ['array'],
+        items: { type: 'string' },
+        takes: 'a list of a program and its arguments',
+        markdownDescription:
+            'A program that fetches source files that are not here, and its arguments, in which `{path}` and `{buildId}` ' +
+            "are put in. It runs on this machine, without a shell, when a file is opened, and prints the file's content, " +
+            'or the path of a copy.',
+        examples: [
+            ['git', '-C', '${workspaceFolder}/linux', 'show', 'v6.1:{path}'],
+            ['debuginfod-find', 'source', '{buildId}', '{path}'],
+        ],
+    },
     stopOnEntry: {
         type: 'boolean',
         takes: FLAG,

@@ -175,6 +175,60 @@ describe('debugging with sources', () => {
         assert.equal((await client.frames())[0].source?.path, '/elsewhere/src/workload.c');
     });
 
+    it('fetches sources by a command of the user, without a shell, and stops at lines of them', async () => {
+        const script = 'console.log(`/* ${process.argv.slice(1).join(" ")} */`)';
+        await start({
+            sourceMap: { 'kernel/': '/else where/$(false);src' },
+            sourceCommand: [process.execPath, '-e', script, '--', 'of {path}', '{path}'],
+        });
+        await client.ask('setFunctionBreakpoints', { breakpoints: [{ name: 'run_workload' }] });
+        await client.run('continue');
+        const [{ source, line }] = await client.frames();
+        assert.equal(source?.path, '/else where/$(false);src/workload.c');
+        assert.ok(source.sourceReference! > 0);
+        const { content } = await client.ask<{ content: string }>('source', {
+            source,
+            sourceReference: source.sourceReference,
+        });
+        assert.equal(content, `/* of ${source.path} ${source.path} */\n`);
+        const { breakpoints } = await client.ask<DebugProtocol.SetBreakpointsResponse['body']>('setBreakpoints', {
+            source,
+            breakpoints: [{ line: line + 1 }],
+        });
+        assert.ok(breakpoints[0].verified, breakpoints[0].message);
+    });
+
+    it('says what a command had to say that could not fetch a source', async () => {
+        const failing = 'console.error("no such revision"); process.exit(1)';
+        await start({ sourceMap: { 'kernel/': '/elsewhere' }, sourceCommand: [process.execPath, '-e', failing] });
+        await client.ask('setFunctionBreakpoints', { breakpoints: [{ name: 'run_workload' }] });
+        await client.run('continue');
+        const [{ source }] = await client.frames();
+        const { sourceReference } = source!;
+        assert.match(await client.refusal('source', { sourceReference }), /^sourceCommand: .*: no such revision$/);
+    });
+
+    it('names the lines that instructions were compiled from, those of inlined code in its own source', async () => {
+        await start();
+        await client.breakAt('return value % 2');
+        await client.run('continue');
+        const [inner] = await client.frames();
+        const { instructions } = await client.ask<DebugProtocol.DisassembleResponse['body'] & object>('disassemble', {
+            memoryReference: inner.instructionPointerReference,
+            instructionOffset: -20,
+            instructionCount: 40,
+        });
+        const here = instructions.find(({ address }) => BigInt(address) === BigInt(inner.instructionPointerReference!));
+        assert.deepEqual([here?.location?.path, here?.line], [inner.source?.path, inner.line]);
+        const lines = new Set(instructions.map(({ line }) => line));
+        assert.ok(lines.size > 3, [...lines].join(', '));
+        for (const { location, line } of instructions) {
+            if (location === undefined) continue;
+            const text = readFileSync(location.path!, 'utf8').split('\n')[line! - 1];
+            assert.ok(text.trim() !== '', `${location.path}:${line}`);
+        }
+    });
+
     it('shows disassembly in VS Code where a source file is missing, and says how to name its place', async () => {
         client = new WorkloadClient();
         const said: string[] = [];
