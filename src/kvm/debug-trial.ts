@@ -13,6 +13,7 @@ import {
     SregsOffset,
 } from './abi';
 import { KvmError, KvmUnavailableError } from './errors';
+import { hostNanoseconds } from './guest-time';
 import {
     closeDescriptor,
     ioctl,
@@ -72,7 +73,7 @@ const EFER_LONG = 0x500; // LME, LMA
 const WRITE = 0x000d0402;
 const EXECUTION = 0x00000402;
 /** A guest of two instructions that takes longer has gone astray. */
-const LONGEST_RUN = 50e6;
+const LONGEST_RUN = 500e6;
 
 function tryAbilities(): DebugAbilities {
     const descriptors: number[] = [];
@@ -96,10 +97,8 @@ function tryAbilities(): DebugAbilities {
         alarm = new ThreadAlarm();
         alarm.letInterrupt(vcpu);
         const { view } = run;
-        const tries = (trial: Trial): boolean => {
-            alarm?.set(LONGEST_RUN);
-            return stops(vcpu, view, trial);
-        };
+        const ring = alarm;
+        const tries = (trial: Trial): boolean => stops(vcpu, view, ring, trial);
         return {
             kernelCode: tries({ rip: Place.kernelCode, cpl: 0, breakpoint: Place.kernelCode + 1, dr7: EXECUTION }),
             data: tries({ rip: Place.store, cpl: 0, breakpoint: Place.data, dr7: WRITE }),
@@ -126,15 +125,23 @@ interface Trial {
 }
 
 /** Whether the guest comes back for a breakpoint. @throws KvmError */
-function stops(vcpu: number, run: DataView, { rip, cpl, breakpoint, dr7 }: Trial): boolean {
+function stops(vcpu: number, run: DataView, alarm: ThreadAlarm, { rip, cpl, breakpoint, dr7 }: Trial): boolean {
     setRegisters(vcpu, rip, cpl);
     const debug = new NativeBuffer(GuestDebugField.size);
     debug.view.setUint32(0, GuestDebug.Enable | GuestDebug.HardwareBreakpoints, true);
     debug.view.setBigUint64(GuestDebugField.dr0, BigInt(breakpoint), true);
     debug.view.setBigUint64(GuestDebugField.dr7, BigInt(dr7), true);
     ioctl(vcpu, Ioctl.SetGuestDebug, debug.address);
-    const came = rawIoctl(vcpu, Ioctl.Run, 0) === 0;
-    return came && run.getUint32(RunOffset.exitReason, true) === ExitReason.Debug;
+    const end = hostNanoseconds() + LONGEST_RUN;
+    do {
+        alarm.set(LONGEST_RUN);
+        if (rawIoctl(vcpu, Ioctl.Run, 0) === 0) {
+            return run.getUint32(RunOffset.exitReason, true) === ExitReason.Debug;
+        }
+        // The signal may be one that an engine's alarm has left behind.
+        alarm.consume();
+    } while (hostNanoseconds() < end);
+    return false;
 }
 
 interface AlignedMemory {
