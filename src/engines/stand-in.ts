@@ -32,6 +32,9 @@ export function standInReason(
         const problem = processors.map(({ cpu }) => kvm.watchProblem(cpu)).find(text => text !== undefined);
         if (problem !== undefined) return problem;
     }
+    if (processors.some(({ cpu }) => kvm.missesExceptions(cpu))) {
+        return 'exceptions in real mode take it';
+    }
     if (breakpoints.length > 0 && processors.some(({ cpu }) => kvm.missesUserCode(cpu))) {
         return "this host's KVM passes breakpoints in user mode";
     }

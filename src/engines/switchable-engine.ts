@@ -7,6 +7,7 @@
 import { HyperscopeError } from '../common/errors';
 import type { CodeBreakpoint } from '../machine/breakpoint';
 import { Cr4 } from '../machine/cpu/cpu-state';
+import { walkPages } from '../machine/cpu/page-walk';
 import { ALL_FEATURES, featureNames, type FeatureWords } from '../machine/cpu/cpuid';
 import type {
     EngineCpuHooks,
@@ -22,12 +23,15 @@ import type { Processor } from '../machine/processor';
 import { StateOffset } from '../machine/state';
 import type { AccessObserver, Watchpoint } from '../machine/watchpoints';
 import type { KvmEngine } from '../kvm/engine';
+import { linearRip as programCounter } from '../kvm/vcpu';
 import { missingFeatures } from '../kvm/cpuid';
 import type { TranslatorEngine } from '../translator';
 import { DebugWishes, standInReason } from './stand-in';
 
 /** The machine cannot be moved to another engine. */
 export class EngineSwitchError extends HyperscopeError {}
+
+const LONGEST_INSTRUCTION = 15n;
 
 /** CR4 bits that KVM refuses unless CPUID shows the feature. */
 const CR4_FEATURES: readonly (readonly [bit: number, name: string, word: keyof FeatureWords, feature: number])[] = [
@@ -179,6 +183,7 @@ export class MachineEngine implements SwitchableEngine {
         const kvm = this.source.create(vcpu => this.executeOnTranslator(vcpu));
         for (const processor of this.processors) kvm.addProcessor(processor);
         kvm.setWatchpoints(this.wishes.watchpoints);
+        kvm.setStopWishes(this.wishes.events);
         kvm.accessObserver = this.accessObserver;
         return kvm;
     }
@@ -212,8 +217,7 @@ export class MachineEngine implements SwitchableEngine {
         const { cpu } = this.processors[vcpu];
         const retired = cpu.get64(StateOffset.instructions);
         const before = [cpu.ripLo, cpu.ripHi, cpu.activity];
-        this.translationsDoubtful = true;
-        this.refreshTranslator();
+        this.refreshAt(vcpu);
         const stop = this.pastReportedEvent(vcpu, () => this.translator.run(vcpu, 1));
         const moved = [cpu.ripLo, cpu.ripHi, cpu.activity].some((value, index) => value !== before[index]);
         const executed = cpu.get64(StateOffset.instructions) !== retired;
@@ -222,16 +226,51 @@ export class MachineEngine implements SwitchableEngine {
         return executed || moved || stop.reason === 'breakpoint' ? stop : undefined;
     }
 
-    /** An exception that has stopped the guest is delivered when the guest goes on from there. */
+    /**
+     * An exception that has stopped the guest is delivered when the guest goes on from there: perhaps after an interrupt,
+     * which comes first.
+     */
     private pastReportedEvent(vcpu: number, run: () => RunStop): RunStop {
         const { cpu, observation } = this.processors[vcpu];
         const place = `${vcpu} ${cpu.ripHi} ${cpu.ripLo}`;
         const onEvent = observation?.onEvent;
-        if (observation !== undefined && this.eventReportedAt === place) observation.onEvent = undefined;
+        let interrupted = false;
+        if (observation !== undefined && onEvent !== undefined) {
+            const passes = this.eventReportedAt === place;
+            observation.onEvent = event => {
+                if (!event.preventable) {
+                    interrupted = true;
+                    return onEvent(event);
+                }
+                const stops = !passes && onEvent(event);
+                // The handler's first instruction is not part of it.
+                if (!stops) this.translator.requestExit();
+                return stops;
+            };
+        }
         const stop = run();
         if (observation !== undefined) observation.onEvent = onEvent;
-        this.eventReportedAt = stop.reason === 'breakpoint' ? place : undefined;
+        if (stop.reason === 'breakpoint') {
+            this.eventReportedAt = place;
+        } else if (this.eventReportedAt === place && !interrupted) {
+            this.eventReportedAt = undefined;
+        }
         return stop;
+    }
+
+    /** Has the translator forget what it knows of the instruction at RIP: no other one is executed there. */
+    private refreshAt(vcpu: number): void {
+        const { cpu } = this.processors[vcpu];
+        this.translationsDoubtful = true;
+        const start = programCounter(cpu);
+        for (const address of [start, start + LONGEST_INSTRUCTION - 1n]) {
+            const [lo, hi] = [Number(address & 0xffffffffn), Number((address >> 32n) & 0xffffffffn)];
+            const mapping = cpu.memory.isCanonical(lo, hi) ? walkPages(cpu, cpu.port, lo, hi).mapping : undefined;
+            if (mapping !== undefined) this.translator.invalidatePage(mapping.physical - (mapping.physical % 0x1000));
+        }
+        this.translator.mapChanged();
+        cpu.stateReplaced();
+        this.translator.stateChanged(vcpu);
     }
 
     /** Has the translator forget what KVM may have changed: translations of code, and of addresses. */
@@ -342,6 +381,7 @@ export class MachineEngine implements SwitchableEngine {
 
     setStopWishes(events: readonly StopWish[]): void {
         this.wishes.events = events;
+        this.kvm?.setStopWishes(events);
     }
 
     passBreakpoint(vcpu: number): void {

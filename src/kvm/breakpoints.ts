@@ -99,10 +99,11 @@ export class CodeBreakpoints {
     /**
      * Lays out debug registers and patches for a vCPU that is about to run; returns what KVM is to be told.
      * @param watched has no other place than the registers
+     * @param more addresses of code where the vCPU is to stop as well
      */
-    prepare(cpu: Cpu, watched: RegisterWatchpoints['registers'] = []): DebugSetting {
+    prepare(cpu: Cpu, watched: RegisterWatchpoints['registers'] = [], more: readonly bigint[] = []): DebugSetting {
         this.patches.length = 0;
-        if (this.isEmpty && watched.length === 0) {
+        if (this.isEmpty && watched.length === 0 && more.length === 0) {
             return { control: 0, addresses: [], dr7: 0 };
         }
         const { addresses, dr7: guests } = guestBreakpoints(cpu);
@@ -112,7 +113,7 @@ export class CodeBreakpoints {
             dr7 |= (ENABLE_GLOBAL << (2 * place)) | (condition << (16 + 4 * place));
             addresses.push(address);
         }
-        for (const address of this.addresses(cpu)) {
+        for (const address of new Set([...this.addresses(cpu), ...more])) {
             if (addresses.length < REGISTERS) {
                 dr7 |= ENABLE_GLOBAL << (2 * addresses.length);
                 addresses.push(address);

@@ -6,7 +6,7 @@ import { deliverDebugTrap, deliverException, softwareInterrupt } from '../machin
 import { DebugStatus } from '../machine/cpu/breakpoints';
 import { EventKind } from '../machine/cpu/event';
 import { GuestFault, guestFault, Vector } from '../machine/cpu/fault';
-import { ActivityState } from '../machine/state';
+import { ActivityState, StateOffset } from '../machine/state';
 import { DebugExit } from './abi';
 import { isExecution, sortHits } from './breakpoints';
 import { type KvmVcpu, linearRip } from './vcpu';
@@ -16,6 +16,9 @@ import type { Stepping } from './stepping';
 /** Exceptions of KVM_EXIT_DEBUG. */
 const EXCEPTION_DB = 1;
 const EXCEPTION_BP = 3;
+
+/** Bit 0 of `StateOffset.interruptShadow`: interrupts wait for the next instruction to complete. */
+const SHADOW_STI = 1;
 
 /** Bits of DR6 that tell of what only the guest asks for: BD, BS, BT. */
 const OWN_TRAPS = DebugStatus.SingleStep | DebugStatus.TaskSwitch | DebugStatus.GeneralDetect;
@@ -55,6 +58,14 @@ export class DebugExits {
     /** The vCPU, whose state has been copied, is at one of our breakpoints. */
     hitPatch(vcpu: KvmVcpu): Outcome {
         const { cpu, processor } = vcpu;
+        if (this.state.traps.isAt(cpu) && !this.state.told.has(processor.index)) {
+            const outcome = this.tellException(vcpu);
+            if (outcome !== undefined) return outcome;
+            if (!this.state.isAtBreakpoint(cpu)) {
+                this.state.arm(vcpu);
+                return undefined;
+            }
+        }
         if (this.state.hitsAt(cpu, processor.index)) {
             return this.state.stop;
         }
@@ -64,6 +75,32 @@ export class DebugExits {
         }
         this.state.copyShared(vcpu);
         this.state.arm(vcpu);
+        return undefined;
+    }
+
+    /**
+     * The vCPU is at a handler of exceptions that somebody wants to be told: goes back, and has the instruction executed by
+     * somebody who tells. The exception has been delivered afterwards, unless the guest is to stop before it.
+     */
+    private tellException(vcpu: KvmVcpu): Outcome {
+        const { state } = this;
+        const { cpu } = vcpu;
+        state.bringBack(vcpu);
+        const saved = cpu.bytes.slice();
+        if (state.traps.undo(cpu)) {
+            // The exception came before any interrupt.
+            cpu.setLo(StateOffset.interruptShadow, SHADOW_STI);
+            const stop = state.elsewhere(vcpu);
+            cpu.setLo(StateOffset.interruptShadow, 0);
+            if (stop === undefined) {
+                cpu.bytes.set(saved);
+                cpu.stateReplaced();
+                vcpu.takeBack();
+            } else if (stop.reason === 'breakpoint' || stop.reason === 'shutdown') {
+                return stop;
+            }
+        }
+        vcpu.load();
         return undefined;
     }
 

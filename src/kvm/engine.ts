@@ -19,6 +19,7 @@ import type { AccessObserver, Watchpoint } from '../machine/watchpoints';
 import { RUN_SIZE } from './abi';
 import { debugAbilities } from './debug-trial';
 import { KvmError } from './errors';
+import { trapsAll } from './exception-traps';
 import { hostNanoseconds } from './guest-time';
 import { readKernelStatistics } from './statistics';
 import { addInstructions, EINTR, type KvmVcpu } from './vcpu';
@@ -55,6 +56,7 @@ export class KvmEngine implements Engine {
     readonly timed: boolean;
     private readonly state: RunState;
     private readonly stepping: Stepping;
+    private readonly debug: DebugExits;
     private readonly exits: ExitHandler;
     /** The guest or the clock has moved the TSC. */
     private tscMoved = true;
@@ -68,7 +70,8 @@ export class KvmEngine implements Engine {
         this.state = new RunState(options);
         this.timed = this.state.timed;
         this.stepping = new Stepping(this.state);
-        this.exits = new ExitHandler(this.state, new DebugExits(this.state, this.stepping));
+        this.debug = new DebugExits(this.state, this.stepping);
+        this.exits = new ExitHandler(this.state, this.debug);
         this.stepping.exits = this.exits;
     }
 
@@ -130,6 +133,7 @@ export class KvmEngine implements Engine {
 
     stateChanged(vcpu: number): void {
         this.state.passing.delete(vcpu);
+        this.state.told.delete(vcpu);
         this.state.vcpus[vcpu]?.takeBack();
         this.state.vcpus[vcpu]?.tsc.forget();
         this.tscMoved = true;
@@ -189,8 +193,19 @@ export class KvmEngine implements Engine {
     }
 
     /** Whether the guest would pass events that the debugger wants to stop at. */
-    misses({ kind }: StopWish): boolean {
-        return UNOBSERVED.has(kind);
+    misses(wish: StopWish): boolean {
+        return UNOBSERVED.has(wish.kind) && !trapsAll(wish);
+    }
+
+    /** Whether a vCPU is in a mode in which it would pass them. */
+    missesExceptions(cpu: Cpu): boolean {
+        return this.state.traps.misses(cpu);
+    }
+
+    /** Replaces what the debugger wants to stop at, of which {@link misses} says what is passed. Not while a vCPU runs. */
+    setStopWishes(wishes: readonly StopWish[]): void {
+        this.state.traps.replace(wishes);
+        this.state.told.clear();
     }
 
     /** Whether the guest would pass a breakpoint, as things stand, because this host's KVM overlooks those at CPL 3. */
@@ -235,6 +250,7 @@ export class KvmEngine implements Engine {
     private slice(vcpu: KvmVcpu, index: number, budget: number): RunStop {
         const { cpu, processor } = vcpu;
         this.state.exitRequested = false;
+        this.state.traps.look(cpu);
         const resuming = this.state.passing.delete(index) && this.state.isAtBreakpoint(cpu);
         if (cpu.lo(StateOffset.pendingDebug) !== 0) {
             this.state.bringBack(vcpu);
@@ -244,7 +260,8 @@ export class KvmEngine implements Engine {
         if (idle !== undefined) {
             return idle;
         }
-        if (!resuming && this.state.hitsAt(cpu, index)) {
+        const trapped = !resuming && this.state.traps.isAt(cpu) && !this.state.told.has(index);
+        if (!resuming && !trapped && this.state.hitsAt(cpu, index)) {
             return this.state.stop!;
         }
 
@@ -257,7 +274,7 @@ export class KvmEngine implements Engine {
 
         let outcome: Outcome;
         if (budget === 1 || this.state.isAtBreakpoint(cpu)) {
-            outcome = this.stepping.step(vcpu);
+            outcome = trapped ? this.debug.hitPatch(vcpu) : this.stepping.step(vcpu);
             if (budget === 1 || outcome !== undefined || this.state.exitRequested) {
                 return this.leave(vcpu, outcome ?? { reason: this.state.exitRequested ? 'exit' : 'budget' });
             }

@@ -15,6 +15,7 @@ import { Flag, StateOffset } from '../machine/state';
 import { RUN_SIZE } from './abi';
 import { CodeBreakpoints } from './breakpoints';
 import { decodeExit, explainExit } from './exits';
+import { ExceptionTraps } from './exception-traps';
 import { GuestTime } from './guest-time';
 import { ThreadAlarm } from './libc';
 import { MemorySlots } from './memory-slots';
@@ -58,6 +59,9 @@ export class RunState {
     readonly vcpus: KvmVcpu[] = [];
     readonly breakpoints: CodeBreakpoints;
     readonly watchpoints: RegisterWatchpoints;
+    readonly traps: ExceptionTraps;
+    /** vCPUs at the handler of an exception that has been told already. */
+    readonly told = new Set<number>();
     time = new GuestTime(1);
     /** The vCPU that KVM executes, or -1. */
     current = -1;
@@ -98,6 +102,7 @@ export class RunState {
         this.slots = new MemorySlots(this.vm.fd, memory, this.vm.hostBase);
         this.breakpoints = new CodeBreakpoints(memory);
         this.watchpoints = new RegisterWatchpoints(memory);
+        this.traps = new ExceptionTraps(memory);
     }
 
     retiredBy(vcpu: number): number {
@@ -183,10 +188,12 @@ export class RunState {
     }
 
     arm(vcpu: KvmVcpu): void {
-        if (!(this.breakpoints.isEmpty && this.watchpoints.isEmpty) && vcpu.holdsRest) {
+        const { traps } = this;
+        if (!(this.breakpoints.isEmpty && this.watchpoints.isEmpty && traps.isEmpty) && vcpu.holdsRest) {
             vcpu.transfer.saveDebugRegisters();
         }
-        const setting = this.breakpoints.prepare(vcpu.cpu, this.watchpoints.registers);
+        traps.look(vcpu.cpu);
+        const setting = this.breakpoints.prepare(vcpu.cpu, this.watchpoints.registers, [...traps.addresses]);
         if (setting.control !== vcpu.debugSetting.control || setting.control !== 0) {
             this.takeOver(vcpu);
         }
@@ -201,6 +208,7 @@ export class RunState {
         this.current = -1;
         const stop = this.options.executeElsewhere?.(vcpu.processor.index);
         this.current = current;
+        if (this.traps.isAt(vcpu.cpu)) this.told.add(vcpu.processor.index);
         vcpu.takeBack();
         return stop;
     }
@@ -234,7 +242,7 @@ export class RunState {
     }
 
     isAtBreakpoint(cpu: Cpu): boolean {
-        return this.breakpoints.at(cpu).length > 0;
+        return this.breakpoints.at(cpu).length > 0 || this.traps.isAt(cpu);
     }
 
     /** Asks the breakpoints at RIP whether to stop; if so, {@link stop} says which. */

@@ -36,6 +36,7 @@ export class Stepping {
      */
     step(vcpu: KvmVcpu): Outcome {
         const { cpu } = vcpu;
+        this.state.told.delete(vcpu.processor.index);
         const before = beforeStep(cpu);
         const start = linearRip(cpu);
         for (let attempts = 0; attempts < MOST_ATTEMPTS; attempts++) {
@@ -54,9 +55,10 @@ export class Stepping {
         const { cpu } = vcpu;
         const start = linearRip(cpu);
         if (!isRepeatedString(cpu, this.state.options.memory)) {
-            // The translator tells of every access, and by which instruction.
-            const watches = !this.state.watchpoints.isEmpty && this.state.options.executeElsewhere !== undefined;
-            if (watches || (this.state.options.emulated === true && losesStep(cpu, this.state.options.memory))) {
+            // The translator tells of every access, and by which instruction, and of every exception.
+            const { watchpoints, traps, options } = this.state;
+            const tells = !(watchpoints.isEmpty && traps.isEmpty) && options.executeElsewhere !== undefined;
+            if (tells || (this.state.options.emulated === true && losesStep(cpu, this.state.options.memory))) {
                 const stop = this.state.elsewhere(vcpu);
                 vcpu.load();
                 if (stop !== undefined) {

@@ -81,6 +81,32 @@ describe('the engines of a session', function () {
         assert.equal(output(session), sampleOutput('pvh', { memory: 32 }) + SAMPLE_END);
     });
 
+    it('stop at the same exceptions on KVM as on the translator, in the same words', async () => {
+        const stops = async (engine: string): Promise<string[]> => {
+            const session = await launch({ engine });
+            await session.request('setFunctionBreakpoints', { breakpoints: [{ name: 'touch_lazy_memory' }] });
+            await session.run('continue');
+            await session.request('setFunctionBreakpoints', { breakpoints: [] });
+            await session.request('setExceptionBreakpoints', {
+                filters: ['gp', 'ud'],
+                filterOptions: [{ filterId: 'pf', condition: 'address >= 0xffffc9000000d000 || error & 4' }],
+            });
+            const seen: string[] = [];
+            while (seen.length < 6) {
+                const { reason, text } = await session.run('continue');
+                const { result } = await session.request<{ result: string }>('evaluate', { expression: 'pc' });
+                seen.push(`${reason} ${text} ${result}`);
+            }
+            const { engines } = await session.request<EngineBody>('hyperscope/engine');
+            assert.equal(engines.find(({ active }) => active)?.standIn, undefined);
+            await session.close();
+            return seen;
+        };
+        const expected = await stops('translator');
+        assert.ok(expected.some(text => text.includes('#PF page fault: user code writing')));
+        assert.deepEqual(await stops('kvm'), expected);
+    });
+
     it('stop at physical addresses, and at memory that is written, on KVM', async () => {
         const session = await launch({ engine: 'kvm' });
         assert.equal((await session.run('continue')).reason, 'function breakpoint');

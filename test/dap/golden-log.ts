@@ -13,21 +13,13 @@ export class GoldenLog {
     private readonly lines: string[] = [];
     private readonly scrubbed: { readonly pattern: RegExp; readonly by: string }[] = [];
 
-    private readonly omitted: string[] = [];
-
     constructor(private readonly name: string) {}
-
-    /** Lines with this text are left out. */
-    omit(text: string): void {
-        this.omitted.push(text);
-    }
 
     scrub(text: string, by: string): void {
         this.scrubbed.push({ pattern: new RegExp(text.replace(/[^\w]/g, '\\$&'), 'g'), by });
     }
 
     line(text: string): void {
-        if (this.omitted.some(omitted => text.includes(omitted))) return;
         this.lines.push(this.scrubbed.reduce((result, { pattern, by }) => result.replace(pattern, by), text));
     }
 

@@ -180,7 +180,6 @@ for (const [name, attributes] of Object.entries(ENGINES)) {
 
         it('stops at exceptions and tells what led to a triple fault', async () => {
             const log = new GoldenLog('exceptions');
-            log.omit("the translator executes the guest in KVM's place");
             const session = await launch(log, 'tripleFault');
             await session.request('setExceptionBreakpoints', {
                 filters: ['tripleFault'],

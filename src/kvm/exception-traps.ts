@@ -1,0 +1,179 @@
+/**
+ * Stops at exceptions, which KVM does not tell: breakpoints at the handlers that the guest's IDT names. A vCPU that gets to
+ * one is put back to before its exception, by the frame on its stack, and the instruction is executed again by somebody
+ * who tells (`KvmEngineOptions.executeElsewhere`). In protected and long mode; in real mode interrupts share the vectors.
+ */
+import type { Cpu } from '../machine/cpu/cpu';
+import { GuestFault, hasErrorCode, Vector } from '../machine/cpu/fault';
+import { interruptReturn } from '../machine/cpu/interrupt-return';
+import { walkPages } from '../machine/cpu/page-walk';
+import { currentStack } from '../machine/cpu/stack';
+import type { StopWish } from '../machine/engine';
+import type { GuestMemory } from '../machine/memory';
+import { MachineEventKind } from '../machine/observation/kinds';
+import { Flag, ModeKey, StateOffset } from '../machine/state';
+import { linearRip } from './vcpu';
+
+/** Faults: their frame leads back to the instruction that caused them. */
+const TRAPPED: ReadonlySet<number> = new Set([
+    ...[Vector.DE, Vector.BR, Vector.UD, Vector.NM, Vector.DF, Vector.TS, Vector.NP, Vector.SS, Vector.GP],
+    ...[Vector.PF, Vector.MF, Vector.AC, Vector.XM],
+]);
+
+const INT_N = 0xcd;
+/** System descriptor types of gates: interrupt and trap, with 16 bits and with more. */
+const GATE_MASK = 0x1600;
+const GATE = 0x0600;
+const GATE_WIDE = 0x800;
+const PRESENT = 0x8000;
+
+interface Handler {
+    readonly vector: number;
+    /** Bits of each thing in the frame. */
+    readonly operandSize: 16 | 32 | 64;
+}
+
+/** Whether an exception that a debugger wants to stop at can be told this way. */
+export function trapsAll({ kind, cause }: StopWish): boolean {
+    if (kind !== MachineEventKind.Exception || cause === undefined) return false;
+    const [first, last] = typeof cause === 'number' ? [cause, cause] : cause;
+    for (let vector = first; vector <= last; vector++) {
+        if (!TRAPPED.has(vector)) return false;
+    }
+    return true;
+}
+
+export class ExceptionTraps {
+    private vectors: readonly number[] = [];
+    private handlers = new Map<bigint, Handler[]>();
+
+    constructor(private readonly memory: GuestMemory) {}
+
+    replace(wishes: readonly StopWish[]): void {
+        const vectors = new Set<number>();
+        for (const { cause } of wishes.filter(trapsAll)) {
+            const [first, last] = typeof cause === 'number' ? [cause, cause] : cause!;
+            for (let vector = first; vector <= last; vector++) vectors.add(vector);
+        }
+        this.vectors = [...vectors];
+        this.handlers.clear();
+    }
+
+    get isEmpty(): boolean {
+        return this.vectors.length === 0;
+    }
+
+    /** Whether a vCPU is in a mode in which exceptions are not told. */
+    misses(cpu: Cpu): boolean {
+        return !this.isEmpty && (cpu.mode & ModeKey.Protected) === 0;
+    }
+
+    /** Looks where the handlers are, as a vCPU's IDT is now. */
+    look(cpu: Cpu): void {
+        this.handlers.clear();
+        if ((cpu.mode & ModeKey.Protected) === 0) return;
+        for (const vector of this.vectors) {
+            const found = this.handlerOf(cpu, vector);
+            if (found !== undefined) {
+                const others = this.handlers.get(found.address) ?? [];
+                this.handlers.set(found.address, [...others, found.handler]);
+            }
+        }
+    }
+
+    /** Linear addresses of the handlers, as of the last {@link look}. */
+    get addresses(): Iterable<bigint> {
+        return this.handlers.keys();
+    }
+
+    isAt(cpu: Cpu): boolean {
+        return this.handlers.size > 0 && this.handlers.has(linearRip(cpu));
+    }
+
+    /**
+     * Puts a vCPU at a handler back to before its exception.
+     * @returns false if nothing shows that an exception has led here; the state is what it was
+     */
+    undo(cpu: Cpu): boolean {
+        const saved = cpu.bytes.slice();
+        for (const handler of this.handlers.get(linearRip(cpu)) ?? []) {
+            if (this.returnFrom(cpu, handler)) {
+                return true;
+            }
+            cpu.bytes.set(saved);
+            cpu.stateReplaced();
+        }
+        return false;
+    }
+
+    private returnFrom(cpu: Cpu, { vector, operandSize }: Handler): boolean {
+        const nmiBlocked = cpu.lo(StateOffset.nmiBlocked);
+        try {
+            if (hasErrorCode(vector)) {
+                const stack = currentStack.useCurrent(cpu);
+                stack.pop(cpu, operandSize / 8);
+                stack.commit(cpu);
+            }
+            interruptReturn(cpu, { length: 0, operandSize } as Parameters<typeof interruptReturn>[1]);
+        } catch (error) {
+            if (!(error instanceof GuestFault)) throw error;
+            return false;
+        }
+        cpu.setLo(StateOffset.nmiBlocked, nmiBlocked);
+        // The processor sets it in the frame of a fault.
+        cpu.writeFlags(cpu.rflags & ~Flag.RF);
+        const rip = linearRip(cpu);
+        return !(this.byteAt(cpu, rip - 2n) === INT_N && this.byteAt(cpu, rip - 1n) === vector);
+    }
+
+    private handlerOf(cpu: Cpu, vector: number): { readonly address: bigint; readonly handler: Handler } | undefined {
+        const { longMode } = cpu;
+        const size = longMode ? 16 : 8;
+        if (vector * size + size - 1 > cpu.lo(StateOffset.idtrLimit)) return undefined;
+        const at = cpu.get64(StateOffset.idtrBase) + BigInt(vector * size);
+        const lo = this.wordAt(cpu, at);
+        const hi = this.wordAt(cpu, at + 4n);
+        const upper = longMode ? this.wordAt(cpu, at + 8n) : 0;
+        if (lo === undefined || hi === undefined || upper === undefined) return undefined;
+        if ((hi & GATE_MASK) !== GATE || (hi & PRESENT) === 0) return undefined;
+        const isWide = (hi & GATE_WIDE) !== 0;
+        const offset = isWide ? ((hi & 0xffff0000) | (lo & 0xffff)) >>> 0 : lo & 0xffff;
+        if (longMode) {
+            const address = (BigInt(upper) << 32n) | BigInt(offset);
+            return { address, handler: { vector, operandSize: 64 } };
+        }
+        const base = this.segmentBase(cpu, lo >>> 16);
+        if (base === undefined) return undefined;
+        return { address: BigInt((base + offset) >>> 0), handler: { vector, operandSize: isWide ? 32 : 16 } };
+    }
+
+    /** Base of a code segment in the GDT. */
+    private segmentBase(cpu: Cpu, selector: number): number | undefined {
+        const index = selector & 0xfff8;
+        if ((selector & 4) !== 0 || index + 7 > cpu.lo(StateOffset.gdtrLimit)) return undefined;
+        const at = cpu.get64(StateOffset.gdtrBase) + BigInt(index);
+        const lo = this.wordAt(cpu, at);
+        const hi = this.wordAt(cpu, at + 4n);
+        if (lo === undefined || hi === undefined) return undefined;
+        return ((hi & 0xff000000) | ((hi & 0xff) << 16) | (lo >>> 16)) >>> 0;
+    }
+
+    private wordAt(cpu: Cpu, linear: bigint): number | undefined {
+        const bytes = [0n, 1n, 2n, 3n].map(offset => this.byteAt(cpu, linear + offset));
+        return bytes.reduceRight<number | undefined>(
+            (word, byte) => (word === undefined || byte === undefined ? undefined : ((word << 8) | byte) >>> 0),
+            0,
+        );
+    }
+
+    private byteAt(cpu: Cpu, linear: bigint): number | undefined {
+        const at = BigInt.asUintN(cpu.longMode ? 64 : 32, linear);
+        const [lo, hi] = [Number(at & 0xffffffffn), Number(at >> 32n)];
+        if (!cpu.memory.isCanonical(lo, hi)) return undefined;
+        const { mapping } = walkPages(cpu, cpu.port, lo, hi);
+        if (mapping === undefined) return undefined;
+        const offset = mapping.physical % 0x1000;
+        const page = this.memory.ramAddress(mapping.physical - offset);
+        return page < 0 ? undefined : this.memory.bytes[page + offset];
+    }
+}

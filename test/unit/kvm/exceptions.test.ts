@@ -1,0 +1,145 @@
+/** Stops at exceptions on KVM, which does not tell of them: in 32-bit protected mode, with and without error code. */
+import assert from 'node:assert/strict';
+import { chooseEngine } from '../../../src/engines/choose';
+import type { MachineEngine } from '../../../src/engines/switchable-engine';
+import { EVENT_STOP } from '../../../src/machine/engine';
+import { Machine } from '../../../src/machine/machine';
+import { MachineEventKind } from '../../../src/machine/observation/kinds';
+import { kvm, needs } from '../../support/requirements';
+import { ENTRY, tinyKernel } from './kernel';
+
+const INVALID_OPCODE = 6;
+const PROTECTION = 13;
+const IDT = 0x5000;
+const POINTER = 0x6000;
+const UD2 = 14;
+const LOAD_DS = 25;
+const END = 27;
+const HANDLER_UD = 29;
+const HANDLER_GP = 35;
+const CODE = [
+    'bc 00 80 00 00', // 0: mov esp, 0x8000
+    '0f 01 1d 00 60 00 00', // 5: lidt [0x6000]
+    '31 db', // 12: xor ebx, ebx
+    '0f 0b', // 14: ud2
+    'cd 06', // 16: int 6, which is no exception
+    '90 90', // 18: left out by the handler
+    'b8 38 12 00 00', // 20: mov eax, 0x1238
+    '8e d8', // 25: mov ds, eax, a selector beyond the GDT
+    'eb fe', // 27: jmp 27
+    '43', // 29: inc ebx
+    '83 04 24 02', // add dword [esp], 2: behind the instruction
+    'cf', // iret
+    '83 c4 04', // 35: add esp, 4: the error code
+    '83 04 24 02', // add dword [esp], 2
+    'cf', // iret
+].join(' ');
+
+describe('exceptions on KVM', function () {
+    this.timeout(30_000);
+    let machine: Machine | undefined;
+
+    before(function () {
+        needs(this, kvm);
+    });
+    afterEach(() => {
+        machine?.engine.dispose?.();
+        machine = undefined;
+    });
+
+    const build = (): { machine: Machine; engine: MachineEngine; seen: string[] } => {
+        const chosen = chooseEngine({ choice: 'kvm', cpus: 1, translator: {} });
+        machine = new Machine({
+            memory: 16 << 20,
+            engine: chosen.factory,
+            engineArena: chosen.arenaSize,
+            features: chosen.features,
+            kernel: { kernel: { name: 'kernel', data: tinyKernel(CODE) }, modules: [], commandLine: '' },
+        });
+        const { memory, observation, processors } = machine;
+        const selector = processors[0].cpu.selector(1);
+        const gate = (vector: number, handler: number): void => {
+            const bytes = new DataView(new ArrayBuffer(8));
+            bytes.setUint16(0, (ENTRY + handler) & 0xffff, true);
+            bytes.setUint16(2, selector, true);
+            bytes.setUint16(4, 0x8e00, true);
+            bytes.setUint16(6, (ENTRY + handler) >>> 16, true);
+            memory.writeBytes(IDT + vector * 8, new Uint8Array(bytes.buffer));
+        };
+        gate(INVALID_OPCODE, HANDLER_UD);
+        gate(PROTECTION, HANDLER_GP);
+        memory.writeBytes(POINTER, Uint8Array.of(0xff, 0, IDT & 0xff, IDT >> 8, 0, 0));
+        const seen: string[] = [];
+        observation.setStopKinds([MachineEventKind.Exception]);
+        observation.onEvent = event => {
+            seen.push(`${event.cause} at ${event.ripLo - ENTRY}`);
+            return true;
+        };
+        return { machine, engine: machine.engine as MachineEngine, seen };
+    };
+    /** The next stop: where it is, and EBX. */
+    const next = (of: Machine): string => {
+        for (;;) {
+            const stop = of.run({ instructions: 1e7 });
+            const { cpu } = of.processors[0];
+            if (stop.reason === 'breakpoint') {
+                return `${stop.id === EVENT_STOP ? 'event' : stop.id} at ${cpu.ripLo - ENTRY}, ebx ${cpu.gpr(3)}`;
+            }
+            if (stop.reason !== 'budget') return stop.reason;
+        }
+    };
+    const wish = (cause: number) => ({ kind: MachineEventKind.Exception, cause });
+
+    it('stop the guest before they happen, once, without the translator standing in', () => {
+        const { machine, engine, seen } = build();
+        // The handlers are found once the guest has loaded its IDT.
+        engine.setBreakpoints([{ id: 1, lo: ENTRY + 12, hi: 0 }]);
+        assert.match(next(machine), /^1 at 12/);
+        engine.setBreakpoints([{ id: 2, lo: ENTRY + END, hi: 0 }]);
+        engine.setStopWishes([wish(INVALID_OPCODE), wish(PROTECTION)]);
+        assert.deepEqual(
+            [next(machine), next(machine), next(machine)],
+            [`event at ${UD2}, ebx 0`, `event at ${LOAD_DS}, ebx 2`, `2 at ${END}, ebx 2`],
+        );
+        // INT 6 has used the same handler: no exception.
+        assert.deepEqual(seen, [`${INVALID_OPCODE} at ${UD2}`, `${PROTECTION} at ${LOAD_DS}`]);
+        assert.equal(engine.standIn, undefined);
+        assert.equal(machine.processors[0].cpu.gpr(4), 0x8000);
+    });
+
+    it('leave those alone that nobody asks for, and others where only some are asked for', () => {
+        const { machine, engine, seen } = build();
+        engine.setBreakpoints([{ id: 1, lo: ENTRY + 12, hi: 0 }]);
+        next(machine);
+        engine.setBreakpoints([{ id: 2, lo: ENTRY + END, hi: 0 }]);
+        engine.setStopWishes([wish(PROTECTION)]);
+        assert.equal(next(machine), `event at ${LOAD_DS}, ebx 2`);
+        engine.setStopWishes([]);
+        assert.equal(next(machine), `2 at ${END}, ebx 2`);
+        assert.deepEqual(seen, [`${PROTECTION} at ${LOAD_DS}`]);
+    });
+
+    it('are told where the debugger also stops at the handler', () => {
+        const { machine, engine } = build();
+        engine.setBreakpoints([{ id: 1, lo: ENTRY + 12, hi: 0 }]);
+        next(machine);
+        engine.setBreakpoints([HANDLER_UD, END].map(at => ({ id: at, lo: ENTRY + at, hi: 0 })));
+        engine.setStopWishes([wish(INVALID_OPCODE)]);
+        assert.deepEqual(
+            [next(machine), next(machine), next(machine), next(machine)],
+            [
+                `event at ${UD2}, ebx 0`,
+                `${HANDLER_UD} at ${HANDLER_UD}, ebx 0`,
+                `${HANDLER_UD} at ${HANDLER_UD}, ebx 1`,
+                `${END} at ${END}, ebx 2`,
+            ],
+        );
+    });
+
+    it('take the translator where it cannot be said of all of them', () => {
+        const { machine, engine } = build();
+        engine.setStopWishes([{ kind: MachineEventKind.Exception }]);
+        assert.equal(next(machine), `event at ${UD2}, ebx 0`);
+        assert.match(engine.standIn ?? '', /by itself/);
+    });
+});
