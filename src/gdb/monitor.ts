@@ -8,6 +8,7 @@ type MonitorCommand = (args: readonly string[], vcpu: number) => Promise<string>
 
 const HELP = `help                    these lines
 registers [GROUP]       registers of the current thread: general, flags, segments, control, debug, msrs, x87, sse
+set REGISTER EXPRESSION writes a register, also those that gdb has no name for: ia32_lstar, dr7, gdtr.limit
 info registers [-a]     registers as QEMU's monitor shows them; -a: of all vCPUs
 info mtree [-f]         who answers to physical addresses, as QEMU's monitor shows it
 walk EXPRESSION         page walk of a linear address
@@ -45,6 +46,7 @@ export class Monitor {
     private readonly commands: Readonly<Record<string, MonitorCommand>> = {
         help: async () => HELP,
         registers: ([group], vcpu) => this.registers(group, vcpu),
+        set: ([name, ...value], vcpu) => this.write(name, value.join(' '), vcpu),
         info: (args, vcpu) => this.info(args, vcpu),
         walk: (args, vcpu) => this.walk(args.join(' '), vcpu),
         xp: ([address, bytes], vcpu) => this.physical(address, bytes, vcpu),
@@ -75,6 +77,15 @@ export class Monitor {
                 return `${name}\n${lines.join('')}`;
             })
             .join('');
+    }
+
+    private async write(name: string | undefined, expression: string, vcpu: number): Promise<string> {
+        if (name === undefined || expression === '') {
+            return 'set takes a register and a value\n';
+        }
+        const { value } = await this.target.evaluate(vcpu, expression, false);
+        const { text } = await this.target.writeRegister(vcpu, name.toLowerCase(), pattern(value));
+        return `${name.toLowerCase()} ${text}\n`;
     }
 
     private async info([what, option]: readonly string[], vcpu: number): Promise<string> {

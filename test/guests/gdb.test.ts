@@ -30,7 +30,15 @@ describe('gdb', function () {
                 'monitor xp 0xfffffff0 4',
                 'monitor exits',
             ],
-            ...['monitor registers control', 'monitor engine', 'monitor nonsense', 'reverse-stepi', 'kill'],
+            ...['monitor set ia32_lstar 0x1234 + 1', 'monitor set ia32_lstar', 'monitor set nothing 1'],
+            ...[
+                'monitor registers msrs',
+                'monitor registers control',
+                'monitor engine',
+                'monitor nonsense',
+                'reverse-stepi',
+                'kill',
+            ],
         ]);
         cli.signal('SIGTERM');
         await cli.result;
@@ -40,6 +48,9 @@ describe('gdb', function () {
         assert.match(output, /00000000fffffff0 {2}[0-9a-f]{2} /);
         assert.match(output, /I\/O out 0x3f8/);
         assert.match(output, /cr0 +0x[0-9a-f]+ .*PG/);
+        assert.match(output, /ia32_lstar 0x0*1235\b/);
+        assert.match(output, /set takes a register and a value/);
+        assert.match(output, /ia32_lstar +0x0*1235\b.*ia32_/s);
         assert.match(output, /translator: active/);
         assert.match(output, /there is no command 'nonsense'/);
         assert.match(output, /does not support this command/);
