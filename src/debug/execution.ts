@@ -252,14 +252,15 @@ export class Execution {
     /** Engines that tell of no writes to control registers give no other occasion. */
     private async lookBetweenSlices(): Promise<void> {
         const { relocation, host } = this;
-        if (relocation?.isSearching() !== true || host.now() - this.lookedAt < LOOKING_INTERVAL) {
+        if (relocation?.isSearching() !== true) {
             return;
         }
-        if (relocation.find()) {
+        const isDue = host.now() - this.lookedAt >= LOOKING_INTERVAL;
+        if (isDue ? relocation.find() : relocation.findQuickly()) {
             this.relocates = true;
             await this.programsChanged();
         }
-        this.lookedAt = host.now();
+        if (isDue) this.lookedAt = host.now();
     }
 
     /** Programs have moved, come or gone: whoever has breakpoints in them has to hear of it first. */

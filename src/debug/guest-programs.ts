@@ -98,6 +98,7 @@ export class GuestPrograms {
         restart: () => this.restart(),
         isSearching: () => this.locator.isSearching || this.search.isSearching,
         find: () => this.findKernels(),
+        findQuickly: () => this.search.look(),
         apply: () => this.applyMoves(),
         mismatch: pc => this.mismatch(pc),
     };

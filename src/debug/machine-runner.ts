@@ -72,6 +72,7 @@ export class MachineRunner {
                     break;
                 case 'idle':
                     await this.host.sleep(IDLE_POLL);
+                    await this.between();
                     break;
                 default:
                     return stop;

@@ -10,6 +10,8 @@ export interface Relocation {
     restart(): Promise<void>;
     /** Whether something new has been found; {@link apply} makes use of it. */
     find(): boolean;
+    /** As {@link find}, as far as it takes no time worth mentioning. */
+    findQuickly(): boolean;
     /** Settles when whoever has to know knows it. */
     apply(): Promise<void>;
     /** What to say where another program runs than was expected; once. */

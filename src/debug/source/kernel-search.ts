@@ -14,7 +14,7 @@ const FIRST = 0xffffffff80000000n;
 const END = 0xffffffffc0000000n;
 /** A failed search is followed by another one after this part of all instructions so far, but not before so many. */
 const PATIENCE = 0.5;
-const LEAST_DISTANCE = 1_000_000;
+const LEAST_DISTANCE = 10_000;
 
 function isInKernel(address: bigint): boolean {
     return address >= FIRST && address < END;
