@@ -1,9 +1,10 @@
 /** Requests that set breakpoints and exception filters. */
 import type { DebugProtocol } from '@vscode/debugprotocol';
-import type { DebugTarget } from '../debug/target';
+import type { DebugTarget, Stop } from '../debug/target';
 import type { RequestArguments } from './arguments';
 import { type BreakpointKind, BreakpointStore, type Locate, locateFunction } from './breakpoint-store';
 import type { EventStopStore } from './event-stop-store';
+import { isLinuxFilter, LinuxStops } from './linux-stops';
 import type { RequestHandlers } from './protocol-session';
 import { RequestError } from './request-error';
 import type { SessionContext } from './session-context';
@@ -25,13 +26,16 @@ export class BreakpointRequests {
     readonly store = new BreakpointStore(breakpoint =>
         this.session.emitEvent('breakpoint', { reason: 'changed', breakpoint }),
     );
+    private readonly linuxStops: LinuxStops;
     private watch: NodeJS.Timeout | undefined;
 
     constructor(
         private readonly session: SessionContext,
         private readonly sources: SourceRequests,
         private readonly eventStops: EventStopStore,
-    ) {}
+    ) {
+        this.linuxStops = new LinuxStops(session, this.store);
+    }
 
     /** Sets everything in a target that has just come. */
     async apply(target: DebugTarget): Promise<void> {
@@ -70,6 +74,11 @@ export class BreakpointRequests {
             await this.store.bind(target);
             this.resumed(target);
         }
+    }
+
+    /** The stop with what it means: some breakpoints stand for more than their place. */
+    explain(stop: Stop): Promise<Stop> {
+        return this.linuxStops.explain(stop);
     }
 
     /** What a stop at breakpoints is called: by the first of them. */
@@ -149,7 +158,13 @@ export class BreakpointRequests {
                 condition: option.optionalString('condition'),
             })),
         ];
-        return { breakpoints: await this.eventStops.choose(chosen, this.session.guest?.target) };
+        const target = this.session.guest?.target;
+        const linux = await this.linuxStops.choose(chosen.filter(isLinuxFilter), target);
+        const others = await this.eventStops.choose(
+            chosen.filter(one => !isLinuxFilter(one)),
+            target,
+        );
+        return { breakpoints: chosen.map(one => (isLinuxFilter(one) ? linux : others).shift()) };
     }
 }
 

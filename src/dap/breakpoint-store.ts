@@ -9,7 +9,7 @@ import type { RequestArguments } from './arguments';
 import { readMode } from './breakpoint-modes';
 
 /** Where a breakpoint comes from: each request replaces those of its own kind. */
-export type BreakpointKind = 'instruction' | 'function' | 'source';
+export type BreakpointKind = 'instruction' | 'function' | 'source' | 'linux';
 
 /** Where a breakpoint is, or why it is nowhere yet. */
 export interface BreakpointPlace {

@@ -1,6 +1,7 @@
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import { BREAKPOINT_MODES } from './breakpoint-modes';
 import { EXCEPTION_FILTERS } from './exception-filters';
+import { LINUX_FILTERS } from './linux-stops';
 
 const CAPABILITIES: DebugProtocol.Capabilities = {
     supportsConfigurationDoneRequest: true,
@@ -33,7 +34,7 @@ const CAPABILITIES: DebugProtocol.Capabilities = {
     supportsDisassembleRequest: true,
     supportsSteppingGranularity: true,
     supportsCancelRequest: true,
-    exceptionBreakpointFilters: [...EXCEPTION_FILTERS],
+    exceptionBreakpointFilters: [...EXCEPTION_FILTERS, ...LINUX_FILTERS],
 };
 
 /**

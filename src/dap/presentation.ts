@@ -105,6 +105,7 @@ const BREAKPOINT_REASONS: Readonly<Record<BreakpointKind, string>> = {
     source: 'breakpoint',
     function: 'function breakpoint',
     instruction: 'instruction breakpoint',
+    linux: 'exception',
 };
 
 /**
@@ -125,12 +126,16 @@ export function presentStop(
     threadId: number,
     kind: BreakpointKind | undefined,
 ): DebugProtocol.StoppedEvent['body'] {
-    const { reason, breakpoints, event, note } = stop;
+    const { reason, breakpoints, event, note, title } = stop;
     return {
         reason: reason === 'breakpoint' ? BREAKPOINT_REASONS[kind ?? 'source'] : (REASONS[reason] ?? reason),
         // Of an exception more is shown where the guest has stopped; of other events, nowhere else.
         description:
-            event === undefined ? DESCRIPTIONS[reason] : `Paused on ${event.isException ? event.title : event.text}`,
+            event === undefined
+                ? title === undefined || reason !== 'exception'
+                    ? DESCRIPTIONS[reason]
+                    : `Paused on ${title}`
+                : `Paused on ${event.isException ? event.title : event.text}`,
         text: note ?? event?.text,
         threadId,
         allThreadsStopped: true,

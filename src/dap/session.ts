@@ -435,8 +435,10 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         this.report(stop).catch((error: unknown) => this.reportDefect(error));
     }
 
-    private async report(stop: Stop): Promise<void> {
+    private async report(reported: Stop): Promise<void> {
         const { target } = this;
+        const stop = await this.breakpoints.explain(reported);
+        if (this.lastStop === reported) this.lastStop = stop;
         await this.engineRequests.stopped(target, stop);
         const ids = stop.breakpoints ?? [];
         const body = presentStop(stop, stop.vcpu + 1, this.breakpoints.kindOfStop(ids));

@@ -98,7 +98,12 @@ export class StateRequests {
             exceptionId: event?.title ?? lastStop.title ?? 'triple fault',
             description: note ?? event?.text,
             breakMode: 'always',
-            details: event && { typeName: event.kind, message: `${event.text}\nThe vCPU is ${event.when}.` },
+            details:
+                event === undefined
+                    ? lastStop.details === undefined
+                        ? undefined
+                        : { message: lastStop.details }
+                    : { typeName: event.kind, message: `${event.text}\nThe vCPU is ${event.when}.` },
         };
     }
 }

@@ -44,6 +44,8 @@ export interface Stop {
     readonly event?: EventDescription;
     /** A word on it for the user. */
     readonly note?: string;
+    /** More on it than a line. */
+    readonly details?: string;
     /** What has stopped the guest, where it is neither a fault nor a triple fault. */
     readonly title?: string;
 }
