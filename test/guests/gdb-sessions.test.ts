@@ -190,6 +190,20 @@ const THREADS = [
     'detach',
 ];
 
+/** From real mode to long mode. */
+const MODES = ['real_main', 'protected_main', 'enter_long_mode', 'long_main', 'kernel_main'].flatMap(label => [
+    `hbreak *${label}`,
+    'continue',
+    'stepi',
+    'info registers rip rsp cs ss ds',
+    'p $cr0',
+    'p $efer',
+    'stepi 3',
+    'x/2xb $pc',
+    'set var $rax = $rax',
+    'info symbol $pc',
+]);
+
 /** As front ends ask. */
 const MACHINE_INTERFACE = [
     ...['1-break-insert kernel_main', '2-exec-continue', '3-stack-list-frames', '4-stack-info-frame'],
@@ -296,6 +310,13 @@ describe('gdb on our server and on QEMU’s', function () {
 
         assert.match(output, /Hardware watchpoint 2: moves/);
         assert.deepEqual([...readFileSync(path.join(folder, 'value.bin'))], [0x78, 0x56, 0x34, 0x12]);
+    });
+
+    it('follows the guest through all modes', async () => {
+        const output = await saysTheSame([...MODES, 'kill']);
+
+        assert.doesNotMatch(output, /reply is too long/);
+        assert.match(output, /\[ NXE LMA LME SCE \]/);
     });
 
     it('has the same threads of two vCPUs', async () => {
