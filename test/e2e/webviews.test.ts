@@ -164,7 +164,7 @@ describe('the pages of the views', function () {
         await page.locator('.matches li').first().waitFor();
         assert.ok((await page.locator('.matches').innerText()).includes(HOSTILE[0]));
         await page.getByRole('button', { name: 'List what maps the page at the cursor' }).click();
-        await page.getByText('1 mappings').waitFor();
+        await page.getByText('1 mapping').waitFor();
         assert.ok((await page.locator('.rows').innerText()).includes(HOSTILE[1]));
         await assertUnharmed(page, violations);
         await page.close();

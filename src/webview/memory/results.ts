@@ -96,7 +96,9 @@ export class Results {
                 'hyperscope/pageMappings',
                 { vcpu: place.vcpu, place: { address, space, segment } },
             );
-            heading.textContent = `page ${physical}: ${mappings.length}${more ? ' and more' : ''} mappings`;
+            const mapped =
+                mappings.length === 1 && !more ? '1 mapping' : `${mappings.length}${more ? ' and more' : ''} mappings`;
+            heading.textContent = `page ${physical}: ${mapped}`;
             for (const use of usedAs) list.append(element('li', {}, use));
             for (const { linear, permissions: allowed, pageSize, symbol, label, cr3 } of mappings) {
                 const words = [permissions(allowed), `${pageSize >> 10}K`, symbol, label ?? `CR3 ${cr3}`];

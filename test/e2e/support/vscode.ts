@@ -193,7 +193,7 @@ export class VsCode {
     /** Back to where a test can begin, after one that has failed anywhere. */
     async recover(): Promise<void> {
         for (let times = 0; times < 3; times++) await this.page.keyboard.press('Escape');
-        if (await this.page.locator('.debug-toolbar').isVisible()) {
+        for (let times = 0; times < 5 && (await this.page.locator('.debug-toolbar').isVisible()); times++) {
             await this.page.keyboard.press('Shift+F5');
             await this.page.waitForTimeout(1000);
         }
@@ -205,6 +205,24 @@ export class VsCode {
         await input.waitFor();
         await input.fill(text);
         await this.page.keyboard.press('Enter');
+    }
+
+    /** Answers the dialog of a title with a file. */
+    async answerFile(title: string, file: string): Promise<void> {
+        const widget = this.page.locator('.quick-input-widget');
+        const dialog = widget.locator('.quick-input-title', { hasText: title });
+        const input = widget.locator('input.input');
+        await dialog.waitFor();
+        await waitFor('the dialog takes the file', async () => {
+            // It may still be reading the folder, and put that in place of what was typed.
+            await input.fill(file, { timeout: 1000 }).catch(() => undefined);
+            await this.page.waitForTimeout(500);
+            if (!(await dialog.isVisible())) return true;
+            if ((await input.inputValue()) !== file) return false;
+            await this.page.keyboard.press('Enter');
+            await this.page.waitForTimeout(1000);
+            return !(await dialog.isVisible());
+        });
     }
 
     /** Puts the cursor of the active editor on a line, counted from 1. */
