@@ -1,6 +1,9 @@
 /** A guest in another process, behind a gdb stub. */
 import type { Endpoint } from '../common/endpoint';
 import { RemoteTarget } from '../gdb/client/remote-target';
+import { RunningKernel } from '../linux/kernel-source';
+import { linuxNaming } from '../linux/naming';
+import { ProgramKernels } from '../linux/program-kernel';
 import type { Guest } from './guest';
 import type { AttachConfiguration } from './launch-configuration';
 import { NODE_HOST } from './node-host';
@@ -20,6 +23,8 @@ export async function connectToStub(endpoint: Endpoint, configuration: AttachCon
             configuration.sourceMap,
             modules.map(module => module.path),
         );
+        // What a kernel without symbol files tells of itself takes megabytes of its memory: too much for a wire.
+        const running = new RunningKernel([new ProgramKernels(programs)]);
         const target = await RemoteTarget.connect(endpoint, table, NODE_HOST, { programs, mapping });
         return {
             target,
@@ -29,6 +34,8 @@ export async function connectToStub(endpoint: Endpoint, configuration: AttachCon
             close: () => symbols.close(),
             capabilities: { supportTerminateDebuggee: true, supportSuspendDebuggee: true },
             note: target.description,
+            naming: linuxNaming(running),
+            linux: { kernel: running, toLocal: path => mapping.toLocal(path) },
             reconnect: () =>
                 target.lost === undefined && target.state !== 'ended'
                     ? undefined

@@ -8,6 +8,7 @@ import type { StepKind, StepOptions, Stop, TargetListener, TargetState } from '.
 import type { VcpuView } from '../../debug/vcpu-view';
 import { describeHit } from '../../debug/watchpoints';
 import { HyperscopeError } from '../../common/errors';
+import { RepeatPrefix } from '../../isa/x86';
 import { codeView } from '../../debug/stack';
 import { RemoteBreakpoints, RemoteWatchpoints } from './remote-points';
 import { SIGINT, SIGTRAP, signalName, type StoppedReply, type StopReply } from './stop-reply';
@@ -31,7 +32,11 @@ export interface ExecutionHost {
     /** Interrupts may arrive while an instruction is stepped. */
     allowInterrupts(allowed: boolean): Promise<void>;
     yield(): Promise<void>;
+    sleep(milliseconds: number): Promise<void>;
 }
+
+/** Milliseconds between two looks for programs while the guest runs: each stops it for a moment. */
+const LOOKING_INTERVAL = 400;
 
 type Ended = Extract<StopReply, { kind: 'ended' }>;
 
@@ -53,6 +58,7 @@ export class RemoteExecution {
     /** The vCPU that the last stop was about. */
     private focus = 0;
     private disposed = false;
+    private runs = 0;
 
     constructor(
         private readonly stub: Stub,
@@ -136,6 +142,7 @@ export class RemoteExecution {
     private start(run: () => Promise<Outcome>, stepped?: number): void {
         this.state = 'running';
         this.wire.clearPause();
+        void this.lookWhileRunning(++this.runs);
         // The answer to the request goes first, whatever the run does.
         this.running = this.host
             .yield()
@@ -194,10 +201,22 @@ export class RemoteExecution {
         this.listener?.stopped(stop);
     }
 
+    /** Breakpoints in a program that is not where it was linked to would never be met. */
+    private async lookWhileRunning(run: number): Promise<void> {
+        const isRunning = (): boolean => this.state === 'running' && this.runs === run && this.lost === undefined;
+        while (this.host.relocation.isSearching()) {
+            await this.host.sleep(LOOKING_INTERVAL);
+            if (!isRunning()) return;
+            // What goes wrong here goes wrong with the run, too.
+            await this.lookForMoves(this.focus).catch(() => undefined);
+        }
+    }
+
     /** Programs that have turned out to lie elsewhere than they were linked to. */
     private async lookForMoves(vcpu: number): Promise<void> {
         const { relocation, views } = this.host;
         if (!relocation.isSearching()) return;
+        await this.wire.exclusive(() => this.host.refresh(vcpu));
         const look = <T>(one: () => T): Promise<T> => this.wire.exclusive(() => this.host.gather(one));
         // Breakpoints move along: whoever sets them anew needs the wire.
         if (await look(() => relocation.find())) await relocation.apply();
@@ -233,13 +252,37 @@ export class RemoteExecution {
     private async passBreakpoints(): Promise<Outcome | undefined> {
         if (this.breakpoints.isEmpty) return undefined;
         for (let vcpu = 0; vcpu < this.host.views.length; vcpu++) {
-            await this.wire.exclusive(() => this.host.refresh(vcpu));
-            const { cpu, isActive } = this.host.views[vcpu];
-            if (!this.breakpoints.isAt(programCounter(cpu)) || !isActive) continue;
-            const outcome = await this.single(vcpu);
-            if (outcome !== 'stepped') return outcome;
+            while (await this.isAtBreakpoint(vcpu)) {
+                const before = programCounter(this.host.views[vcpu].cpu);
+                const outcome = await this.single(vcpu);
+                if (outcome !== 'stepped') return outcome;
+                // A stub may step over one round of a repeated string instruction only: that is no new arrival.
+                if ((await this.isAtBreakpoint(vcpu)) && (await this.isInRepeat(vcpu, before))) continue;
+                // Some stubs pass what stands where they go on from: whether it stops is decided here.
+                if (!(await this.isAtBreakpoint(vcpu))) break;
+                const reply = { kind: 'stopped', signal: SIGTRAP } as const;
+                const cause = await this.wire.exclusive(() => this.causeOf(reply, vcpu));
+                if (cause !== undefined) return outcomeOf(cause);
+            }
         }
         return undefined;
+    }
+
+    /** Whether a vCPU is still at an instruction with a repeat prefix. */
+    private async isInRepeat(vcpu: number, before: bigint): Promise<boolean> {
+        const { cpu, disassembler } = this.host.views[vcpu];
+        if (programCounter(cpu) !== before) return false;
+        const look = (): boolean => {
+            const { repeat = RepeatPrefix.None } = disassembler.at(before, codeView(cpu)).instruction ?? {};
+            return repeat !== RepeatPrefix.None;
+        };
+        return this.wire.exclusive(() => this.host.gather(look));
+    }
+
+    private async isAtBreakpoint(vcpu: number): Promise<boolean> {
+        await this.wire.exclusive(() => this.host.refresh(vcpu));
+        const { cpu, isActive } = this.host.views[vcpu];
+        return isActive && this.breakpoints.isAt(programCounter(cpu));
     }
 
     /** One instruction of a vCPU. */
@@ -263,7 +306,7 @@ export class RemoteExecution {
             await this.host.refresh(vcpu);
             return this.causeOf(reply, vcpu);
         });
-        return stop === 'paused' ? { reason: 'paused' } : stop && { reason: 'stopped', stop };
+        return stop && outcomeOf(stop);
     }
 
     private temporaryHit = false;
@@ -337,4 +380,8 @@ export class RemoteExecution {
         });
         return 'stepped';
     }
+}
+
+function outcomeOf(cause: Stop | 'paused'): Outcome {
+    return cause === 'paused' ? { reason: 'paused' } : { reason: 'stopped', stop: cause };
 }

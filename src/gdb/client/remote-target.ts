@@ -125,6 +125,7 @@ export class RemoteTarget implements DebugTarget {
             applyPoints: except => this.applyPoints(except),
             allowInterrupts: allowed => this.allowInterrupts(allowed),
             yield: () => host.yield(),
+            sleep: milliseconds => host.sleep(milliseconds),
         });
     }
 
