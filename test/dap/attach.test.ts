@@ -221,9 +221,14 @@ for (const kind of ['our own server', 'QEMU'] as const satisfies readonly StubKi
             await client.send('disconnect', { terminateDebuggee: false, suspendDebuggee: true }).answer;
             client = await attachStopped(port);
             assert.equal(await value(client, 'rip'), place);
-            await client.send('disconnect', { terminateDebuggee: false }).answer;
-            client = await attachStopped(port);
-            assert.notEqual(await value(client, 'rip'), place);
+            // A host that has other things to do may not have come to the guest before the next debugger does.
+            let now = place;
+            for (let tries = 0; now === place && tries < 50; tries++) {
+                await client.send('disconnect', { terminateDebuggee: false }).answer;
+                client = await attachStopped(port);
+                now = await value(client, 'rip');
+            }
+            assert.notEqual(now, place);
         });
 
         it('ends the guest when asked to', async () => {

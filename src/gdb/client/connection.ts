@@ -50,6 +50,8 @@ export class StubConnection {
     private awaitsStop = false;
     private lastSent: Uint8Array | undefined;
     private stopTimer: NodeJS.Timeout | undefined;
+    private hasHeard = false;
+    private endedThere = false;
     private damaged = 0;
     private printed = 0;
     private closedBy: string | undefined;
@@ -68,8 +70,14 @@ export class StubConnection {
     ) {
         socket.setNoDelay(true);
         socket.on('data', bytes => this.reader.push(bytes));
-        socket.on('error', (error: NodeJS.ErrnoException) => this.close(`${name}: ${error.code ?? error.message}`));
-        socket.on('close', () => this.close(`${name} has closed the connection`));
+        socket.on('error', (error: NodeJS.ErrnoException) => {
+            this.endedThere ||= this.closedBy === undefined;
+            this.close(`${name}: ${error.code ?? error.message}`);
+        });
+        socket.on('close', () => {
+            this.endedThere ||= this.closedBy === undefined;
+            this.close(`${name} has closed the connection`);
+        });
     }
 
     /** @throws StubError if nobody listens there */
@@ -96,6 +104,11 @@ export class StubConnection {
                 resolve(new StubConnection(socket, name, times));
             });
         });
+    }
+
+    /** The other end has closed the connection without a word. */
+    get isTurnedAway(): boolean {
+        return this.endedThere && !this.hasHeard;
     }
 
     /** Why the wire is cut; undefined while it is not. */
@@ -209,6 +222,7 @@ export class StubConnection {
 
     private received(payload: Uint8Array): void {
         if (this.closedBy !== undefined) return;
+        this.hasHeard = true;
         this.damaged = 0;
         if (this.acknowledges) this.socket.write(ACKNOWLEDGE);
         const isOutput =

@@ -21,6 +21,9 @@ export type Resumption =
     /** One instruction of a thread; the others stand still, if the stub can have them do so. */
     | { readonly kind: 'step'; readonly thread: string };
 
+/** A stub that closes the connection at once is tried again so often, in milliseconds between. */
+const MOST_TRIES = 5;
+const TRY_INTERVAL = 200;
 const MOST_THREADS = 1024;
 const LONGEST_XFER = 0x200000;
 const SMALLEST_PACKET = 0x100;
@@ -51,15 +54,23 @@ export class Stub {
      * @throws StubError
      */
     static async connect(endpoint: Endpoint, times: ConnectionTimes = USUAL_TIMES): Promise<Stub> {
-        const connection = await StubConnection.open(endpoint, times);
-        const stub = new Stub(connection);
-        try {
-            await stub.greet();
-        } catch (error) {
-            connection.close('the stub was left');
-            throw error;
+        for (let tries = 1; ; tries++) {
+            const connection = await StubConnection.open(endpoint, times);
+            const stub = new Stub(connection);
+            try {
+                await stub.greet();
+                return stub;
+            } catch (error) {
+                const isTurnedAway = connection.isTurnedAway;
+                connection.close('the stub was left');
+                if (!isTurnedAway) throw error;
+                if (tries === MOST_TRIES) {
+                    throw new StubError(`${stub.name} turns us away: is another debugger attached to it?`);
+                }
+                // Perhaps the one before has only just left.
+                await new Promise(resolve => setTimeout(resolve, TRY_INTERVAL));
+            }
         }
-        return stub;
     }
 
     get name(): string {

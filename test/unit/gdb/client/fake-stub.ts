@@ -14,30 +14,34 @@ export class FakeStub {
     private constructor(
         private readonly server: Server,
         private readonly script: Script,
-        acknowledges: boolean,
+        private readonly acknowledges: boolean,
     ) {
-        server.on('connection', socket => {
-            this.sockets.add(socket);
-            socket.setNoDelay(true);
-            socket.on('error', () => undefined);
-            const reader = new PacketReader({
-                packet: payload => {
-                    if (acknowledges) socket.write('+');
-                    const text = Buffer.from(payload).toString('latin1');
-                    this.heard.push(text);
-                    const answer = this.script(text, this);
-                    if (answer !== undefined) this.say(answer);
-                },
-                damaged: () => socket.write('-'),
-                rejected: () => undefined,
-                interrupt: () => {
-                    this.heard.push('^C');
-                    const answer = this.script('^C', this);
-                    if (answer !== undefined) this.say(answer);
-                },
-            });
-            socket.on('data', bytes => reader.push(bytes));
+        server.on('connection', socket => this.adopt(socket));
+    }
+
+    /** Serves a connection. */
+    adopt(socket: Socket): void {
+        const { acknowledges } = this;
+        this.sockets.add(socket);
+        socket.setNoDelay(true);
+        socket.on('error', () => undefined);
+        const reader = new PacketReader({
+            packet: payload => {
+                if (acknowledges) socket.write('+');
+                const text = Buffer.from(payload).toString('latin1');
+                this.heard.push(text);
+                const answer = this.script(text, this);
+                if (answer !== undefined) this.say(answer);
+            },
+            damaged: () => socket.write('-'),
+            rejected: () => undefined,
+            interrupt: () => {
+                this.heard.push('^C');
+                const answer = this.script('^C', this);
+                if (answer !== undefined) this.say(answer);
+            },
         });
+        socket.on('data', bytes => reader.push(bytes));
     }
 
     static start(script: Script, acknowledges = true): Promise<FakeStub> {

@@ -1,5 +1,6 @@
 /** Stubs that offer little, and stubs that mean harm: what there is works, and nothing hangs. */
 import assert from 'node:assert/strict';
+import net, { type AddressInfo } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { RemoteTarget } from '../../../../src/gdb/client/remote-target';
 import type { Stop } from '../../../../src/debug/target';
@@ -141,6 +142,28 @@ describe('odd stubs', function () {
         await stopAfter(() => remote.resume());
         assert.equal(remote.state, 'ended');
         assert.match(await rejection(remote.stack(0)), /has ended/);
+    });
+
+    it('that turn us away are asked again, in case another debugger is just leaving', async () => {
+        const guest = new TinyGuest();
+        let visitors = 0;
+        const server = net.createServer(socket => {
+            socket.on('error', () => undefined);
+            if (++visitors < 3) socket.end();
+            else stub!.adopt(socket);
+        });
+        await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+        stub = await FakeStub.start(guest.script);
+        const { port } = server.address() as AddressInfo;
+        const endpoint = { host: '127.0.0.1', port };
+        target = await RemoteTarget.connect(endpoint, new SymbolTable([]), HOST, undefined, TIMES);
+        assert.equal(visitors, 3);
+        visitors = -1000;
+        assert.match(
+            await rejection(RemoteTarget.connect(endpoint, new SymbolTable([]), HOST, undefined, TIMES)),
+            /turns us away: is another debugger attached/,
+        );
+        server.close();
     });
 
     it('that answer nothing are left in time', async () => {
