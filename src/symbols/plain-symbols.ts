@@ -3,7 +3,7 @@ import type { ByteSource } from './byte-source';
 import { ListedSymbols, type NameList } from './listed-symbols';
 
 /** An address, perhaps a size (`nm -S`), a type, a name; `/proc/kallsyms` adds the module. */
-const LINE = /^([0-9a-f]{8,16})\s+(?:[0-9a-f]{8,16}\s+)?([A-Za-z?])\s+(\S+)/i;
+const LINE = /^([0-9a-f]{8,16})\s+(?:[0-9a-f]{8,16}\s+)?([A-Za-z?])\s+(\S+)(?:\s+\[\S+\])?\s*$/i;
 /** What `nm` says of names that are defined elsewhere. */
 const UNDEFINED = /^\s+[UwvV]\s+\S+/;
 const HEAD = 4096;

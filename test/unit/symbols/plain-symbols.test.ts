@@ -56,6 +56,7 @@ describe('symbol files of text', () => {
             '#!/bin/sh\nffffffff81000000 T _text\n',
             '                 U printf\n',
             '\0\0\0',
+            'ffffffffffffffff B The real System.map is in the linux-image-<version>-dbg package\n',
         ]) {
             assert.equal(read(text), undefined, JSON.stringify(text));
         }
