@@ -109,9 +109,26 @@ export class TestClient {
      */
     private async logEvents(): Promise<void> {
         await this.client.customRequest('threads');
-        this.events.forEach(event => this.log?.line(event));
+        joinLines(this.events).forEach(event => this.log?.line(event));
         this.events = [];
     }
+}
+
+const GUEST_OUTPUT = 'event output {"category":"stdout","output":"';
+
+/** A line that a guest has taken its time for comes in pieces: how many depends on the host. */
+function joinLines(events: readonly string[]): string[] {
+    const joined: string[] = [];
+    for (const event of events) {
+        const last = joined.at(-1);
+        const continues = last?.startsWith(GUEST_OUTPUT) === true && !last.endsWith('\\n"}');
+        if (continues && event.startsWith(GUEST_OUTPUT)) {
+            joined[joined.length - 1] = last.slice(0, -'"}'.length) + event.slice(GUEST_OUTPUT.length);
+        } else {
+            joined.push(event);
+        }
+    }
+    return joined;
 }
 
 /** The items of a list on a line each. */
