@@ -81,7 +81,9 @@ export class GuestPrograms {
         this.lines = new ProgramLines(programs, mapping);
         const inspection = listener.inspection?.bind(listener);
         this.search = new KernelSearch(discovery, views, programs, inspection);
-        this.sourceViews = views.map(view => new SourceView(view, programs, symbols, () => this.search.kernel));
+        this.sourceViews = views.map(
+            (view, index) => new SourceView(view, programs, symbols, () => this.search.kernel, index),
+        );
         this.renewContexts();
         this.locator = new KernelLocator(
             programs,

@@ -69,6 +69,7 @@ export interface ElfProgramHeader {
     readonly address: number;
     readonly fileSize: number;
     readonly memorySize: number;
+    readonly alignment: number;
 }
 
 export function isElf(data: Uint8Array): boolean {
@@ -293,7 +294,9 @@ export class ElfFile {
             const offset = this.word(cursor);
             const address = cursor.address(this.addressSize);
             this.word(cursor);
-            return { type, offset, address, fileSize: this.word(cursor), memorySize: this.word(cursor) };
+            const [fileSize, memorySize] = [this.word(cursor), this.word(cursor)];
+            if (!is64) cursor.skip(4);
+            return { type, offset, address, fileSize, memorySize, alignment: this.word(cursor) };
         });
     }
 

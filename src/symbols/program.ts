@@ -18,6 +18,7 @@ import type { CType } from './types';
 import { AMD64, I386, numberOf, type RegisterNumbering, type UnwindSource } from './unwind';
 
 const EM_386 = 3;
+const PT_TLS = 7;
 
 export type TypeKeyword = 'struct' | 'union' | 'class' | 'enum';
 
@@ -44,6 +45,8 @@ export type GlobalName =
           readonly type: CType;
           /** Absent where only the symbol table tells. */
           readonly address: bigint | undefined;
+          /** Of a thread-local variable: in the program's block. */
+          readonly threadOffset?: bigint;
       };
 
 export class Program {
@@ -154,7 +157,8 @@ export class Program {
                 const address = isFixed
                     ? this.relocate(numberOf(location.subarray(1, 1 + die.unit.format.addressSize)))
                     : undefined;
-                return { kind: 'object', type: this.types.typeOf(die), address };
+                const threadOffset = location instanceof Uint8Array ? threadOffsetOf(location) : undefined;
+                return { kind: 'object', type: this.types.typeOf(die), address, threadOffset };
             }
         }
     }
@@ -272,6 +276,32 @@ export class Program {
         return !isModule && elf.section('__ksymtab') !== undefined && elf.section('.init.text') !== undefined;
     }
 
+    /** Whether a linear address is that of a kernel's per-CPU variable before any CPU's own place is added. */
+    isPerCpu(address: bigint): boolean {
+        const section = this.elf.section('.data..percpu');
+        if (section === undefined) {
+            return false;
+        }
+        // Older kernels link them at 0, which does not move along.
+        const linked = section.address === 0 ? fromAddress(address) : this.linked(address);
+        return linked >= section.address && linked < section.address + section.size;
+    }
+
+    /**
+     * Where a thread has a variable of the program itself (ELF Handling For Thread-Local Storage, variant II).
+     * @param offset in the program's block
+     * @param pointer the thread pointer, behind the block
+     */
+    threadLocal(offset: bigint, pointer: bigint): bigint | undefined {
+        const block = this.elf.programHeaders.find(({ type }) => type === PT_TLS);
+        if (block === undefined) {
+            return undefined;
+        }
+        const alignment = Math.max(1, block.alignment);
+        const size = Math.ceil(block.memorySize / alignment) * alignment;
+        return BigInt.asUintN(this.elf.addressSize * 8, pointer - BigInt(size) + offset);
+    }
+
     /** Whether code of the program is at a linear address. */
     hasCode(address: bigint): boolean {
         return this.info.isCode(this.linked(address));
@@ -296,6 +326,13 @@ export class Program {
             ? BigInt.asUintN(64, address + this.slide)
             : address;
     }
+}
+
+/** A location that is nothing but a number and DW_OP_form_tls_address, or the older form of it. */
+function threadOffsetOf(location: Uint8Array): bigint | undefined {
+    const size = { 0x03: location.length - 2, 0x0c: 4, 0x0e: 8 }[location[0]];
+    const isThreadLocal = size === location.length - 2 && [0x9b, 0xe0].includes(location[location.length - 1]);
+    return isThreadLocal ? numberOf(location.subarray(1, 1 + size)) : undefined;
 }
 
 /** All programs that the guest consists of. */

@@ -36,6 +36,18 @@ export const I386: RegisterNumbering = {
     preserved: [3, 5, 6, 7],
 };
 
+/** A vector or x87 register by DWARF's number (the tables named above): its name, and bytes. */
+export function wideRegister(
+    numbering: RegisterNumbering,
+    register: number,
+): { readonly name: string; readonly size: number } | undefined {
+    const [xmm, last, st] = numbering === AMD64 ? [17, 32, 33] : [21, 28, 11];
+    if (register >= xmm && register <= last) {
+        return { name: `xmm${register - xmm}`, size: 16 };
+    }
+    return register >= st && register < st + 8 ? { name: `st${register - st}`, size: 10 } : undefined;
+}
+
 export interface UnwindMemory {
     /** `size` bytes of linear memory, or undefined if not all of them can be read. */
     readMemory(address: bigint, size: number): Uint8Array | undefined;

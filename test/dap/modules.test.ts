@@ -118,6 +118,15 @@ describe('modules of a kernel', () => {
         assert.deepEqual(places.slice(0, 2), [`weigh:${lines[1]}`, `init_module:${lines[0]}`]);
         assert.equal(await client.evaluate('first'), '1');
         assert.equal(await client.evaluate('sum + total == 7'), '0x1');
+        // Per-CPU variables of the kernel: this vCPU's own, and those of another.
+        assert.equal(await client.evaluate('current_task->comm'), '"insmod"');
+        assert.equal(await client.evaluate('per_cpu(current_task, 0)->comm'), '"insmod"');
+        assert.equal(await client.evaluate('per_cpu(runqueues, 0).cpu'), '0');
+        const [{ id: frameId }] = await client.frames();
+        assert.match(
+            await client.refusal('evaluate', { expression: 'per_cpu(init_task, 0)', frameId }),
+            /there is no per-CPU variable 'init_task' of a CPU 0/,
+        );
 
         await client.run('continue');
         assert.equal((await client.places())[0], `cleanup_module:${lines[2]}`);

@@ -46,6 +46,8 @@ export type Node = { readonly position: number } & (
           readonly type: TypeSpelling;
           readonly members: readonly string[];
       }
+    /** `per_cpu(variable, cpu)`: a kernel's variable as another CPU has it. */
+    | { readonly kind: 'perCpu'; readonly operand: Node; readonly cpu: Node }
     /** `phys:address`, `linear:address`, or the offset in a segment: `ds:si`. */
     | { readonly kind: 'space'; readonly prefix: string; readonly operand: Node }
     | { readonly kind: 'assign'; readonly target: Node; readonly value: Node }

@@ -41,6 +41,8 @@ export interface EvaluationContext {
     local?(name: string): Value | undefined;
     /** A variable, a function or an enumerator of the program, with its type. */
     global?(name: string): Value | undefined;
+    /** A per-CPU variable of the guest's kernel, as a CPU has it; undefined if there is none of that name, or no such CPU. */
+    perCpu?(name: string, cpu: number): Value | undefined;
     /** How a value reads, for messages. */
     describe?(value: Value): string | undefined;
     /** A type by its name, or by its tag with the keyword before it. */
@@ -101,6 +103,10 @@ function collectNames(node: Node, found: NamePlace[]): void {
             collectNames(node.left, found);
             collectNames(node.right, found);
             return;
+        case 'perCpu':
+            collectNames(node.operand, found);
+            collectNames(node.cpu, found);
+            return;
         case 'index':
             collectNames(node.base, found);
             collectNames(node.index, found);
@@ -124,6 +130,8 @@ function assigns(node: Node): boolean {
             return false;
         case 'binary':
             return assigns(node.left) || assigns(node.right);
+        case 'perCpu':
+            return assigns(node.cpu);
         case 'index':
             return assigns(node.base) || assigns(node.index);
         case 'memory':
@@ -132,6 +140,9 @@ function assigns(node: Node): boolean {
             return assigns(node.operand);
     }
 }
+
+/** Linux has fewer (CONFIG_NR_CPUS). */
+const MOST_CPUS = 8192n;
 
 class Evaluation {
     constructor(
@@ -202,6 +213,15 @@ class Evaluation {
                 const pointer = this.number(node.operand);
                 const offset = this.offsetOf(type, node.members, node.position);
                 return makeValue(pattern(pointer) - BigInt(offset), pointerTo(type), pointer.space);
+            }
+            case 'perCpu': {
+                const cpu = pattern(this.number(node.cpu));
+                const name = node.operand.kind === 'name' ? node.operand.name : '';
+                const found = cpu < MOST_CPUS ? this.context.perCpu?.(name, Number(cpu)) : undefined;
+                if (found === undefined) {
+                    throw this.error(`there is no per-CPU variable '${name}' of a CPU ${cpu}`, node.position);
+                }
+                return found;
             }
             case 'space':
                 return this.inSpace(node.prefix, this.number(node.operand));

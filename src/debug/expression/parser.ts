@@ -7,6 +7,7 @@
  *     postfix      pointer[index]  record.member  pointer->member
  *     primary      number  'c'  variable  register  $register  symbol  `symbol`  type[address]  (expression)
  *                  sizeof(type)  sizeof x  offsetof(type, member)  container_of(pointer, type, member)
+ *                  per_cpu(name, cpu)
  *
  * Types are u8 to u64 and i8 to i64, C's own, and those of the debugging information: `struct list_head *`, `pid_t`.
  * A lone name in parentheses is a type if a value follows; `(name) * x`, `& x`, `- x` and `+ x` are operations.
@@ -220,6 +221,9 @@ class Parser {
                 return { kind: 'containerOf', operand, type, members, position };
             }
         }
+        if (name === 'per_cpu' && this.isOperator(this.next, '(')) {
+            return this.perCpu(position);
+        }
         const base = INTEGER_TYPES.get(name);
         if (base === undefined) {
             return { kind: 'name', name, register: false, position };
@@ -232,6 +236,18 @@ class Parser {
         const address = this.nested(() => this.binary(0));
         this.expect(']');
         return { kind: 'memory', type, address, position };
+    }
+
+    private perCpu(position: number): Node {
+        this.expect('(');
+        const operand = this.nested(() => this.binary(0));
+        if (operand.kind !== 'name') {
+            throw this.error("'per_cpu' takes the name of a variable, and the number of a CPU");
+        }
+        this.expect(',');
+        const cpu = this.nested(() => this.binary(0));
+        this.expect(')');
+        return { kind: 'perCpu', operand, cpu, position };
     }
 
     private sizeOf(position: number): Node {

@@ -14,7 +14,7 @@ import { expressionAt } from '../../symbols/dwarf/location-lists';
 import type { Unit } from '../../symbols/dwarf/unit';
 import type { Program } from '../../symbols/program';
 import { bare, type CType, sizeOf } from '../../symbols/types';
-import { lookupAddress, numberOf } from '../../symbols/unwind';
+import { lookupAddress, numberOf, type RegisterNumbering, wideRegister } from '../../symbols/unwind';
 import { loadValue } from '../expression/memory';
 import type { EvaluationContext } from '../expression/evaluator';
 import { makeValue, type Place, type Value } from '../expression/value';
@@ -45,6 +45,10 @@ export interface FrameHost {
     callerOf(frame: PhysicalFrame): PhysicalFrame | undefined;
     cfaOf(frame: PhysicalFrame): bigint | undefined;
     programAt(address: bigint): Program | undefined;
+    /** A register of more than 64 bits, as the vCPU has it now. */
+    wideRegister(name: string): bigint | undefined;
+    /** What thread-local variables are found by. */
+    threadPointer(numbering: RegisterNumbering): bigint;
 }
 
 /** The variables that are in scope, parameters first, in the order of their declarations; inner ones before outer ones. */
@@ -166,6 +170,7 @@ export class FrameReader {
             case 'register': {
                 const bits = this.frame.state.registers[location.register];
                 if (bits !== undefined) put(0, littleEndian(bits, Math.min(8, size)));
+                else this.putWide(location.register, put);
                 break;
             }
             case 'memory': {
@@ -193,6 +198,14 @@ export class FrameReader {
             }
         }
         return { bytes, known };
+    }
+
+    /** Vector and x87 registers are known as they are now: of callers nobody tells what they had. */
+    private putWide(register: number, put: (at: number, part: Uint8Array) => void): void {
+        const { origin, numbering } = this.frame;
+        const wide = origin === undefined ? wideRegister(numbering, register) : undefined;
+        const bits = wide && this.host.wideRegister(wide.name);
+        if (wide !== undefined && bits !== undefined) put(0, littleEndian(bits, wide.size));
     }
 
     private putBits(
@@ -239,6 +252,7 @@ export class FrameReader {
             register: number => frame.state.registers[number],
             memory: (address, size) => host.memory.readMemory(address, size),
             relocate: address => program.relocate(address),
+            threadLocal: offset => program.threadLocal(offset, host.threadPointer(frame.numbering)),
             frameBase: () => this.frameBase(),
             cfa: () => host.cfaOf(frame),
             entryValue: expression => this.entryValue(expression),

@@ -3,12 +3,13 @@ import { HyperscopeError } from '../../common/errors';
 import type { GlobalName, Program, ProgramSet } from '../../symbols/program';
 import type { SymbolTable } from '../../symbols/symbol-table';
 import type { CType } from '../../symbols/types';
-import { type FrameState, lookupAddress, type RegisterNumbering } from '../../symbols/unwind';
+import { AMD64, type FrameState, lookupAddress, numberOf, type RegisterNumbering } from '../../symbols/unwind';
 import { codeSize } from '../address';
 import type { EvaluationContext } from '../expression/evaluator';
 import { EvaluationProblem } from '../expression/error';
 import { loadValue } from '../expression/memory';
 import { makeValue, type Value } from '../expression/value';
+import { findRegister } from '../registers/register-file';
 import { programCounter } from '../stack';
 import type { VcpuView } from '../vcpu-view';
 import type { DiscoveredKernel } from './discovered-kernel';
@@ -35,6 +36,8 @@ export class SourceView {
         symbols: SymbolTable,
         /** What the kernel tells of itself, where no symbol file does. */
         private readonly kernel: () => DiscoveredKernel | undefined = () => undefined,
+        /** Number of the vCPU, which a kernel calls CPU by the same number. */
+        private readonly vcpu = 0,
     ) {
         this.sourceStack = new SourceStack(programs, () => this.kernel()?.unwinders ?? []);
         this.presenter = new ValuePresenter({ context: view.context, symbol: address => symbols.format(address) });
@@ -95,6 +98,7 @@ export class SourceView {
                 return found && this.localNamed(found, name);
             },
             global: name => this.globalNamed(frame(), name),
+            perCpu: (name, cpu) => this.globalNamed(frame(), name, cpu),
             type: (name, keyword) => this.typeNamed(frame(), name, keyword),
             describe: value => (isTyped(value.type) ? this.presenter.text(value) : undefined),
         };
@@ -180,14 +184,21 @@ export class SourceView {
             context: this.view.context,
             callerOf: frame => this.sourceStack.callerOf(frame, memory),
             cfaOf: frame => this.sourceStack.cfaOf(frame, memory),
+            wideRegister: name => findRegister(name)?.read(this.view.cpu),
+            threadPointer: numbering => this.view.context.segmentLinear(numbering === AMD64 ? 'fs' : 'gs', 0n),
             programAt: address => this.programs.at(address),
         };
     }
 
-    private globalNamed(frame: SourceFrame | undefined, name: string): Value | undefined {
+    /** @param cpu a CPU whose own variable it has to be */
+    private globalNamed(frame: SourceFrame | undefined, name: string, cpu?: number): Value | undefined {
         for (const found of this.globalsNamed(frame, name)) {
-            if (found.kind === 'constant') return makeValue(found.value, found.type);
-            const address = found.address ?? this.view.context.symbol(name);
+            if (found.kind === 'constant') {
+                if (cpu !== undefined) continue;
+                return makeValue(found.value, found.type);
+            }
+            const linked = found.address ?? this.threadLocal(frame, found) ?? this.view.context.symbol(name);
+            const address = linked === undefined ? undefined : this.onCpu(linked, cpu);
             if (address === undefined) continue;
             const place = { kind: 'memory', space: 'linear', address } as const;
             const whole: Value = { ...makeValue(address, found.type), place };
@@ -200,6 +211,31 @@ export class SourceView {
             }
         }
         return undefined;
+    }
+
+    private threadLocal(frame: SourceFrame | undefined, found: GlobalName): bigint | undefined {
+        const program = frame?.program;
+        const threadOffset = found.kind === 'object' ? found.threadOffset : undefined;
+        if (threadOffset === undefined || program === undefined) {
+            return undefined;
+        }
+        return program.threadLocal(threadOffset, this.host.threadPointer(program.numbering));
+    }
+
+    /**
+     * Where a CPU has a variable: this one unless told otherwise. A kernel links per-CPU variables once, and keeps how
+     * far each CPU's own are from there (`__per_cpu_offset`).
+     * @returns undefined if a CPU was named, and the variable is no per-CPU one, or there is no such CPU
+     */
+    private onCpu(address: bigint, cpu: number | undefined): bigint | undefined {
+        if (!this.programs.programs.some(program => program.isPerCpu(address))) {
+            return cpu === undefined ? address : undefined;
+        }
+        const { context } = this.view;
+        const table = context.symbol('__per_cpu_offset');
+        const entry = table && context.readMemory('linear', table + BigInt(8 * (cpu ?? this.vcpu)), 8);
+        // CPUs that there are not have what the variables were linked to.
+        return entry && BigInt.asUintN(64, address + numberOf(entry));
     }
 
     /** What the programs say of a name, the frame's own first. */

@@ -134,6 +134,8 @@ export interface ExpressionContext {
     /** The location expression of another entry. */
     callee?(offset: number, relative: boolean): Uint8Array | undefined;
     objectAddress?: bigint;
+    /** Where the thread that runs has a thread-local variable, by its offset in the program's block. */
+    threadLocal?(offset: bigint): bigint | undefined;
 }
 
 /** Expressions may jump backwards: one that takes more steps than this never ends. */
@@ -449,7 +451,8 @@ class Evaluation {
                     throw new Unavailable('its size is computed');
                 case Op.FormTlsAddress:
                 case Op.GnuPushTlsAddress:
-                    throw new Unavailable('it is thread-local');
+                    this.push(known(context.threadLocal?.(this.pop().value), 'the thread'));
+                    break;
                 case Op.Nop:
                 case Op.GnuUninit:
                     break;
