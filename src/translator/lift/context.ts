@@ -10,7 +10,6 @@
 import { Gpr, type Instruction, type Operand, OperandKind, Segment } from '../../isa/x86/instruction';
 import { Vector } from '../../machine/cpu/fault';
 import {
-    FlagAux,
     ModeKey,
     SegmentAttribute,
     SegmentOffset,
@@ -22,19 +21,10 @@ import {
 import { type IrBuilder } from '../ir/builder';
 import { type Helper, NONE, type Value } from '../ir/function';
 import { MemoryAccess, Op, StateAccess, Type } from '../ir/opcodes';
-import { Condition, FlagSource, type PendingFlags, type Width } from './flags';
+import { FlagContext } from './flag-context';
+import { type Width } from './flags';
 
 export { Vector };
-
-const FLAGS_IN_STATE: PendingFlags = {
-    source: FlagSource.State,
-    width: 64,
-    a: NONE,
-    b: NONE,
-    result: NONE,
-    withCarry: false,
-    aux: NONE,
-};
 
 /** Linear addresses have 57 bits instead of 48. */
 const CR4_LA57 = 1 << 12;
@@ -55,10 +45,8 @@ export function memoryAccess(bits: number): MemoryAccess {
     throw new Error(`no memory access of ${bits} bits`);
 }
 
-export abstract class LiftContext {
-    readonly ir: IrBuilder;
+export abstract class LiftContext extends FlagContext {
     instruction!: Instruction;
-    protected flags: PendingFlags = FLAGS_IN_STATE;
     private addressOf = NONE;
 
     constructor(
@@ -66,7 +54,7 @@ export abstract class LiftContext {
         /** ModeKey of the code being lifted. */
         readonly mode: number,
     ) {
-        this.ir = ir;
+        super(ir);
     }
 
     /** Starts the next instruction. */
@@ -106,77 +94,6 @@ export abstract class LiftContext {
 
     isMemory(i: number): boolean {
         return this.instruction.operands[i].kind === OperandKind.Memory;
-    }
-
-    // --- constants and width helpers ---------------------------------------------------------------------------------
-
-    /** A constant of guest width w (small, sign-extended then cut to the width). */
-    constant(width: Width, number: number): Value {
-        if (width === 64) {
-            return this.ir.i64(number);
-        }
-        return this.ir.i32(width === 32 ? number : number & ((1 << width) - 1));
-    }
-
-    /** An integer operation at guest width: `integer(16, 'add', x, y)`; the result is cut to the width where needed. */
-    integer(width: Width, operation: string, x: Value, y: Value = NONE): Value {
-        if (width === 64) {
-            return this.ir.op(`i64.${operation}`, x, y);
-        }
-        const result = this.ir.op(`i32.${operation}`, x, y);
-        switch (operation) {
-            case 'add': case 'sub': case 'mul': case 'shl':
-                return this.truncate(width, result);
-        } // prettier-ignore
-        return result;
-    }
-
-    /** Cuts an i32 value to 8 or 16 bits; others are returned as they are. */
-    truncate(width: Width, value: Value): Value {
-        return width === 8 || width === 16 ? this.ir.op('i32.and', value, this.ir.i32((1 << width) - 1)) : value;
-    }
-
-    /** i32 sign extension of an 8- or 16-bit value; wider values are returned as they are. */
-    signed(width: Width, value: Value): Value {
-        if (width === 8) {
-            return this.ir.op('i32.extend8_s', value);
-        }
-        return width === 16 ? this.ir.op('i32.extend16_s', value) : value;
-    }
-
-    /** Zero extension from `from` to `to` bits (from ≤ to), or truncation (from > to). */
-    resizeUnsigned(value: Value, from: Width, to: Width): Value {
-        if (from === to) {
-            return value;
-        }
-        if (to === 64) {
-            return this.ir.extendU(value);
-        }
-        const low = from === 64 ? this.ir.wrap(value) : value;
-        return from > to ? this.truncate(to, low) : low;
-    }
-
-    /** Sign extension from `from` to `to` bits (from ≤ to). */
-    resizeSigned(value: Value, from: Width, to: Width): Value {
-        if (from === to) {
-            return value;
-        }
-        const extended = this.signed(from, value);
-        return to === 64 ? this.ir.extendS(extended) : this.truncate(to, extended);
-    }
-
-    /** 1 if the value of guest width is zero, else 0. */
-    isZero(width: Width, value: Value): Value {
-        return this.ir.op(width === 64 ? 'i64.eqz' : 'i32.eqz', value);
-    }
-
-    /** Top bit of a value of guest width, as i32 0/1. */
-    signBit(width: Width, value: Value): Value {
-        if (width === 64) {
-            return this.ir.wrap(this.ir.op('i64.shr_u', value, this.ir.i64(63)));
-        }
-        const bit = this.ir.op('i32.shr_u', value, this.ir.i32(width - 1));
-        return width === 32 ? bit : this.ir.op('i32.and', bit, this.ir.i32(1));
     }
 
     // --- registers ---------------------------------------------------------------------------------------------------
@@ -568,249 +485,5 @@ export abstract class LiftContext {
 
     call(helper: Helper, args: readonly Value[]): Value {
         return this.ir.call(helper, args);
-    }
-
-    // --- flags -------------------------------------------------------------------------------------------------------
-
-    setFlagsAdd(width: Width, a: Value, b: Value, result: Value, withCarry = false): void {
-        this.flags = { source: FlagSource.Add, width, a, b, result, withCarry, aux: NONE };
-    }
-
-    /** Flags of a − b = result (CMP, SUB, NEG, SBB…). */
-    setFlagsSubtract(width: Width, a: Value, b: Value, result: Value, withCarry = false): void {
-        this.flags = { source: FlagSource.Subtract, width, a, b, result, withCarry, aux: NONE };
-    }
-
-    setFlagsLogic(width: Width, result: Value): void {
-        this.flags = { source: FlagSource.Logic, width, a: NONE, b: NONE, result, withCarry: false, aux: NONE };
-    }
-
-    /** Flags given as state values: flagResult (i64) and flagAux (i32). */
-    setFlagsRaw(result: Value, aux: Value): void {
-        this.flags = { source: FlagSource.Raw, width: 64, a: NONE, b: NONE, result, withCarry: false, aux };
-    }
-
-    /**
-     * ZF, SF and PF from `result` of guest width; CF, OF and AF from i32 values that are 0 or 1.
-     */
-    setFlagsParts(width: Width, result: Value, carry: Value, overflow: Value, adjust: Value = NONE): void {
-        const ir = this.ir;
-        const carryIn = ir.op('i32.xor', carry, overflow);
-        let aux = ir.op('i32.or', ir.op('i32.shl', carry, ir.i32(31)), ir.op('i32.shl', carryIn, ir.i32(30)));
-        if (adjust !== NONE) {
-            aux = ir.op('i32.or', aux, ir.op('i32.shl', adjust, ir.i32(3)));
-        }
-        this.setFlagsRaw(this.flagResultOf(width, result), aux);
-    }
-
-    /** All six arithmetic flags from an i32 value in RFLAGS bit positions (other bits ignored). */
-    setFlagsFromBits(bits: Value): void {
-        const ir = this.ir;
-        const bit = (position: number): Value =>
-            ir.op('i32.and', ir.op('i32.shr_u', bits, ir.i32(position)), ir.i32(1));
-        const cf = bit(0);
-        const carryIn = ir.op('i32.xor', cf, bit(11));
-        const zero = bit(6);
-        // flagResult is 0 (ZF) or 1; SF by the correction bit; PF: parity of the low byte is that of (result ^ correction).
-        const result = ir.op('i32.xor', zero, ir.i32(1));
-        const parityOdd = ir.op('i32.xor', bit(2), ir.i32(1));
-        const parityCorrection = ir.op('i32.xor', result, parityOdd);
-        let aux = ir.op('i32.shl', cf, ir.i32(31));
-        aux = ir.op('i32.or', aux, ir.op('i32.shl', carryIn, ir.i32(30)));
-        aux = ir.op('i32.or', aux, ir.op('i32.shl', bit(4), ir.i32(3)));
-        aux = ir.op('i32.or', aux, bit(7));
-        aux = ir.op('i32.or', aux, ir.op('i32.shl', parityCorrection, ir.i32(FlagAux.ParityShift)));
-        this.setFlagsRaw(ir.extendU(result), aux);
-    }
-
-    /** All six arithmetic flags as an i32 in RFLAGS bit positions. */
-    flagsAsBits(): Value {
-        const ir = this.ir;
-        const { result, aux } = this.flagState();
-        const at = (value: Value, position: number): Value =>
-            position === 0 ? value : ir.op('i32.shl', value, ir.i32(position));
-        let bits = this.carryOf(aux);
-        bits = ir.op('i32.or', bits, at(this.parityOf(result, aux), 2));
-        bits = ir.op('i32.or', bits, ir.op('i32.and', ir.op('i32.shl', aux, ir.i32(1)), ir.i32(0x10)));
-        bits = ir.op('i32.or', bits, at(ir.op('i64.eqz', result), 6));
-        bits = ir.op('i32.or', bits, at(this.signOf(result, aux), 7));
-        return ir.op('i32.or', bits, at(this.overflowOf(aux), 11));
-    }
-
-    /** flagResult (i64) and flagAux (i32) of the flags as they are now. */
-    flagState(): { result: Value; aux: Value } {
-        const ir = this.ir;
-        const flags = this.flags;
-        switch (flags.source) {
-            case FlagSource.State:
-                return {
-                    result: ir.get(StateOffset.flagResult, StateAccess.I64),
-                    aux: ir.get(StateOffset.flagAux, StateAccess.I32),
-                };
-            case FlagSource.Raw:
-                return { result: flags.result, aux: flags.aux };
-            case FlagSource.Logic:
-                return { result: this.flagResultOf(flags.width, flags.result), aux: ir.i32(0) };
-        }
-        return { result: this.flagResultOf(flags.width, flags.result), aux: this.carriesOf(flags) };
-    }
-
-    /** Writes pending flags to the guest state. */
-    flushFlags(): void {
-        if (this.flags.source !== FlagSource.State) {
-            const { result, aux } = this.flagState();
-            this.ir.set(StateOffset.flagResult, StateAccess.I64, result);
-            this.ir.set(StateOffset.flagAux, StateAccess.I32, aux);
-            this.flags = FLAGS_IN_STATE;
-        }
-    }
-
-    /** CF as i32 0/1. */
-    carry(): Value {
-        return this.condition(Condition.B);
-    }
-
-    /** A condition code as i32 0/1. */
-    condition(code: Condition): Value {
-        const positive = this.positiveCondition(code & ~1);
-        return (code & 1) !== 0 ? this.ir.not(positive) : positive;
-    }
-
-    private positiveCondition(code: Condition): Value {
-        const direct = this.directCondition(code);
-        if (direct !== NONE) {
-            return direct;
-        }
-        const ir = this.ir;
-        const { result, aux } = this.flagState();
-        switch (code) {
-            case Condition.O:
-                return this.overflowOf(aux);
-            case Condition.B:
-                return this.carryOf(aux);
-            case Condition.E:
-                return ir.op('i64.eqz', result);
-            case Condition.BE:
-                return ir.op('i32.or', this.carryOf(aux), ir.op('i64.eqz', result));
-            case Condition.S:
-                return this.signOf(result, aux);
-            case Condition.P:
-                return this.parityOf(result, aux);
-            case Condition.L:
-                return ir.op('i32.xor', this.signOf(result, aux), this.overflowOf(aux));
-            default:
-                return ir.op(
-                    'i32.or',
-                    ir.op('i32.xor', this.signOf(result, aux), this.overflowOf(aux)),
-                    ir.op('i64.eqz', result),
-                );
-        }
-    }
-
-    /** The condition as a comparison of what set the flags, or NONE if that does not tell. */
-    private directCondition(code: Condition): Value {
-        const flags = this.flags;
-        const { source, width, a, b, result } = flags;
-        if (source === FlagSource.State || source === FlagSource.Raw) {
-            return NONE;
-        }
-        const type = width === 64 ? 'i64' : 'i32';
-        const ir = this.ir;
-        if (code === Condition.E) {
-            return source === FlagSource.Subtract && !flags.withCarry
-                ? ir.op(`${type}.eq`, a, b)
-                : this.isZero(width, result);
-        }
-        if (code === Condition.S) {
-            return this.signBit(width, result);
-        }
-        if (source === FlagSource.Logic) {
-            switch (code) {
-                case Condition.O:
-                case Condition.B:
-                    return ir.i32(0);
-                case Condition.BE:
-                    return this.isZero(width, result);
-                case Condition.L:
-                    return this.signBit(width, result);
-                case Condition.LE: {
-                    const zero = width === 64 ? ir.i64(0) : ir.i32(0);
-                    return ir.op(`${type}.le_s`, this.signed(width, result), zero);
-                }
-            }
-        } else if (!flags.withCarry) {
-            if (source === FlagSource.Subtract) {
-                switch (code) {
-                    case Condition.B:
-                        return ir.op(`${type}.lt_u`, a, b);
-                    case Condition.BE:
-                        return ir.op(`${type}.le_u`, a, b);
-                    case Condition.L:
-                        return ir.op(`${type}.lt_s`, this.signed(width, a), this.signed(width, b));
-                    case Condition.LE:
-                        return ir.op(`${type}.le_s`, this.signed(width, a), this.signed(width, b));
-                }
-            } else if (code === Condition.B) {
-                return ir.op(`${type}.lt_u`, result, a);
-            }
-        }
-        return NONE;
-    }
-
-    /** The result sign-extended to i64, as flagResult wants it. */
-    flagResultOf(width: Width, result: Value): Value {
-        return width === 64 ? result : this.ir.extendS(this.signed(width, result));
-    }
-
-    /** flagAux of an addition or subtraction: the carries (borrows) out of each bit, moved to their places. */
-    private carriesOf(flags: PendingFlags): Value {
-        const ir = this.ir;
-        const { width, a, b, result } = flags;
-        const type = width === 64 ? 'i64' : 'i32';
-        const op = (name: string, x: Value, y: Value): Value => ir.op(`${type}.${name}`, x, y);
-        const ones = width === 64 ? ir.i64(-1) : ir.i32(-1);
-        let carries: Value;
-        if (flags.source === FlagSource.Add) {
-            // Carry out of bit i: a & b, or either of them when the sum bit is clear.
-            carries = op('or', op('and', a, b), op('and', op('or', a, b), op('xor', result, ones)));
-        } else {
-            const notA = op('xor', a, ones);
-            carries = op('or', op('and', notA, b), op('and', op('or', notA, b), result));
-        }
-        if (width === 64) {
-            const high = ir.wrap(ir.op('i64.shr_u', carries, ir.i64(32)));
-            return ir.op(
-                'i32.or',
-                ir.op('i32.and', high, ir.i32(0xc0000000 | 0)),
-                ir.op('i32.and', ir.wrap(carries), ir.i32(8)),
-            );
-        }
-        if (width === 32) {
-            return ir.op('i32.and', carries, ir.i32(0xc0000008 | 0));
-        }
-        const top = ir.op('i32.and', ir.op('i32.shl', carries, ir.i32(32 - width)), ir.i32(0xc0000000 | 0));
-        return ir.op('i32.or', top, ir.op('i32.and', carries, ir.i32(8)));
-    }
-
-    private carryOf(aux: Value): Value {
-        return this.ir.op('i32.shr_u', aux, this.ir.i32(31));
-    }
-
-    private overflowOf(aux: Value): Value {
-        const shifted = this.ir.op('i32.shl', aux, this.ir.i32(1));
-        return this.ir.op('i32.shr_u', this.ir.op('i32.xor', aux, shifted), this.ir.i32(31));
-    }
-
-    private signOf(result: Value, aux: Value): Value {
-        const sign = this.ir.wrap(this.ir.op('i64.shr_u', result, this.ir.i64(63)));
-        return this.ir.op('i32.xor', sign, this.ir.op('i32.and', aux, this.ir.i32(1)));
-    }
-
-    private parityOf(result: Value, aux: Value): Value {
-        const ir = this.ir;
-        const correction = ir.op('i32.shr_u', aux, ir.i32(FlagAux.ParityShift));
-        const byte = ir.op('i32.and', ir.op('i32.xor', ir.wrap(result), correction), ir.i32(0xff));
-        const odd = ir.op('i32.and', ir.op('i32.popcnt', byte), ir.i32(1));
-        return ir.op('i32.xor', odd, ir.i32(1));
     }
 }
