@@ -35,7 +35,7 @@ export async function log(context: LinuxContext, last: number): Promise<LinuxLog
             items: items.slice(-last).map(record => ({
                 time: record.time.toString(),
                 level: record.level,
-                levelName: LOG_LEVELS[record.level],
+                levelName: LOG_LEVELS.at(record.level) ?? `level ${record.level}`,
                 lines: logLines(record),
             })),
             problem,

@@ -10,6 +10,9 @@ const PF_KTHREAD = 0x200000;
 const MOST_CPUS = 8192;
 const NAME_LENGTH = 64;
 
+/** More threads than any machine runs: corrupt lists that all lead to each other end there. */
+const MOST_THREADS = 0x10000;
+
 /** A process, a thread or an idle task. */
 export interface Task {
     /** Address of its `task_struct`, by which it is named everywhere. */
@@ -95,6 +98,7 @@ class TaskLister {
     private readonly running = new Map<bigint, number>();
     private readonly problems: string[] = [];
     private readonly cpus: readonly number[];
+    private threadsLeft = MOST_THREADS;
 
     constructor(private readonly reader: KernelReader) {
         this.names = stateNames(reader);
@@ -155,14 +159,15 @@ class TaskLister {
             const shared = leader.pointer('signal');
             if (shared?.has('thread_head') !== true) {
                 return leader.has('thread_group')
-                    ? leader.list('thread_group', 'task_struct', 'thread_group')
+                    ? leader.list('thread_group', 'task_struct', 'thread_group', this.threadsLeft)
                     : undefined;
             }
-            return shared.list('thread_head', 'task_struct', 'thread_node');
+            return shared.list('thread_head', 'task_struct', 'thread_node', this.threadsLeft);
         });
         if (all?.problem !== undefined) {
             this.problems.push(`threads of the task at ${hex(leader.address)}: ${all.problem}`);
         }
+        this.threadsLeft -= Math.min(this.threadsLeft - 1, all?.items.length ?? 0);
         return (all?.items ?? []).filter(({ address }) => address !== leader.address).map(thread => this.task(thread));
     }
 

@@ -31,7 +31,12 @@ function wheel(reader: KernelReader, cpu: number, rows: TableRow[], problems: st
         for (let vector = 0; vector + 8 <= bytes.length; vector += 8) {
             const head = view.getBigUint64(vector, true);
             if (head === 0n) continue;
-            const { items, problem } = reader.chain(head, 'timer_list', 'entry', MOST_TIMERS);
+            const { items, problem } = reader.chain(
+                head,
+                'timer_list',
+                'entry',
+                Math.max(1, MOST_TIMERS - rows.length),
+            );
             if (problem !== undefined) problems.push(problem);
             for (const timer of items) {
                 const ticks = BigInt.asIntN(64, timer.big('expires') - now);

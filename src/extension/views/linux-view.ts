@@ -19,7 +19,7 @@ import { openListing } from '../listings';
 
 const TABLES: ReadonlyArray<readonly [table: LinuxTableName, label: string, icon: string]> = [
     ['modules', 'Modules', 'extensions'],
-    ['mounts', 'Mounts', 'folder'],
+    ['mounts', 'Mounts', 'database'],
     ['network', 'Network', 'globe'],
     ['interrupts', 'Interrupts', 'zap'],
     ['timers', 'Timers', 'watch'],

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
+import { LinuxError } from '../../../src/linux/errors';
+import { commandLine, memoryMap } from '../../../src/linux/memory-map';
+import { openFiles } from '../../../src/linux/open-files';
+import { taskRegisters, taskStack } from '../../../src/linux/task-stack';
 import { taskState, stateNames } from '../../../src/linux/task-state';
 import { listTasks } from '../../../src/linux/tasks';
-import { pointer, u32, u64, array, char, u8 } from './synthetic-kernel';
+import { Random } from '../../support/random';
+import { array, BASE, char, pointer, u32, u64, u8 } from './synthetic-kernel';
 import { PF_KTHREAD, SyntheticTasks } from './synthetic-tasks';
 
 const PF_WQ_WORKER = 0x20;
@@ -94,6 +99,43 @@ describe('tasks of a kernel', () => {
         assert.equal(problems.length, 2);
         assert.match(problems[0], /^tasks: the list leads to 0x30, which is no kernel address/);
         assert.match(problems[1], /^threads of the task at 0x\w+: the list cannot be read: 0xffffffff00000008 /);
+    });
+
+    it('ends on memory that anything may stand in', () => {
+        const random = new Random(5);
+        let listed = 0;
+        for (let round = 0; round < 300; round++) {
+            const kernel = new SyntheticTasks(round % 2 === 0);
+            const mm = kernel.make('mm_struct');
+            const all = [1, 2, 3].map(pid => kernel.task({ pid, name: `task ${pid}`, mm }));
+            kernel.threads(all[0], [kernel.task({ pid: 9, tgid: 1, name: 'thread', mm })]);
+            for (let count = 0; count < 40; count++) {
+                // Numbers, and pointers into the midst of things.
+                const at = BASE + BigInt(random.below(0x2000)) * 8n;
+                const value =
+                    random.below(2) === 0 ? BASE + BigInt(random.below(0x10000)) : BigInt(random.below(1 << 30));
+                if (kernel.read(at, 8).bytes.length === 8) kernel.number(at, value, 8);
+            }
+            const { processes, problems } = listTasks(kernel.reader);
+            assert.ok(processes.length <= 1000 && problems.length <= 1000);
+            for (const { address } of processes.slice(0, 3)) {
+                for (const read of [
+                    () => memoryMap(kernel.reader, address),
+                    () => openFiles(kernel.reader, address),
+                    () => commandLine(kernel.reader, address),
+                    () => taskRegisters(kernel.reader.at('task_struct', address), false),
+                    () => taskStack(kernel.reader, address),
+                ]) {
+                    try {
+                        read();
+                        listed++;
+                    } catch (error) {
+                        assert.ok(error instanceof LinuxError, String(error));
+                    }
+                }
+            }
+        }
+        assert.ok(listed > 0);
     });
 
     it('finds the current task where kernels from 6.2 to 6.14 keep it, and idle tasks of several CPUs', () => {
