@@ -143,8 +143,8 @@ export class GdbSession {
         try {
             answer = await this.command(text, payload);
         } catch (error) {
-            answer = Failure.Invalid;
             if (!(error instanceof HyperscopeError)) this.host.failed(error);
+            answer = EXPLAINED.test(text) && error instanceof HyperscopeError ? explain(error) : Failure.Invalid;
         }
         if (answer !== undefined) {
             this.send(answer);
@@ -295,6 +295,14 @@ export class GdbSession {
         const output = await this.monitor.run(latin1(command), this.threads.selected);
         return output === '' ? OK : hexOfText(output);
     }
+}
+
+/** Packets whose errors gdb prints as they are: those that go on, and those that write a register. */
+const EXPLAINED = /^(?:vCont;|[csP])/;
+
+/** An error in words (gdb manual, E.1). */
+function explain({ message }: HyperscopeError): string {
+    return `E.${message.replace(/[^ -~]/g, '?')}`;
 }
 
 /** `;Xlength,bytecode` for each condition, of which one has to hold; `;cmds:` is of no use to us. */

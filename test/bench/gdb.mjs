@@ -190,5 +190,9 @@ export async function run({ runs, only }) {
                 `(at least 1.0), reading time ${ratio('read')} (at most 1.5), of random bytes ${ratio('random')}, ` +
                 `writing them ${ratio('write')}`,
         );
+        const checks = Object.keys(CONDITIONS).map(name => calls(DISKS.hyperscope) / figure('hyperscope', name));
+        console.log(
+            `GDB hyperscope: at least ${Math.min(...checks).toFixed(0)} checks/s of a false condition (at least 100000)`,
+        );
     }
 }

@@ -9,6 +9,19 @@ import { gdb, onOurs, RawClient, startOurs } from './support/gdb';
 describe('gdb', function () {
     this.timeout(180_000);
 
+    it('is told in words why a vCPU cannot step, or a register not be written', async function () {
+        needs(this, tool('gdb'));
+        const session = (endpoint: string): Promise<string> =>
+            gdb(endpoint, ['break run_workload', 'continue', 'thread 2', 'stepi', 'p $cs = 0x1234']);
+        const output = await onOurs(session, '--cpus', '2');
+
+        assert.match(
+            output,
+            /vCPU 1 is halted with interrupts disabled \(IF = 0\): only an NMI, INIT or a reset wakes it/,
+        );
+        assert.match(output, /Could not write register "cs"; remote failure reply 'E\.[^']{10,}'/);
+    });
+
     it('finds the symbol of the reset vector in real mode', async function () {
         needs(this, tool('gdb'));
         const { cli, port } = await startOurs('--wait');
