@@ -35,8 +35,12 @@ export interface ExecutionHost {
     sleep(milliseconds: number): Promise<void>;
 }
 
-/** Milliseconds between two looks for programs while the guest runs: each stops it for a moment. */
+/**
+ * Milliseconds between two looks for programs while the guest runs, at first and at last: each stops it for a moment,
+ * and a kernel that is none of those that were given is never found.
+ */
 const LOOKING_INTERVAL = 400;
+const LONGEST_INTERVAL = 10_000;
 
 type Ended = Extract<StopReply, { kind: 'ended' }>;
 
@@ -204,8 +208,8 @@ export class RemoteExecution {
     /** Breakpoints in a program that is not where it was linked to would never be met. */
     private async lookWhileRunning(run: number): Promise<void> {
         const isRunning = (): boolean => this.state === 'running' && this.runs === run && this.lost === undefined;
-        while (this.host.relocation.isSearching()) {
-            await this.host.sleep(LOOKING_INTERVAL);
+        for (let interval = LOOKING_INTERVAL; this.host.relocation.isSearching(); interval *= 1.3) {
+            await this.host.sleep(Math.min(interval, LONGEST_INTERVAL));
             if (!isRunning()) return;
             // What goes wrong here goes wrong with the run, too.
             await this.lookForMoves(this.focus).catch(() => undefined);
