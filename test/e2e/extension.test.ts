@@ -337,7 +337,15 @@ describe('the extension in VS Code', function () {
         });
 
         it('shows a stop in all open views at once', async () => {
-            const trees = ['Registers', 'Page Tables', 'Descriptor Tables', 'Interrupts', 'Devices', 'Translator'];
+            const trees = [
+                'Registers',
+                'Page Tables',
+                'Descriptor Tables',
+                'Interrupts',
+                'Devices',
+                'Translator',
+                'Linux',
+            ];
             for (const view of trees) await code.openTree(view);
             for (const page of ['Memory', 'VM Exits']) {
                 await code.openPage(page);
