@@ -140,6 +140,8 @@ export abstract class GuestTree implements vscode.TreeDataProvider<TreeNode>, vs
 
     /** Asks again for everything that is shown. */
     refresh(): void {
+        // What was asked for earlier, and not fetched by VS Code, is of then.
+        this.coming = undefined;
         if (this.treeView.visible) {
             this.stale = false;
             this.changes.fire(undefined);
@@ -154,6 +156,7 @@ export abstract class GuestTree implements vscode.TreeDataProvider<TreeNode>, vs
      */
     private async renew(guest: GuestSession): Promise<void> {
         if (!this.treeView.visible) {
+            this.coming = undefined;
             this.stale = true;
             return;
         }

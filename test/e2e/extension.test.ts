@@ -152,6 +152,8 @@ describe('the extension in VS Code', function () {
             await code.stop();
             await code.command('Hyperscope: Debug the Sample Guest');
             await code.stopped();
+            // The editor that this opens would come in between.
+            await code.page.locator('.debug-top-stack-frame-line').first().waitFor();
             await code.command('Hyperscope: Open the Sample’s Source');
             const lines = readFileSync(sample('kernel/main.c'), 'utf8').split('\n');
             await code.goToLine(lines.findIndex(line => line.includes('run_workload();')) + 1);

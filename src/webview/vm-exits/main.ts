@@ -9,7 +9,7 @@ import type {
     VmExitsRequest,
     VmExitsResponse,
 } from '../../messages/vm-exits';
-import { button, element, onceAFrame, select, welcome } from '../dom';
+import { button, element, select, welcome } from '../dom';
 import { Host } from '../host';
 import { milliseconds, type Range, Timeline } from './timeline';
 
@@ -348,8 +348,6 @@ async function perform(method: string, args?: unknown): Promise<void> {
 
 // ---- what the extension says ---------------------------------------------------------------------------------------
 
-const lookSoon = onceAFrame(() => void look());
-
 function receive(event: PanelEvent): void {
     if (event.event !== 'state') return;
     const other = event.state.session !== state.session;
@@ -366,7 +364,8 @@ function receive(event: PanelEvent): void {
         void perform('hyperscope/vmExitsWatch', { watch: true });
     }
     if (state.state === 'ended') status.textContent = 'the guest has ended';
-    lookSoon();
+    // At once: the frame that a stop brings takes long to draw, and the answer is for the next.
+    void look();
 }
 
 drawKindChoice();
