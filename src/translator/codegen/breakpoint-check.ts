@@ -7,7 +7,7 @@ import type { ByteSize, Condition, ConditionOperator } from '../../machine/condi
 import { Flag, FlagAux, ModeKey, StateOffset } from '../../machine/state';
 import { Wasm } from '../../wasm/module';
 import { StateAccess, Type } from '../ir/opcodes';
-import { LOCAL_CPU, LOCAL_RECORD } from './emitter';
+import { LOCAL_CPU, LOCAL_RECORD } from './function-writer';
 import { ExitReason } from './exit';
 import { emitBudgetCheck, HandlerEmitter, type TranslatedModule } from './handler-emitter';
 import { HeaderOffset } from './record';

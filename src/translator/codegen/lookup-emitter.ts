@@ -6,7 +6,7 @@
 import { CpuArea, FetchOrigin, FetchTlb, JumpCache, JumpRecord, ModeKey, StateOffset } from '../../machine/state';
 import { Wasm } from '../../wasm/module';
 import { StateAccess, Type } from '../ir/opcodes';
-import { LOCAL_CPU } from './emitter';
+import { LOCAL_CPU } from './function-writer';
 import { ExitReason } from './exit';
 import { type HandlerEmitter } from './handler-emitter';
 import { RecordOffset } from './record';

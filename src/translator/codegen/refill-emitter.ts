@@ -13,7 +13,7 @@ import { PHYSICAL_ADDRESS_HIGH_MASK } from '../../machine/cpu/physical';
 import { CpuArea, EntryOrigin, MmuMode, ModeKey, StateOffset, Tlb, TlbRecord } from '../../machine/state';
 import { Wasm } from '../../wasm/module';
 import { StateAccess, Type } from '../ir/opcodes';
-import { LOCAL_CPU, LOCAL_RECORD, MEMORY_LOAD, MEMORY_STORE } from './emitter';
+import { LOCAL_CPU, LOCAL_RECORD, MEMORY_LOAD, MEMORY_STORE } from './function-writer';
 import { HandlerEmitter, LOAD_MISS, STORE_MISS, type TranslatedModule, withUnreachableEnd } from './handler-emitter';
 import { REGION_MISS } from './region-emitter';
 

@@ -4,7 +4,7 @@
  */
 import { Attribute } from '../../isa/x86/instruction';
 import { type PrintedFunction, printFunction } from '../../wasm/printer';
-import { LOCAL_CPU, LOCAL_RECORD } from '../codegen/emitter';
+import { LOCAL_CPU, LOCAL_RECORD } from '../codegen/function-writer';
 import { RegionEmitter } from '../codegen/region-emitter';
 import { type IrFunction } from '../ir/function';
 import { printIr } from '../ir/text';
