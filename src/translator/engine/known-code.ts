@@ -7,7 +7,7 @@ import type { Cpu } from '../../machine/cpu/cpu';
 import { RefillObstacle } from '../../machine/state';
 import { breakpointCheck } from '../codegen/breakpoint-check';
 import { BlockPlace } from '../codegen/lookup-emitter';
-import { PageFlag } from '../codegen/refill-emitter';
+import { PageFlag } from '../codegen/page-walk-emitter';
 import { type Block, CodeCache } from './blocks';
 import { BlockTable } from './block-table';
 import { Breakpoints } from './breakpoints';

@@ -1,5 +1,6 @@
 /** Soft TLB refills without TypeScript (see `codegen/refill-emitter.ts`): what they need to know, and their code. */
-import { type PageFlag, REFILL_HELPERS, type RamGeometry, emitRefill } from '../codegen/refill-emitter';
+import type { PageFlag, RamGeometry } from '../codegen/page-walk-emitter';
+import { REFILL_HELPERS, emitRefill } from '../codegen/refill-emitter';
 import { type HelperFunctions, newModule } from './handlers';
 
 /** Where guest RAM is in the shared memory. */

@@ -5,7 +5,7 @@ import { GuestFault } from '../../../src/machine/cpu/fault';
 import { Access } from '../../../src/machine/cpu/paging';
 import { GuestMemory } from '../../../src/machine/memory';
 import { CpuArea, MmuMode, ModeKey, RefillObstacle, StateOffset, Tlb, TlbRecord } from '../../../src/machine/state';
-import { PageFlag } from '../../../src/translator/codegen/refill-emitter';
+import { PageFlag } from '../../../src/translator/codegen/page-walk-emitter';
 import { CodePages, refillHelpers } from '../../../src/translator/engine/refill';
 import { Random } from '../../support/random';
 
