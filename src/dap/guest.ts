@@ -104,10 +104,9 @@ export function createGuest(configuration: LaunchConfiguration, output: GuestOut
     );
     const discovery = new MemoryKernels();
     const running = new RunningKernel([new ProgramKernels(programs), discovery]);
-    const kernelModules =
-        directories.length === 0
-            ? undefined
-            : new KernelModules(symbols, new ModuleFiles(directories), running, text => own.listener?.logged(text));
+    const kernelModules = new KernelModules(symbols, new ModuleFiles(directories), running, text =>
+        own.listener?.logged(text),
+    );
     const own: MachineTarget = new MachineTarget(machine, table, host, {
         ...{ programs, mapping, discovery, plain: symbols.plain, loadable: kernelModules },
     });

@@ -4,8 +4,11 @@ import type { InspectionSource } from '../debug/inspection-source';
 import type { LoadablePrograms, Passage } from '../debug/program-knowledge';
 import type { RunningKernel } from '../linux/kernel-source';
 import { type KernelModule, moduleSections, readModules } from '../linux/modules';
+import { readModuleNames, readModuleUnwinder } from '../linux/module-memory';
 import type { Listed } from '../linux/structure';
+import { ListedSymbols } from '../symbols/listed-symbols';
 import { Program } from '../symbols/program';
+import type { UnwindSource } from '../symbols/unwind';
 import type { ModuleFiles } from './module-files';
 import { openModule } from './module-files';
 import type { SymbolFiles } from './symbol-files';
@@ -24,6 +27,8 @@ export interface LoadedModule {
     /** The file that its symbols come from. */
     readonly file?: string;
     readonly program?: Program;
+    /** What the kernel itself keeps of it, where there is no file. */
+    readonly ownNames?: ListedSymbols;
     /** Why there are no symbols. */
     readonly problem?: string;
 }
@@ -31,6 +36,8 @@ export interface LoadedModule {
 interface Known extends LoadedModule {
     readonly address: bigint;
     isInitialized: boolean;
+    ownNames?: ListedSymbols;
+    unwinder?: UnwindSource;
     readonly close?: () => void;
 }
 
@@ -49,6 +56,10 @@ export class KernelModules implements LoadablePrograms {
         return this.known;
     }
 
+    get hasLines(): boolean {
+        return this.files.areThere;
+    }
+
     get reading(): Promise<unknown> | undefined {
         const indexing = this.symbols.indexing.filter(({ isRunning }) => isRunning);
         return indexing.length === 0 ? undefined : Promise.all(indexing.map(({ ended }) => ended));
@@ -59,7 +70,8 @@ export class KernelModules implements LoadablePrograms {
     }
 
     refresh(source: InspectionSource, passage?: Passage): boolean {
-        const list = this.read(source);
+        // Nothing is known of the kernel yet, and a search for it is not worth the time at every stop.
+        const list = this.symbols.table.named('modules').length === 0 ? undefined : this.read(source);
         if (list === undefined) {
             return false;
         }
@@ -82,13 +94,16 @@ export class KernelModules implements LoadablePrograms {
             const known = this.known.find(({ address }) => address === module.address);
             const isInitialized = module.state === 'live';
             if (known === undefined) {
-                this.known.push(this.load(module));
+                const loaded = this.load(module);
+                if (loaded.program === undefined) this.takeOwnNames(loaded, module);
+                this.known.push(loaded);
                 hasChanged = true;
             } else if (isInitialized && !known.isInitialized) {
                 // The kernel has freed what only the initialization needed.
                 known.isInitialized = true;
                 known.program?.unload(isOfInitialization);
-                hasChanged ||= known.program !== undefined;
+                if (known.program === undefined) this.takeOwnNames(known, module);
+                hasChanged = true;
             }
         }
         return hasChanged;
@@ -161,7 +176,36 @@ export class KernelModules implements LoadablePrograms {
         return best;
     }
 
-    private forget({ program, close }: Known): void {
+    /** What the kernel keeps of a module itself, in the place of what it has kept before. */
+    private takeOwnNames(known: Known, module: KernelModule): void {
+        this.forgetOwnNames(known);
+        try {
+            const names = readModuleNames(module);
+            if (names !== undefined) {
+                known.ownNames = new ListedSymbols(names);
+                this.symbols.table.addSource(known.ownNames);
+            }
+            known.unwinder = readModuleUnwinder(module);
+            if (known.unwinder !== undefined) this.symbols.programs.unwinders.push(known.unwinder);
+        } catch (error) {
+            if (!(error instanceof HyperscopeError)) throw error;
+        }
+    }
+
+    private forgetOwnNames(known: Known): void {
+        const { ownNames, unwinder } = known;
+        if (ownNames !== undefined) this.symbols.table.removeSource(ownNames);
+        if (unwinder !== undefined) {
+            const { unwinders } = this.symbols.programs;
+            unwinders.splice(unwinders.indexOf(unwinder), 1);
+        }
+        known.ownNames = undefined;
+        known.unwinder = undefined;
+    }
+
+    private forget(known: Known): void {
+        const { program, close } = known;
+        this.forgetOwnNames(known);
         if (program !== undefined) this.symbols.removeProgram(program);
         close?.();
     }

@@ -15,6 +15,11 @@ export class ModuleFiles {
 
     constructor(private readonly directories: readonly string[]) {}
 
+    /** Whether there are any folders to look in. */
+    get areThere(): boolean {
+        return this.directories.length > 0;
+    }
+
     /**
      * Files of a module, those with code before those with debugging information alone.
      * @param name as the kernel has it: with underscores, where file names may have dashes

@@ -67,13 +67,15 @@ function present({ modules, kernelModules }: Guest): DebugProtocol.Module[] {
     ];
 }
 
-function presentLoaded({ name, base, size, file, program, problem }: LoadedModule): DebugProtocol.Module {
+function presentLoaded(module: LoadedModule): DebugProtocol.Module {
+    const { name, base, size, file, program, problem, ownNames } = module;
+    const own = ownNames === undefined ? 'no symbols' : `${symbolStatus(ownNames)} in the guest's memory`;
     return {
         id: `${name} at ${hex(base)}`,
         name,
         path: file,
         addressRange: `${hex(base)}-${hex(base + BigInt(size))}`,
-        symbolStatus: problem === undefined ? symbolStatus(program?.symbols) : `no symbols: ${problem}`,
+        symbolStatus: problem === undefined ? symbolStatus(program?.symbols) : `${own}; ${problem}`,
         symbolFilePath: program?.info.elf.name,
     };
 }

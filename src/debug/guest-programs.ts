@@ -90,7 +90,7 @@ export class GuestPrograms {
             (offset, length) => views[0].memory.read({ space: 'linear', offset }, length),
             plain,
         );
-        const hasLines = programs.programs.some(({ info }) => info.isPresent) || loadable !== undefined;
+        const hasLines = programs.programs.some(({ info }) => info.isPresent) || loadable?.hasLines === true;
         this.sourceLines = hasLines ? this.lines : undefined;
     }
 

@@ -35,6 +35,8 @@ export interface Passage {
 
 /** Programs that come and go while the guest runs: a kernel's modules. Their owner keeps the list of programs. */
 export interface LoadablePrograms {
+    /** Whether lines of source code may come with them. */
+    readonly hasLines: boolean;
     /** Where functions begin that are called when a program has been loaded, or goes; none as long as nobody knows. */
     places(): readonly bigint[];
     /**

@@ -114,7 +114,12 @@ export class MemoryKernel implements Kernel, DiscoveredKernel {
         if (ips === undefined || ipsEnd === undefined || entries === undefined || entriesEnd === undefined) {
             return [];
         }
-        const tables = readOrcTables(image, { ips, ipsEnd, entries, entriesEnd });
+        const tables = readOrcTables((address, length) => readLinear(image, address, length), {
+            ips,
+            ipsEnd,
+            entries,
+            entriesEnd,
+        });
         const end = image.start + BigInt(image.size);
         return tables === undefined
             ? []

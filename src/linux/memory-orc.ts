@@ -1,6 +1,5 @@
 /** The ORC tables of a running kernel (arch/x86/kernel/unwind_orc.c), as they lie in its memory. */
 import { ORC_ENTRY_SIZE, type OrcLayout, type OrcTables } from '../symbols/orc';
-import { type Image, readLinear } from './kernel-image';
 
 const IP_SIZE = 4;
 /** Bits of an entry's last byte that tell its type: 2 until Linux 6.3, 3 since 6.4. */
@@ -18,15 +17,22 @@ export interface OrcPlaces {
     readonly entriesEnd: bigint;
 }
 
-/** A copy of the tables; undefined if they are not there, or cannot be what they should be. */
-export function readOrcTables(image: Image, places: OrcPlaces): OrcTables | undefined {
+/**
+ * A copy of the tables.
+ * @param read all of so many bytes of linear memory, or undefined
+ * @returns undefined if they are not there, or cannot be what they should be.
+ */
+export function readOrcTables(
+    read: (address: bigint, length: number) => Uint8Array | undefined,
+    places: OrcPlaces,
+): OrcTables | undefined {
     const count = Number(places.ipsEnd - places.ips) / IP_SIZE;
     const size = Number(places.entriesEnd - places.entries);
     if (!Number.isInteger(count) || count < 1 || size !== count * ORC_ENTRY_SIZE) {
         return undefined;
     }
-    const ips = readLinear(image, places.ips, count * IP_SIZE);
-    const entries = readLinear(image, places.entries, size);
+    const ips = read(places.ips, count * IP_SIZE);
+    const entries = read(places.entries, size);
     if (ips === undefined || entries === undefined) {
         return undefined;
     }

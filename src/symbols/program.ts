@@ -338,6 +338,8 @@ function threadOffsetOf(location: Uint8Array): bigint | undefined {
 /** All programs that the guest consists of. */
 export class ProgramSet {
     readonly programs: Program[] = [];
+    /** Ways to find callers of code that is of none of them. */
+    readonly unwinders: UnwindSource[] = [];
 
     /** The program whose code is at a linear address. */
     at(address: bigint): Program | undefined {

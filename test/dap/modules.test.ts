@@ -142,6 +142,39 @@ describe('modules of a kernel', () => {
         assert.equal((await probes()).length, 1);
     });
 
+    it('name themselves where nothing else does, with their callers', async function () {
+        this.timeout(240_000);
+        client = new SourceClient(undefined, 200_000);
+        await client.launch({
+            kernel: path.join(guestsDirectory, 'vmlinuz-cloud'),
+            initrd: path.join(folder, 'initrd'),
+            memory: '256M',
+            append: 'console=ttyS0 quiet kaslr',
+            serial: 'none',
+        });
+        await client.request('setFunctionBreakpoints', { breakpoints: [{ name: 'weigh' }] });
+        await client.run('configurationDone', {});
+        const stack = async (): Promise<string[]> => {
+            const body = await client.ask<DebugProtocol.StackTraceResponse['body']>('stackTrace', { threadId: 1 });
+            return body.stackFrames.map(({ name }) => name.split('+')[0]);
+        };
+
+        // Called by its initialization, which is gone afterwards, and by its end.
+        assert.equal((await client.run('continue')).reason, 'function breakpoint');
+        assert.deepEqual((await stack()).slice(0, 3), ['weigh', 'init_module', 'do_one_initcall']);
+        assert.ok((await stack()).includes('do_syscall_64'), (await stack()).join(' < '));
+        const [module] = await probes();
+        assert.match(module.symbolStatus ?? '', /^\d+ symbols in the guest's memory; /);
+        await client.run('continue');
+        const names = await stack();
+        assert.deepEqual(names.slice(0, 2), ['weigh', 'cleanup_module']);
+        assert.ok(names.includes('do_syscall_64'), names.join(' < '));
+
+        // Loaded again, it may lie elsewhere.
+        await client.run('continue');
+        assert.deepEqual((await stack()).slice(0, 2), ['weigh', 'init_module']);
+    });
+
     const probes = async (): Promise<DebugProtocol.Module[]> => {
         const { modules } = await client.ask<DebugProtocol.ModulesResponse['body']>('modules');
         return modules.filter(({ name }) => name === 'glassprobe');

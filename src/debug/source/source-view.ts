@@ -39,7 +39,10 @@ export class SourceView {
         /** Number of the vCPU, which a kernel calls CPU by the same number. */
         private readonly vcpu = 0,
     ) {
-        this.sourceStack = new SourceStack(programs, () => this.kernel()?.unwinders ?? []);
+        this.sourceStack = new SourceStack(programs, () => [
+            ...(this.kernel()?.unwinders ?? []),
+            ...programs.unwinders,
+        ]);
         this.presenter = new ValuePresenter({ context: view.context, symbol: address => symbols.format(address) });
     }
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readLinear } from '../../../src/linux/kernel-image';
 import { readOrcTables } from '../../../src/linux/memory-orc';
 import { OrcUnwinder } from '../../../src/symbols/orc';
 import type { FrameState } from '../../../src/symbols/unwind';
@@ -31,8 +32,12 @@ const PLACES = {
 };
 const inOrder = Array.from({ length: COUNT }, (_, index) => index);
 
+function reader(bytes: Uint8Array): (address: bigint, length: number) => Uint8Array | undefined {
+    return (address, length) => readLinear(imageOf(bytes), address, length);
+}
+
 function callerOf(bytes: Uint8Array, func: number): bigint | undefined {
-    const tables = readOrcTables(imageOf(bytes), PLACES);
+    const tables = readOrcTables(reader(bytes), PLACES);
     assert.ok(tables !== undefined);
     const registers: (bigint | undefined)[] = Array.from({ length: 17 }, () => undefined);
     registers[7] = 0x1000n;
@@ -48,7 +53,7 @@ describe('ORC tables in memory', () => {
     it('unwind in the layout of Linux before 6.4 and in the one since', () => {
         for (const call of [0, 2]) {
             const bytes = build(call, inOrder);
-            assert.equal(readOrcTables(imageOf(bytes), PLACES)?.layout, call === 0 ? 'classic' : 'typed');
+            assert.equal(readOrcTables(reader(bytes), PLACES)?.layout, call === 0 ? 'classic' : 'typed');
             assert.equal(callerOf(bytes, 0), 0x1000n);
             assert.equal(callerOf(bytes, 17), 0x1000n + 8n * 17n);
         }
@@ -61,9 +66,9 @@ describe('ORC tables in memory', () => {
     });
 
     it('are refused where their places cannot be', () => {
-        const image = imageOf(build(0, inOrder));
+        const read = reader(build(0, inOrder));
         const refused = (places: Partial<typeof PLACES>): void =>
-            assert.equal(readOrcTables(image, { ...PLACES, ...places }), undefined);
+            assert.equal(readOrcTables(read, { ...PLACES, ...places }), undefined);
         refused({ ipsEnd: PLACES.ipsEnd + 4n });
         refused({ ipsEnd: PLACES.ips - 400n });
         refused({ ips: START + 0x1000000n, ipsEnd: START + 0x1000000n + BigInt(4 * COUNT) });
