@@ -155,6 +155,7 @@ describe('the extension in VS Code', function () {
             // The editor that this opens would come in between.
             await code.page.locator('.debug-top-stack-frame-line').first().waitFor();
             await code.command('Hyperscope: Open the Sample’s Source');
+            await code.page.locator('.tab.active', { hasText: 'main.c' }).waitFor();
             const lines = readFileSync(sample('kernel/main.c'), 'utf8').split('\n');
             await code.goToLine(lines.findIndex(line => line.includes('run_workload();')) + 1);
             await code.page.keyboard.press('F9');
