@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import { Lockstep, type Divergence, isDivergence } from '../engines/lockstep';
 import { buildPair, type Pair } from '../engines/lockstep-pair';
-import { idleKernel, randomStream, RandomNumbers, startStream } from '../engines/random-streams';
+import { idleKernel, randomStream, RandomNumbers, startStream, type StreamBits } from '../engines/random-streams';
 import { formatInstruction } from '../isa/x86';
 import type { MachineStop } from '../machine/stop';
 import { decompressors, readImage, readModules } from './files';
@@ -22,6 +22,7 @@ interface LockstepOptions {
     readonly cpus: number;
     readonly instructions: number;
     readonly random: number | undefined;
+    readonly bits: StreamBits;
     readonly except: ReadonlySet<string>;
 }
 
@@ -58,7 +59,7 @@ async function compare(pair: Pair, options: LockstepOptions): Promise<number> {
     const random = options.random === undefined ? undefined : new RandomNumbers(options.random);
     let outcome: MachineStop | Divergence | undefined;
     while (steps.executed < options.instructions && !interrupted) {
-        outcome = random === undefined ? guestChunk(steps) : streamChunk(steps, pair, random);
+        outcome = random === undefined ? guestChunk(steps) : streamChunk(steps, pair, random, options.bits);
         if (outcome !== undefined) break;
         await new Promise(resolve => setImmediate(resolve));
     }
@@ -82,8 +83,8 @@ function guestChunk(steps: Lockstep): MachineStop | Divergence | undefined {
     return undefined;
 }
 
-function streamChunk(steps: Lockstep, pair: Pair, random: RandomNumbers): Divergence | undefined {
-    const stream = randomStream(random, STREAM_LENGTH);
+function streamChunk(steps: Lockstep, pair: Pair, random: RandomNumbers, bits: StreamBits): Divergence | undefined {
+    const stream = randomStream(random, STREAM_LENGTH, bits);
     startStream(pair.translator, stream);
     startStream(pair.kvm, stream);
     const { cpu } = pair.translator.processors[0];
@@ -110,6 +111,13 @@ function describe({ vcpu, address, instruction, bytes, differences, within }: Di
 }
 
 /** @throws UsageError */
+function bitsOf(text = '64'): StreamBits {
+    const bits = ([16, 32, 64] as const).find(size => String(size) === text);
+    if (bits === undefined) throw new UsageError(`--bits takes 16, 32 or 64, not '${text}'`);
+    return bits;
+}
+
+/** @throws UsageError */
 function parse(args: readonly string[]): LockstepOptions {
     let values: Record<string, string | undefined>;
     try {
@@ -126,6 +134,7 @@ function parse(args: readonly string[]): LockstepOptions {
                 cpus: string,
                 instructions: string,
                 random: string,
+                bits: string,
                 except: string,
             },
         }).values;
@@ -150,6 +159,7 @@ function parse(args: readonly string[]): LockstepOptions {
         cpus: Math.max(1, number('cpus', '1', 64)),
         instructions: number('instructions', '1000000', Number.MAX_SAFE_INTEGER),
         random: values.random === undefined ? undefined : number('random', '1', 0xffffffff),
+        bits: bitsOf(values.bits),
         except: new Set((values.except ?? '').toUpperCase().split(',').filter(Boolean)),
     };
 }

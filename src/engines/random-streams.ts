@@ -1,6 +1,6 @@
 /**
- * Random instructions for {@link Lockstep}: streams of them in 64-bit code at CPL 0, over a page-table identity map, with
- * an IDT whose every handler is a HLT. Each stream ends at its last instruction or at the first exception.
+ * Random instructions for {@link Lockstep}: streams of them in 64-bit code at CPL 0, or in 32- and 16-bit code of
+ * compatibility mode, over a page-table identity map, with an IDT whose every handler is a HLT. Each stream ends at its last instruction or at the first exception.
  */
 import { Attribute, decode, type Instruction, RepeatPrefix } from '../isa/x86';
 import { Cr0, Cr4, Efer } from '../machine/cpu/cpu-state';
@@ -18,9 +18,11 @@ const CODE = 0x200000;
 const DATA = 0x400000;
 const DATA_SIZE = 0x10000;
 const MAPPED_PAGES = 8;
+const CODE_SELECTORS: Readonly<Record<StreamBits, number>> = { 16: 0x30, 32: 0x28, 64: 8 };
 const HLT = 0xf4;
 const NOP = 0x90;
 const IGNORED_OVERRIDES = [0x26, 0x2e, 0x36, 0x3e];
+const CS_OVERRIDE = 0x2e;
 const MOST_PREFIXES = 5;
 
 /** What a stream must not hold: it would leave the stream, or hide where the two differ. */
@@ -28,6 +30,12 @@ const LEFT_OUT =
     /^(HLT|IN|OUT|INS|OUTS|CLI|STI|POPF[DQ]?|PUSHF[DQ]?|CPUID|RD(TSC|TSCP|PMC|RAND|SEED|PID)|UD[012]|INT[13O]?|XGETBV|PAUSE|WBINVD|INVD|CLFLUSH(OPT)?|CLWB|MOV(BE)?.*S[A-Z]|ENTER|LEAVE|BSWAP16)$/;
 const NOT_FOR_STREAMS =
     Attribute.System | Attribute.Branch | Attribute.X87 | Attribute.Mmx | Attribute.Sse | Attribute.Vex;
+
+/**
+ * The same of instructions that 64-bit code has not: those that load segment registers; PUSH of one, of which processors
+ * may leave the upper half of the slot alone; AAD and AAM, whose SF KVM's emulator does not take from AL.
+ */
+const LEGACY_LEFT_OUT = /^(L[DEFGS]S|(PUSH|POP) [C-GS]S|BOUND|INTO|ARPL|SALC|AA[DM])/;
 
 /** xorshift32: the same numbers for a seed, everywhere. */
 export class RandomNumbers {
@@ -52,7 +60,11 @@ export class RandomNumbers {
     }
 }
 
+/** Operand size of the code that a stream is in. */
+export type StreamBits = 16 | 32 | 64;
+
 export interface Stream {
+    readonly bits: StreamBits;
     readonly code: Uint8Array;
     readonly count: number;
     readonly registers: readonly bigint[];
@@ -60,39 +72,47 @@ export interface Stream {
 }
 
 /** @param count instructions */
-export function randomStream(random: RandomNumbers, count: number): Stream {
+export function randomStream(random: RandomNumbers, count: number, bits: StreamBits = 64): Stream {
     const code: number[] = [];
     for (let done = 0; done < count;) {
         const bytes = Uint8Array.from({ length: 16 }, () => random.next() & 0xff);
-        if (random.below(3) === 0) bytes[0] = 0x40 | (bytes[0] & 0xf);
-        const found = decode(bytes, 0, bytes.length, 64);
-        if (typeof found !== 'number' && isFit(found) && !meetsEmulatorFault(bytes, found)) {
+        if (bits === 64 && random.below(3) === 0) bytes[0] = 0x40 | (bytes[0] & 0xf);
+        const found = decode(bytes, 0, bytes.length, bits);
+        if (typeof found !== 'number' && isFit(found, bits) && !meetsEmulatorFault(bytes, found, bits)) {
             code.push(...bytes.subarray(0, found.length));
             done++;
         }
     }
     code.push(HLT);
+    // Offsets of 16-bit code reach 64 KiB: its segments begin at the data.
+    const base = bits === 16 ? 0 : DATA;
     const registers = Array.from({ length: 16 }, () => {
         // Pointers into the data, small numbers, and anything.
         const kind = random.below(4);
-        if (kind < 2) return BigInt(DATA + DATA_SIZE / 4 + random.below(DATA_SIZE / 2));
-        return kind === 2 ? BigInt(random.below(256)) : (BigInt(random.next()) << 32n) | BigInt(random.next());
+        if (kind < 2) return BigInt(base + DATA_SIZE / 4 + random.below(DATA_SIZE / 2));
+        if (kind === 2) return BigInt(random.below(256));
+        const high = BigInt(random.next()) << 32n;
+        const low = BigInt(random.next());
+        return bits === 64 ? high | low : low;
     });
-    registers[4] = BigInt(DATA + DATA_SIZE / 2);
-    return { code: Uint8Array.from(code), count, registers, flags: (random.next() & 0x8d5) | 2 };
+    registers[4] = BigInt(base + DATA_SIZE / 2);
+    return { bits, code: Uint8Array.from(code), count, registers, flags: (random.next() & 0x8d5) | 2 };
 }
 
 /**
  * Known faults of KVM's instruction emulator, which hosts without VT-x or AMD-V execute everything by:
  * - it heeds ES, CS, SS and DS overrides in 64-bit code, where they are ignored: #GP and #SS change places for an address
  *   that is not canonical (SDM Vol. 1, 3.4.4.1; Vol. 2, 2.2.1.3)
+ * - it lets 32-bit code write through CS, up to the page fault, where #GP is due (SDM Vol. 3, 5.5)
  */
-function meetsEmulatorFault(bytes: Uint8Array, { length }: Instruction): boolean {
-    return bytes.subarray(0, Math.min(length, MOST_PREFIXES)).some(byte => IGNORED_OVERRIDES.includes(byte));
+function meetsEmulatorFault(bytes: Uint8Array, { length }: Instruction, bits: StreamBits): boolean {
+    const prefixes = bytes.subarray(0, Math.min(length, MOST_PREFIXES));
+    return prefixes.some(byte => (bits === 64 ? IGNORED_OVERRIDES.includes(byte) : byte === CS_OVERRIDE));
 }
 
-function isFit({ row, repeat }: Instruction): boolean {
+function isFit({ row, repeat }: Instruction, bits: StreamBits): boolean {
     return (
+        (bits === 64 || !LEGACY_LEFT_OUT.test(`${row.mnemonic} ${row.operands.join(' ')}`)) &&
         (row.attributes & NOT_FOR_STREAMS) === 0 &&
         (repeat === RepeatPrefix.None || (row.attributes & Attribute.Repeat) === 0) &&
         !LEFT_OUT.test(row.mnemonic) &&
@@ -101,7 +121,7 @@ function isFit({ row, repeat }: Instruction): boolean {
 }
 
 /** Puts a machine at the start of a stream. */
-export function startStream(machine: Machine, { code, registers, flags }: Stream): void {
+export function startStream(machine: Machine, { bits, code, registers, flags }: Stream): void {
     const { memory, processors } = machine;
     const { cpu } = processors[0];
     prepareTables(machine);
@@ -111,7 +131,8 @@ export function startStream(machine: Machine, { code, registers, flags }: Stream
         new Uint8Array(DATA_SIZE).map((_, index) => (index * 37) & 0xff),
     );
     registers.forEach((value, index) => cpu.set64(StateOffset.gpr + index * 8, value));
-    cpu.setRip(CODE, 0);
+    const isSmall = bits === 16;
+    cpu.setRip(isSmall ? 0 : CODE, 0);
     storeRflags(cpu, flags);
     cpu.setLo(StateOffset.interruptShadow, 0);
     cpu.setLo(StateOffset.pendingDebug, 0);
@@ -121,19 +142,20 @@ export function startStream(machine: Machine, { code, registers, flags }: Stream
     cpu.setLo(StateOffset.cr4, Cr4.PAE | Cr4.OSFXSR);
     cpu.setLo(StateOffset.efer, Efer.LME | Efer.LMA);
     const { Present, NonSystem, WritableOrReadable, Accessed, Code, Long, Granularity, Big } = flagsOfSegments;
-    const data = Present | NonSystem | WritableOrReadable | Accessed | Granularity | Big;
-    cpu.setSegment(
-        1,
-        8,
-        0,
-        0,
-        0xffffffff,
-        Present | NonSystem | WritableOrReadable | Accessed | Code | Long | Granularity,
-    );
-    for (const segment of [0, 2, 3, 4, 5]) cpu.setSegment(segment, 0x10, 0, 0, 0xffffffff, data);
+    const common = Present | NonSystem | WritableOrReadable | Accessed;
+    const wide = isSmall ? 0 : Granularity;
+    const limit = isSmall ? 0xffff : 0xffffffff;
+    const size = bits === 64 ? Long : bits === 32 ? Big : 0;
+    cpu.setSegment(1, CODE_SELECTORS[bits], isSmall ? CODE : 0, 0, limit, common | Code | wide | size);
+    // Whether an access wraps around at 4 GiB or faults is the processor's choice (SDM Vol. 3, 5.3): nothing gets there.
+    const dataLimit = bits === 32 ? 0xbfffffff : limit;
+    const data = common | wide | (isSmall ? 0 : Big);
+    for (const segment of [0, 2, 3, 4, 5]) {
+        cpu.setSegment(segment, isSmall ? 0x38 : 0x10, isSmall ? DATA : 0, 0, dataLimit, data);
+    }
     cpu.setSegment(SystemSegment.Tr, 0x18, TSS, 0, 0x67, Present | 11);
     cpu.set(StateOffset.gdtrBase, GDT, 0);
-    cpu.setLo(StateOffset.gdtrLimit, 0x27);
+    cpu.setLo(StateOffset.gdtrLimit, 0x3f);
     cpu.set(StateOffset.idtrBase, IDT, 0);
     cpu.setLo(StateOffset.idtrLimit, 0xfff);
     cpu.activity = ActivityState.Active;
@@ -165,10 +187,13 @@ function prepareTables({ memory }: Machine): void {
     view.setBigUint64(0x1000, view.getBigUint64(0x1000, true) | 0x20n, true);
     memory.writeBytes(PAGE_TABLES, tables);
 
-    const gdt = new DataView(new ArrayBuffer(0x28));
+    const gdt = new DataView(new ArrayBuffer(0x40));
     gdt.setBigUint64(8, 0x00af9b000000ffffn, true);
     gdt.setBigUint64(0x10, 0x00cf93000000ffffn, true);
     gdt.setBigUint64(0x18, 0x0000890000000067n | (BigInt(TSS) << 16n) | (2n << 40n), true);
+    gdt.setBigUint64(0x28, 0x00cf9b000000ffffn, true);
+    gdt.setBigUint64(0x30, 0x00009b000000ffffn | (BigInt(CODE) << 16n), true);
+    gdt.setBigUint64(0x38, 0x000093000000ffffn | (BigInt(DATA) << 16n), true);
     memory.writeBytes(GDT, new Uint8Array(gdt.buffer));
 
     const tss = new DataView(new ArrayBuffer(0x68));
