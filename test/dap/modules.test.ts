@@ -59,7 +59,7 @@ describe('modules of a kernel', () => {
 
     before(async function () {
         this.timeout(120_000);
-        needs(this, guestFiles('vmlinuz-cloud', 'initrd-busybox.cpio.gz', 'modules-cloud'), debugKernel);
+        needs(this, debugKernel, guestFiles('vmlinuz-cloud', 'initrd-busybox.cpio.gz', 'modules-cloud'));
         needs(this, tool('gcc'), tool('ld'));
         folder = scratchDirectory();
         const url = pathToFileURL(path.join(projectRoot, 'scripts', 'cpio.mjs')).href;
@@ -78,7 +78,7 @@ describe('modules of a kernel', () => {
         writeFileSync(path.join(folder, 'initrd'), Buffer.concat([busybox, gzipSync(archive.finish())]));
     });
 
-    afterEach(() => client.stop());
+    afterEach(() => (client as SourceClient | undefined)?.stop());
 
     it('come with symbols and lines while they are loaded: breakpoints wait for them', async function () {
         this.timeout(120_000);

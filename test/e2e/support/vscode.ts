@@ -170,14 +170,25 @@ export class VsCode {
             // Anew each time: commands come in while extensions are being found, and a stop may close the palette.
             if (!(await input.isVisible())) await this.page.keyboard.press('F1');
             try {
+                // Text goes to what has the focus: to the editor, from a palette that is about to close.
+                await widget.locator('input.input:focus').waitFor({ timeout: 1000 });
                 await input.fill('>', { timeout: 1000 });
                 await input.fill(`>${title}`, { timeout: 1000 });
                 await entry.click({ timeout: 2000 });
+                await this.settled();
                 return true;
             } catch {
                 return false;
             }
         });
+    }
+
+    /** The palette has closed, or goes on with a question of the command's. */
+    private async settled(): Promise<void> {
+        await this.page
+            .locator('.quick-input-widget')
+            .waitFor({ state: 'hidden', timeout: 500 })
+            .catch(() => undefined);
     }
 
     /** Chooses from the menu that is open. */
@@ -257,7 +268,7 @@ export class VsCode {
     /** Opens a file of the workspace by its name. */
     async open(name: string): Promise<void> {
         await this.page.keyboard.press('Control+p');
-        const input = this.page.locator('.quick-input-widget input.input');
+        const input = this.page.locator('.quick-input-widget input.input:focus');
         await input.waitFor();
         await input.fill(name);
         await this.page.locator('.quick-input-list .monaco-list-row', { hasText: name }).first().click();
