@@ -193,7 +193,18 @@ export class VsCode {
 
     /** Chooses from the menu that is open. */
     async menu(label: string): Promise<void> {
-        await this.page.locator('.monaco-menu .action-label', { hasText: label }).first().click();
+        const item = this.page.locator('.monaco-menu .action-label', { hasText: label }).first();
+        await item.waitFor();
+        // A menu that has only just opened takes no clicks.
+        await waitFor(`the menu takes "${label}"`, async () => {
+            try {
+                await item.click({ timeout: 1000 });
+                await item.waitFor({ state: 'hidden', timeout: 1000 });
+            } catch {
+                return !(await item.isVisible());
+            }
+            return true;
+        });
     }
 
     /** A file of the workspace. */
