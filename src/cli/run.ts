@@ -70,7 +70,8 @@ export async function run(args: readonly string[]): Promise<number> {
     }
     serial.check();
     if (options.stats !== undefined) {
-        writeStatistics(options.stats, machine, (performance.now() - start) / 1000, tiers?.end());
+        const seconds = (performance.now() - start) / 1000;
+        writeStatistics(options.stats, machine, seconds, await tiers?.end());
     }
     machine.engine.dispose?.();
     return status;

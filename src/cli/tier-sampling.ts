@@ -43,10 +43,10 @@ export class TierSampling {
         this.worker.on('error', () => undefined);
     }
 
-    /** Undefined for a run that was too short to tell. */
-    end(): TierShares | undefined {
+    /** Ends the thread, so that it is not counted among what the machine takes. Undefined for a run too short to tell. */
+    async end(): Promise<TierShares | undefined> {
         const [none, interpreter, region] = [Tier.None, Tier.Interpreter, Tier.Region].map(tier => this.counts[tier]);
-        void this.worker.terminate();
+        await this.worker.terminate();
         const samples = none + interpreter + region;
         return samples === 0
             ? undefined
