@@ -26,13 +26,13 @@ export interface Node {
 }
 
 /** Bounds of a region: beyond them WebAssembly functions get slow to compile. */
-const MAX_BLOCKS = 96;
+const MAX_BLOCKS = 48;
 const MAX_INSTRUCTIONS = 800;
 /**
  * Of these, how much may lie in other pages than the entry: called functions, mostly. With 64 a boot translated a fifth
  * more, for the same results in `npm run bench -- compute`.
  */
-const MAX_FOREIGN_INSTRUCTIONS = 24;
+const MAX_FOREIGN_INSTRUCTIONS = 16;
 /** Return sites that a return is compared with. */
 const MAX_RETURNS = 4;
 /** Rounds of finding where calls return to: each may bring in more calls. */
