@@ -232,30 +232,34 @@ export class MachineEngine implements SwitchableEngine {
      */
     private pastReportedEvent(vcpu: number, run: () => RunStop): RunStop {
         const { cpu, observation } = this.processors[vcpu];
-        const place = `${vcpu} ${cpu.ripHi} ${cpu.ripLo}`;
         const onEvent = observation?.onEvent;
+        if (observation === undefined || onEvent === undefined) {
+            return run();
+        }
+        const place = `${vcpu} ${cpu.ripHi} ${cpu.ripLo}`;
+        const passes = this.eventReportedAt === place;
         let interrupted = false;
-        if (observation !== undefined && onEvent !== undefined) {
-            const passes = this.eventReportedAt === place;
-            observation.onEvent = event => {
-                if (!event.preventable) {
-                    interrupted = true;
-                    return onEvent(event);
-                }
-                const stops = !passes && onEvent(event);
-                // The handler's first instruction is not part of it.
-                if (!stops) this.translator.requestExit();
-                return stops;
-            };
+        let reported = false;
+        observation.onEvent = event => {
+            if (!event.preventable) {
+                interrupted = true;
+                return onEvent(event);
+            }
+            reported = !passes && onEvent(event);
+            // The handler's first instruction is not part of it.
+            if (!reported) this.translator.requestExit();
+            return reported;
+        };
+        try {
+            return run();
+        } finally {
+            observation.onEvent = onEvent;
+            if (reported) {
+                this.eventReportedAt = place;
+            } else if (passes && !interrupted) {
+                this.eventReportedAt = undefined;
+            }
         }
-        const stop = run();
-        if (observation !== undefined) observation.onEvent = onEvent;
-        if (stop.reason === 'breakpoint') {
-            this.eventReportedAt = place;
-        } else if (this.eventReportedAt === place && !interrupted) {
-            this.eventReportedAt = undefined;
-        }
-        return stop;
     }
 
     /** Has the translator forget what it knows of the instruction at RIP: no other one is executed there. */
