@@ -12,12 +12,12 @@ export async function switchEngine(sessions: GuestSessions): Promise<void> {
     const guest = sessions.live;
     if (guest === undefined) return;
     const { engines } = await guest.request<EngineBody>('hyperscope/engine');
-    const choices = engines.map(({ name, label, active, problem }): EngineChoice => ({
+    const choices = engines.map(({ name, label, active, problem, standIn }): EngineChoice => ({
         engine: name,
         problem,
         label: `$(${active ? 'check' : problem === undefined ? 'arrow-swap' : 'circle-slash'}) ${label}`,
-        description: active ? 'executes the guest now' : undefined,
-        detail: problem,
+        description: active && standIn === undefined ? 'executes the guest now' : undefined,
+        detail: standIn === undefined ? problem : `The translator executes the guest for now: ${standIn}`,
     }));
     const chosen = await vscode.window.showQuickPick(choices, {
         title: 'Engine',

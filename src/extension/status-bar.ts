@@ -25,6 +25,8 @@ export class StatusBar implements vscode.Disposable {
     private guest: GuestSession | undefined;
     private vcpus = 1;
     private engine = '';
+    /** Why the translator executes the guest for the moment. */
+    private standIn: string | undefined;
 
     constructor(private readonly sessions: GuestSessions) {
         this.item.name = 'Hyperscope guest';
@@ -51,6 +53,7 @@ export class StatusBar implements vscode.Disposable {
         if (guest !== this.guest) {
             this.guest = guest;
             this.engine = '';
+            this.standIn = undefined;
             this.last = undefined;
             this.show(guest, undefined, undefined);
         }
@@ -68,7 +71,9 @@ export class StatusBar implements vscode.Disposable {
             this.vcpus = threads.length;
             const choice = engines.some(({ active, problem }) => !active && problem === undefined);
             void vscode.commands.executeCommand('setContext', 'hyperscope.engines', choice);
-            this.engine = engines.find(({ name }) => name === engine)?.label ?? 'attached';
+            const option = engines.find(({ name }) => name === engine);
+            this.engine = option?.label ?? 'attached';
+            this.standIn = option?.standIn;
             const present = { at: performance.now(), instructions, now };
             const { last } = this;
             const since = last === undefined ? 0 : present.at - last.at;
@@ -96,12 +101,15 @@ export class StatusBar implements vscode.Disposable {
         const parts = [
             running ? undefined : shorten(stopped),
             this.engine === '' ? undefined : this.engine.replace(/^[A-Z](?=[a-z])/, letter => letter.toLowerCase()),
+            this.standIn === undefined ? undefined : 'translator stands in',
             mips === undefined ? undefined : `${formatCount(Math.round(mips))} MIPS`,
             now === undefined ? undefined : `${formatTime(now)} guest`,
             `${this.vcpus} vCPU${this.vcpus === 1 ? '' : 's'}`,
         ].filter(part => part !== undefined);
         this.item.text = `$(${running ? 'play' : 'debug-pause'}) ${parts.join(' · ')}`;
-        this.item.tooltip = `${debug.name}: ${running ? 'running; click to pause' : `${guest.stop?.text ?? stopped}; click to choose the engine`}`;
+        const what = running ? 'running; click to pause' : `${guest.stop?.text ?? stopped}; click to choose the engine`;
+        const why = this.standIn === undefined ? '' : `\nThe translator executes the guest for now: ${this.standIn}`;
+        this.item.tooltip = `${debug.name}: ${what}${why}`;
         this.item.accessibilityInformation = { label: `Hyperscope guest ${state}, ${parts.join(', ')}` };
         this.item.command = running ? 'workbench.action.debug.pause' : 'hyperscope.switchEngine';
         this.item.show();
