@@ -210,7 +210,7 @@ export class KvmEngine implements Engine {
 
     /** Whether the guest would pass a breakpoint, as things stand, because this host's KVM overlooks those at CPL 3. */
     missesUserCode(cpu: Cpu): boolean {
-        return this.state.breakpoints.mayBeMetInUserMode(cpu) && !debugAbilities().userCode;
+        return !debugAbilities().userCode && this.state.breakpoints.mayBeMetInUserMode(cpu);
     }
 
     /** The kernel's counters of the machine and of its vCPUs, where this kernel offers them. */
