@@ -66,10 +66,7 @@ export class DebugExits {
                 return undefined;
             }
         }
-        if (this.state.hitsAt(cpu, processor.index)) {
-            return this.state.stop;
-        }
-        const outcome = this.stepping.step(vcpu);
+        const outcome = this.state.breakpointStop(cpu, processor.index) ?? this.stepping.step(vcpu);
         if (outcome !== undefined) {
             return outcome;
         }

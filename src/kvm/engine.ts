@@ -261,8 +261,9 @@ export class KvmEngine implements Engine {
             return idle;
         }
         const trapped = !resuming && this.state.traps.isAt(cpu) && !this.state.told.has(index);
-        if (!resuming && !trapped && this.state.hitsAt(cpu, index)) {
-            return this.state.stop!;
+        const hit = resuming || trapped ? undefined : this.state.breakpointStop(cpu, index);
+        if (hit !== undefined) {
+            return hit;
         }
 
         this.state.current = index;

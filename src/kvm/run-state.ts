@@ -70,8 +70,6 @@ export class RunState {
     copying = false;
     /** vCPUs whose next run begins with the instruction at RIP, whatever breakpoint stands there. */
     readonly passing = new Set<number>();
-    /** The breakpoint that {@link hitsAt} has found. */
-    stop: RunStop | undefined;
     readonly counts = {
         io: 0,
         mmio: 0,
@@ -245,19 +243,15 @@ export class RunState {
         return this.breakpoints.at(cpu).length > 0 || this.traps.isAt(cpu);
     }
 
-    /** Asks the breakpoints at RIP whether to stop; if so, {@link stop} says which. */
-    hitsAt(cpu: Cpu, vcpu: number): boolean {
-        if (this.breakpoints.isEmpty) {
-            return false;
-        }
+    /** Asks the breakpoints at RIP whether to stop, and stops at the first that says so. */
+    breakpointStop(cpu: Cpu, vcpu: number): Outcome {
         for (const { id, condition } of this.breakpoints.at(cpu)) {
             if (condition?.(vcpu, false) ?? true) {
-                this.stop = { reason: 'breakpoint', id };
                 this.passing.add(vcpu);
-                return true;
+                return { reason: 'breakpoint', id };
             }
         }
-        return false;
+        return undefined;
     }
 }
 
