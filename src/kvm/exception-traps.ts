@@ -33,14 +33,21 @@ interface Handler {
     readonly operandSize: 16 | 32 | 64;
 }
 
-/** Whether an exception that a debugger wants to stop at can be told this way. */
-export function trapsAll({ kind, cause }: StopWish): boolean {
-    if (kind !== MachineEventKind.Exception || cause === undefined) return false;
+/** Whether all exceptions that a debugger wants to stop at can be told this way. */
+export function trapsAll(wish: StopWish): boolean {
+    return trappedVectors(wish) !== undefined;
+}
+
+/** Vectors of the exceptions that a debugger wants to stop at; undefined unless all of them can be told this way. */
+function trappedVectors({ kind, cause }: StopWish): readonly number[] | undefined {
+    if (kind !== MachineEventKind.Exception || cause === undefined) return undefined;
     const [first, last] = typeof cause === 'number' ? [cause, cause] : cause;
+    const vectors: number[] = [];
     for (let vector = first; vector <= last; vector++) {
-        if (!TRAPPED.has(vector)) return false;
+        if (!TRAPPED.has(vector)) return undefined;
+        vectors.push(vector);
     }
-    return true;
+    return vectors;
 }
 
 export class ExceptionTraps {
@@ -50,12 +57,7 @@ export class ExceptionTraps {
     constructor(private readonly memory: GuestMemory) {}
 
     replace(wishes: readonly StopWish[]): void {
-        const vectors = new Set<number>();
-        for (const { cause } of wishes.filter(trapsAll)) {
-            const [first, last] = typeof cause === 'number' ? [cause, cause] : cause!;
-            for (let vector = first; vector <= last; vector++) vectors.add(vector);
-        }
-        this.vectors = [...vectors];
+        this.vectors = [...new Set(wishes.flatMap(wish => trappedVectors(wish) ?? []))];
         this.handlers.clear();
     }
 
