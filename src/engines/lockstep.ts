@@ -8,12 +8,13 @@
 import type { Cpu } from '../machine/cpu/cpu';
 import { SEGMENT_COUNT, SEGMENT_NAMES } from '../machine/cpu/cpu-state';
 import { readRflags, storeRflags } from '../machine/cpu/flags';
-import { walkPages } from '../machine/cpu/page-walk';
+import { mappingAt } from '../machine/cpu/page-walk';
 import type { Machine } from '../machine/machine';
 import type { MachineStop } from '../machine/stop';
 import { Flag, SegmentAttribute, StateOffset, SystemSegment } from '../machine/state';
 import { decode, type Instruction, MAX_INSTRUCTION_LENGTH, RepeatPrefix, GPR_NAMES } from '../isa/x86';
 import type { KvmEngine } from '../kvm/engine';
+import { linearRip } from '../kvm/vcpu';
 
 /** Instructions between two comparisons of what is not compared after each: memory, x87, SSE, MSRs. */
 const FULL_INTERVAL = 256;
@@ -270,12 +271,7 @@ function differentByte(translator: Machine, kvm: Machine): Difference | undefine
     return { name: `memory at physical ${at.toString(16)}`, translator: BigInt(left[at]), kvm: BigInt(right[at]) };
 }
 
-export function linearRip(cpu: Cpu): bigint {
-    if (cpu.code64) return (BigInt(cpu.ripHi) << 32n) | BigInt(cpu.ripLo);
-    return BigInt((cpu.segmentBase(1) + cpu.ripLo) >>> 0);
-}
-
-export function codeSize(cpu: Cpu): 16 | 32 | 64 {
+function codeSize(cpu: Cpu): 16 | 32 | 64 {
     return ([16, 32, 64] as const)[cpu.mode & 3];
 }
 
@@ -283,10 +279,7 @@ export function codeSize(cpu: Cpu): 16 | 32 | 64 {
 function codeAt(cpu: Cpu, address: bigint): Uint8Array {
     const bytes: number[] = [];
     for (let index = 0; index < MAX_INSTRUCTION_LENGTH; index++) {
-        const at = address + BigInt(index);
-        const lo = Number(at & 0xffffffffn);
-        const hi = Number((at >> 32n) & 0xffffffffn);
-        const mapping = cpu.memory.isCanonical(lo, hi) ? walkPages(cpu, cpu.port, lo, hi).mapping : undefined;
+        const mapping = mappingAt(cpu, address + BigInt(index));
         if (mapping === undefined || cpu.port.physical.ramAddress(mapping.physical - (mapping.physical % 0x1000)) < 0)
             break;
         bytes.push(cpu.port.read(mapping.physical, 1));

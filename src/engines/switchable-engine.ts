@@ -7,7 +7,7 @@
 import { HyperscopeError } from '../common/errors';
 import type { CodeBreakpoint } from '../machine/breakpoint';
 import { Cr4 } from '../machine/cpu/cpu-state';
-import { walkPages } from '../machine/cpu/page-walk';
+import { mappingAt } from '../machine/cpu/page-walk';
 import { ALL_FEATURES, featureNames, type FeatureWords } from '../machine/cpu/cpuid';
 import type {
     EngineCpuHooks,
@@ -23,7 +23,7 @@ import type { Processor } from '../machine/processor';
 import { StateOffset } from '../machine/state';
 import type { AccessObserver, Watchpoint } from '../machine/watchpoints';
 import type { KvmEngine } from '../kvm/engine';
-import { linearRip as programCounter } from '../kvm/vcpu';
+import { linearRip } from '../kvm/vcpu';
 import { missingFeatures } from '../kvm/cpuid';
 import type { TranslatorEngine } from '../translator';
 import { DebugWishes, standInReason } from './stand-in';
@@ -266,10 +266,9 @@ export class MachineEngine implements SwitchableEngine {
     private refreshAt(vcpu: number): void {
         const { cpu } = this.processors[vcpu];
         this.translationsDoubtful = true;
-        const start = programCounter(cpu);
+        const start = linearRip(cpu);
         for (const address of [start, start + LONGEST_INSTRUCTION - 1n]) {
-            const [lo, hi] = [Number(address & 0xffffffffn), Number((address >> 32n) & 0xffffffffn)];
-            const mapping = cpu.memory.isCanonical(lo, hi) ? walkPages(cpu, cpu.port, lo, hi).mapping : undefined;
+            const mapping = mappingAt(cpu, address);
             if (mapping !== undefined) this.translator.invalidatePage(mapping.physical - (mapping.physical % 0x1000));
         }
         this.translator.mapChanged();

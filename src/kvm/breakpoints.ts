@@ -11,10 +11,11 @@
 import type { CodeBreakpoint } from '../machine/breakpoint';
 import type { Cpu } from '../machine/cpu/cpu';
 import { Cr0 } from '../machine/cpu/cpu-state';
-import { walkPages } from '../machine/cpu/page-walk';
+import { mappingAt, walkPages } from '../machine/cpu/page-walk';
 import type { GuestMemory } from '../machine/memory';
 import { ModeKey, StateOffset } from '../machine/state';
 import { GuestDebug } from './abi';
+import { locate } from './linear-memory';
 import { type DebugSetting, linearRip } from './vcpu';
 import type { RegisterWatchpoints } from './watchpoints';
 
@@ -155,26 +156,17 @@ export class CodeBreakpoints {
     }
 
     private addPatch(cpu: Cpu, address: bigint): void {
-        const lo = Number(address & 0xffffffffn);
-        const hi = Number(address >> 32n);
-        const mapping = cpu.memory.isCanonical(lo, hi) ? walkPages(cpu, cpu.port, lo, hi).mapping : undefined;
-        if (mapping === undefined) {
+        const place = locate(cpu, this.memory, address);
+        if (place === undefined) {
             return; // not mapped now: looked at again at the next slice
         }
-        const page = this.memory.ramAddress(mapping.physical - (mapping.physical % 0x1000));
-        if (page < 0) {
-            return;
-        }
-        const at = page + (mapping.physical % 0x1000);
         const byte = cpu.mode & ModeKey.Protected ? INT3 : HLT;
-        this.patches.push({ linear: address, address: at, byte, original: 0 });
+        this.patches.push({ linear: address, address: place.at, byte, original: 0 });
     }
 }
 
 function isMappedToItself(cpu: Cpu, address: bigint): boolean {
-    const lo = Number(address & 0xffffffffn);
-    const hi = Number(address >> 32n);
-    return cpu.memory.isCanonical(lo, hi) && walkPages(cpu, cpu.port, lo, hi).mapping?.physical === Number(address);
+    return mappingAt(cpu, address)?.physical === Number(address);
 }
 
 /** The breakpoints that the guest has enabled itself, moved to the front: addresses, and DR7 for them. */

@@ -6,12 +6,12 @@
 import type { Cpu } from '../machine/cpu/cpu';
 import { GuestFault, hasErrorCode, Vector } from '../machine/cpu/fault';
 import { interruptReturn } from '../machine/cpu/interrupt-return';
-import { walkPages } from '../machine/cpu/page-walk';
 import { currentStack } from '../machine/cpu/stack';
 import type { StopWish } from '../machine/engine';
 import type { GuestMemory } from '../machine/memory';
 import { MachineEventKind } from '../machine/observation/kinds';
 import { Flag, ModeKey, StateOffset } from '../machine/state';
+import { locate } from './linear-memory';
 import { linearRip } from './vcpu';
 
 /** Faults: their frame leads back to the instruction that caused them. */
@@ -161,6 +161,10 @@ export class ExceptionTraps {
     }
 
     private wordAt(cpu: Cpu, linear: bigint): number | undefined {
+        if (Number(linear & 0xfffn) <= 0xffc) {
+            const at = this.addressOf(cpu, linear);
+            return at === undefined ? undefined : this.memory.view.getUint32(at, true);
+        }
         const bytes = [0n, 1n, 2n, 3n].map(offset => this.byteAt(cpu, linear + offset));
         return bytes.reduceRight<number | undefined>(
             (word, byte) => (word === undefined || byte === undefined ? undefined : ((word << 8) | byte) >>> 0),
@@ -169,13 +173,12 @@ export class ExceptionTraps {
     }
 
     private byteAt(cpu: Cpu, linear: bigint): number | undefined {
-        const at = BigInt.asUintN(cpu.longMode ? 64 : 32, linear);
-        const [lo, hi] = [Number(at & 0xffffffffn), Number(at >> 32n)];
-        if (!cpu.memory.isCanonical(lo, hi)) return undefined;
-        const { mapping } = walkPages(cpu, cpu.port, lo, hi);
-        if (mapping === undefined) return undefined;
-        const offset = mapping.physical % 0x1000;
-        const page = this.memory.ramAddress(mapping.physical - offset);
-        return page < 0 ? undefined : this.memory.bytes[page + offset];
+        const at = this.addressOf(cpu, linear);
+        return at === undefined ? undefined : this.memory.bytes[at];
+    }
+
+    /** In the shared memory. */
+    private addressOf(cpu: Cpu, linear: bigint): number | undefined {
+        return locate(cpu, this.memory, BigInt.asUintN(cpu.longMode ? 64 : 32, linear))?.at;
     }
 }

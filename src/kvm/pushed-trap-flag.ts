@@ -4,7 +4,7 @@
  */
 import type { Cpu } from '../machine/cpu/cpu';
 import { readRflags } from '../machine/cpu/flags';
-import { walkPages } from '../machine/cpu/page-walk';
+import { mappingAt } from '../machine/cpu/page-walk';
 import type { GuestMemory } from '../machine/memory';
 import { Flag, ModeKey } from '../machine/state';
 
@@ -58,9 +58,7 @@ export function clearPushedTrapFlag(cpu: Cpu, memory: GuestMemory, before: Befor
 
 /** Address in the shared memory of a stack slot, or -1. */
 function slotAddress(cpu: Cpu, memory: GuestMemory, linear: bigint): number {
-    const at = BigInt.asUintN(cpu.code64 ? 64 : 32, linear);
-    const [lo, hi] = [Number(at & 0xffffffffn), Number(at >> 32n)];
-    const mapping = cpu.memory.isCanonical(lo, hi) ? walkPages(cpu, cpu.port, lo, hi).mapping : undefined;
+    const mapping = mappingAt(cpu, BigInt.asUintN(cpu.code64 ? 64 : 32, linear));
     if (mapping === undefined) {
         return -1;
     }

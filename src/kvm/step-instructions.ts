@@ -3,8 +3,9 @@
  * can be left between iterations, and HLT.
  */
 import type { Cpu } from '../machine/cpu/cpu';
-import { walkPages } from '../machine/cpu/page-walk';
 import type { GuestMemory } from '../machine/memory';
+import { locate } from './linear-memory';
+import { linearRip } from './vcpu';
 
 const MOST_BYTES = 15;
 const HLT = 0xf4;
@@ -79,14 +80,7 @@ export function losesStep(cpu: Cpu, memory: GuestMemory): boolean {
 
 /** A byte of the code at RIP, or -1. */
 function codeByte(cpu: Cpu, memory: GuestMemory, offset: number): number {
-    const sum = (cpu.code64 ? cpu.ripLo : cpu.segmentBase(1) + cpu.ripLo) + offset;
-    return linearByte(cpu, memory, sum >>> 0, cpu.code64 ? cpu.ripHi + (sum > 0xffffffff ? 1 : 0) : 0);
-}
-
-function linearByte(cpu: Cpu, memory: GuestMemory, lo: number, hi: number): number {
-    if (!cpu.memory.isCanonical(lo, hi)) return -1;
-    const mapping = walkPages(cpu, cpu.port, lo, hi).mapping;
-    if (mapping === undefined) return -1;
-    const page = memory.ramAddress(mapping.physical - (mapping.physical % 0x1000));
-    return page < 0 ? -1 : memory.bytes[page + (mapping.physical % 0x1000)];
+    const linear = BigInt.asUintN(cpu.code64 ? 64 : 32, linearRip(cpu) + BigInt(offset));
+    const place = locate(cpu, memory, linear);
+    return place === undefined ? -1 : memory.bytes[place.at];
 }

@@ -4,10 +4,10 @@
  * that was nor what the memory held before: that is noted whenever the guest is entered.
  */
 import type { Cpu } from '../machine/cpu/cpu';
-import { walkPages } from '../machine/cpu/page-walk';
 import type { GuestMemory } from '../machine/memory';
 import { StateOffset } from '../machine/state';
 import type { AccessObserver, Watchpoint } from '../machine/watchpoints';
+import { locate } from './linear-memory';
 
 const REGISTERS = 4;
 
@@ -64,9 +64,11 @@ export class RegisterWatchpoints {
     /** To be called before the guest is entered: notes what the memory holds. */
     note(cpu: Cpu): void {
         for (const piece of this.pieces) {
-            const at = this.locate(cpu, piece.address)?.at ?? -1;
-            piece.known = at >= 0;
-            if (at >= 0) piece.before.set(this.memory.bytes.subarray(at, at + piece.length));
+            const place = locate(cpu, this.memory, piece.address);
+            piece.known = place !== undefined;
+            if (place !== undefined) {
+                piece.before.set(this.memory.bytes.subarray(place.at, place.at + piece.length));
+            }
         }
     }
 
@@ -82,7 +84,7 @@ export class RegisterWatchpoints {
             if (((hits >> index) & 1) === 0) return;
             observer.accessed(vcpu, watchpoint, {
                 linear: { lo: Number(address & 0xffffffffn), hi: Number(address >> 32n) },
-                physical: this.locate(cpu, address)?.physical ?? 0,
+                physical: locate(cpu, this.memory, address)?.physical ?? 0,
                 size: length,
                 write: true,
                 before: known ? before.slice() : undefined,
@@ -90,16 +92,6 @@ export class RegisterWatchpoints {
             });
         });
         return observer.completed(vcpu);
-    }
-
-    private locate(cpu: Cpu, address: bigint): { readonly physical: number; readonly at: number } | undefined {
-        const [lo, hi] = [Number(address & 0xffffffffn), Number(address >> 32n)];
-        if (!cpu.memory.isCanonical(lo, hi)) return undefined;
-        const { mapping } = walkPages(cpu, cpu.port, lo, hi);
-        if (mapping === undefined) return undefined;
-        const { physical } = mapping;
-        const page = this.memory.ramAddress(physical - (physical % 0x1000));
-        return page < 0 ? undefined : { physical, at: page + (physical % 0x1000) };
     }
 }
 

@@ -1,4 +1,5 @@
 import { StateOffset } from '../state';
+import type { Cpu } from './cpu';
 import { Cr0, Cr4, Efer, type CpuState } from './cpu-state';
 import {
     Entry,
@@ -75,6 +76,12 @@ export function walkPages(state: CpuState, port: PhysicalPort, lo: number, hi: n
             return walkWide(state, port, lo, hi, mode, [], table, mode === '5-level' ? 5 : 4, RESERVED_ADDRESS_HI);
         }
     }
+}
+
+/** Where a linear address leads, whatever the rights; undefined where it is not canonical or nothing is mapped. */
+export function mappingAt(cpu: Cpu, linear: bigint): PageMapping | undefined {
+    const [lo, hi] = [Number(linear & 0xffffffffn), Number((linear >> 32n) & 0xffffffffn)];
+    return cpu.memory.isCanonical(lo, hi) ? walkPages(cpu, cpu.port, lo, hi).mapping : undefined;
 }
 
 function unpaged(lo: number): PageMapping {
