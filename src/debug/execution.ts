@@ -29,11 +29,8 @@ export interface DebugEngine extends Engine {
     passBreakpoint(vcpu: number): void;
     /** Takes that back: the vCPU has gone on from there, and may come again. */
     passNothing(vcpu: number): void;
-    /** Whether breakpoints at physical addresses work; without them they are left out. */
-    readonly physicalBreakpoints?: boolean;
-    /** Engines without watchpoints have neither of the two. */
-    setWatchpoints?(watchpoints: readonly Watchpoint[]): void;
-    accessObserver?: AccessObserver;
+    setWatchpoints(watchpoints: readonly Watchpoint[]): void;
+    accessObserver: AccessObserver | undefined;
     /** Events that the machine is to be stopped at; for engines that would pass some of them. */
     setStopWishes?(wishes: readonly StopWish[]): void;
     /** Why another engine executes the guest for the moment, in words that follow a colon. */
@@ -101,7 +98,7 @@ export class Execution {
             context: vcpu => this.views[vcpu].expressions,
             programCounter: vcpu => programCounter(this.views[vcpu].cpu),
             log: text => this.listener?.logged(text),
-            changed: watchpoints => engine.setWatchpoints?.(watchpoints),
+            changed: watchpoints => engine.setWatchpoints(watchpoints),
         });
         engine.accessObserver = this.watchpoints;
         this.eventStops = new EventStops(

@@ -44,9 +44,6 @@ import type { WatchpointRequest } from './watchpoints';
 
 export type { DebugInformation };
 
-const NO_PHYSICAL_BREAKPOINTS =
-    'this engine has breakpoints at linear addresses only: the translator has physical ones';
-
 export class MachineTarget implements DebugTarget {
     private readonly engine: DebugEngine;
     private readonly views: readonly VcpuView[];
@@ -152,17 +149,10 @@ export class MachineTarget implements DebugTarget {
 
     async setBreakpoints(requests: readonly BreakpointRequest[]): Promise<BreakpointStatus[]> {
         const problems = this.execution.breakpoints.replace(requests);
-        const cannot = this.engine.physicalBreakpoints === true ? undefined : NO_PHYSICAL_BREAKPOINTS;
-        return requests.map(({ id, space }) => ({
-            id,
-            problem: problems.get(id) ?? (space === 'physical' ? cannot : undefined),
-        }));
+        return requests.map(({ id }) => ({ id, problem: problems.get(id) }));
     }
 
     async setWatchpoints(requests: readonly WatchpointRequest[]): Promise<BreakpointStatus[]> {
-        if (this.engine.setWatchpoints === undefined) {
-            return requests.map(({ id }) => ({ id, problem: 'this engine cannot watch memory: use the translator' }));
-        }
         const problems = this.execution.watchpoints.replace(requests);
         return requests.map(({ id }) => ({ id, problem: problems.get(id) }));
     }

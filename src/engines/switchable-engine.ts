@@ -397,9 +397,6 @@ export class MachineEngine implements SwitchableEngine {
         this.engine.passNothing(vcpu);
     }
 
-    /** Where KVM knows none, the translator stands in. */
-    readonly physicalBreakpoints = true;
-
     get accessObserver(): AccessObserver | undefined {
         return this.translator.accessObserver;
     }

@@ -216,15 +216,4 @@ describe('breakpoints', function () {
             breakpoints: [5],
         });
     });
-
-    it('say so where an engine has none at physical addresses', async () => {
-        const debuggee = new Debuggee(kernel);
-        Object.assign(debuggee.machine.engine, { physicalBreakpoints: false });
-        const [linear, physical] = await debuggee.target.setBreakpoints([
-            { id: 1, address: debuggee.at('patched') },
-            { id: 2, space: 'physical', address: debuggee.at('patched') },
-        ]);
-        assert.equal(linear.problem, undefined);
-        assert.match(physical.problem ?? '', /linear addresses only/);
-    });
 });

@@ -67,7 +67,6 @@ type EnterCode = (cpu: number, record: number) => number;
 
 export class TranslatorEngine implements Engine {
     readonly handlers: Handlers;
-    readonly physicalBreakpoints = true;
     private readonly known: KnownCode;
     private readonly regions: RegionTranslator;
     private readonly running: RunningInstruction;
