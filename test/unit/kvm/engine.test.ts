@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
-import { chooseEngine } from '../../../src/engines/choose';
-import type { MachineEngine } from '../../../src/engines/switchable-engine';
-import { Machine } from '../../../src/machine/machine';
+import type { Machine } from '../../../src/machine/machine';
 import { kvm, needs } from '../../support/requirements';
-import { ENTRY, tinyKernel } from './kernel';
+import { ENTRY } from './kernel';
+import { type KvmMachine, kvmMachine, nextStop } from './kvm-machine';
 
 describe('the engine on KVM', function () {
     this.timeout(30_000);
@@ -17,25 +16,15 @@ describe('the engine on KVM', function () {
         machine = undefined;
     });
 
-    const build = (code: string): { machine: Machine; engine: MachineEngine } => {
-        const chosen = chooseEngine({ choice: 'kvm', cpus: 1, translator: {} });
-        machine = new Machine({
-            memory: 16 << 20,
-            engine: chosen.factory,
-            engineArena: chosen.arenaSize,
-            features: chosen.features,
-            kernel: { kernel: { name: 'kernel', data: tinyKernel(code) }, modules: [], commandLine: '' },
-        });
-        return { machine, engine: machine.engine as MachineEngine };
+    const build = (code: string): KvmMachine => {
+        const built = kvmMachine(code);
+        ({ machine } = built);
+        return built;
     };
     const at = (offset: number): { id: number; lo: number; hi: number } => ({ id: offset, lo: ENTRY + offset, hi: 0 });
-    /** Runs to the next stop that is one. */
     const next = (of: Machine): string => {
-        for (;;) {
-            const stop = of.run({ instructions: 1e7 });
-            if (stop.reason === 'breakpoint') return `${stop.id} at ${of.processors[0].cpu.ripLo - ENTRY}`;
-            if (stop.reason !== 'budget') return stop.reason;
-        }
+        const stop = nextStop(of);
+        return stop.reason === 'breakpoint' ? `${stop.id} at ${of.processors[0].cpu.ripLo - ENTRY}` : stop.reason;
     };
 
     // Eight times INC EAX, and back.

@@ -1,12 +1,11 @@
 /** Stops at exceptions on KVM, which does not tell of them: in 32-bit protected mode, with and without error code. */
 import assert from 'node:assert/strict';
-import { chooseEngine } from '../../../src/engines/choose';
-import type { MachineEngine } from '../../../src/engines/switchable-engine';
 import { EVENT_STOP } from '../../../src/machine/engine';
-import { Machine } from '../../../src/machine/machine';
+import type { Machine } from '../../../src/machine/machine';
 import { MachineEventKind } from '../../../src/machine/observation/kinds';
 import { kvm, needs } from '../../support/requirements';
-import { ENTRY, tinyKernel } from './kernel';
+import { ENTRY } from './kernel';
+import { type KvmMachine, kvmMachine, nextStop } from './kvm-machine';
 
 const INVALID_OPCODE = 6;
 const PROTECTION = 13;
@@ -47,15 +46,9 @@ describe('exceptions on KVM', function () {
         machine = undefined;
     });
 
-    const build = (): { machine: Machine; engine: MachineEngine; seen: string[] } => {
-        const chosen = chooseEngine({ choice: 'kvm', cpus: 1, translator: {} });
-        machine = new Machine({
-            memory: 16 << 20,
-            engine: chosen.factory,
-            engineArena: chosen.arenaSize,
-            features: chosen.features,
-            kernel: { kernel: { name: 'kernel', data: tinyKernel(CODE) }, modules: [], commandLine: '' },
-        });
+    const build = (): KvmMachine & { seen: string[] } => {
+        const built = kvmMachine(CODE);
+        ({ machine } = built);
         const { memory, observation, processors } = machine;
         const selector = processors[0].cpu.selector(1);
         const gate = (vector: number, handler: number): void => {
@@ -75,18 +68,14 @@ describe('exceptions on KVM', function () {
             seen.push(`${event.cause} at ${event.ripLo - ENTRY}`);
             return true;
         };
-        return { machine, engine: machine.engine as MachineEngine, seen };
+        return { ...built, seen };
     };
     /** The next stop: where it is, and EBX. */
     const next = (of: Machine): string => {
-        for (;;) {
-            const stop = of.run({ instructions: 1e7 });
-            const { cpu } = of.processors[0];
-            if (stop.reason === 'breakpoint') {
-                return `${stop.id === EVENT_STOP ? 'event' : stop.id} at ${cpu.ripLo - ENTRY}, ebx ${cpu.gpr(3)}`;
-            }
-            if (stop.reason !== 'budget') return stop.reason;
-        }
+        const stop = nextStop(of);
+        if (stop.reason !== 'breakpoint') return stop.reason;
+        const { cpu } = of.processors[0];
+        return `${stop.id === EVENT_STOP ? 'event' : stop.id} at ${cpu.ripLo - ENTRY}, ebx ${cpu.gpr(3)}`;
     };
     const wish = (cause: number) => ({ kind: MachineEventKind.Exception, cause });
 
