@@ -150,9 +150,9 @@ export class CodeBreakpoints {
         }
     }
 
-    /** Whether `byte` stands in for the instruction at a linear address while the guest runs. */
-    isPatched(linear: bigint, byte: number): boolean {
-        return this.patches.some(patch => patch.linear === linear && patch.byte === byte);
+    /** Whether a HLT stands in for the instruction at a linear address while the guest runs. */
+    isPatchedHalt(linear: bigint): boolean {
+        return this.patches.some(patch => patch.linear === linear && patch.byte === HLT);
     }
 
     private addPatch(cpu: Cpu, address: bigint): void {

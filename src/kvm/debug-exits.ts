@@ -109,7 +109,7 @@ export class DebugExits {
         const { cpu } = vcpu;
         this.state.copyShared(vcpu);
         const before = BigInt.asUintN(64, linearRip(cpu) - 1n);
-        if (!this.state.breakpoints.isPatched(before, 0xf4)) {
+        if (!this.state.breakpoints.isPatchedHalt(before)) {
             return false;
         }
         cpu.setRip(cpu.ripLo - 1, cpu.ripHi);

@@ -14,18 +14,7 @@ import {
 } from './abi';
 import { KvmError, KvmUnavailableError } from './errors';
 import { hostNanoseconds } from './guest-time';
-import {
-    closeDescriptor,
-    ioctl,
-    MAP_ANONYMOUS,
-    MAP_FIXED,
-    MAP_PRIVATE,
-    MAP_SHARED,
-    mapMemory,
-    NativeBuffer,
-    rawIoctl,
-    ThreadAlarm,
-} from './libc';
+import { closeDescriptor, ioctl, mapDescriptor, mapPlainMemory, NativeBuffer, rawIoctl, ThreadAlarm } from './libc';
 import { openKvm } from './probe';
 
 export interface DebugAbilities {
@@ -93,7 +82,7 @@ function tryAbilities(): DebugAbilities {
         const vcpu = ioctl(vm, Ioctl.CreateVcpu, 0);
         descriptors.push(vcpu);
         run = alignedMemory(ioctl(kvm, Ioctl.GetVcpuMmapSize));
-        mapMemory(run.address, run.size, MAP_SHARED | MAP_FIXED, vcpu, 'kvm_run of a trial');
+        mapDescriptor(run.address, run.size, vcpu, 'kvm_run of a trial');
         alarm = new ThreadAlarm();
         alarm.letInterrupt(vcpu);
         const { view } = run;
@@ -111,7 +100,7 @@ function tryAbilities(): DebugAbilities {
     } finally {
         alarm?.dispose();
         if (run !== undefined) {
-            mapMemory(run.address, run.size, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1, 'the pages of kvm_run');
+            mapPlainMemory(run.address, run.size, 'the pages of kvm_run');
         }
         descriptors.reverse().forEach(closeDescriptor);
     }

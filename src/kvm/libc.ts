@@ -8,10 +8,10 @@ const O_RDWR = 2;
 const O_CLOEXEC = 0o2000000;
 
 export const PROT_READ_WRITE = 3;
-export const MAP_SHARED = 1;
-export const MAP_PRIVATE = 2;
-export const MAP_FIXED = 0x10;
-export const MAP_ANONYMOUS = 0x20;
+const MAP_SHARED = 1;
+const MAP_PRIVATE = 2;
+const MAP_FIXED = 0x10;
+const MAP_ANONYMOUS = 0x20;
 
 /** x86-64 system call numbers. */
 const enum Syscall {
@@ -106,8 +106,17 @@ export function ioctl(fd: number, request: Ioctl, argument = 0, detail?: string)
     return result;
 }
 
-/** @throws KvmError */
-export function mapMemory(address: number, size: number, flags: number, fd: number, what: string): void {
+/** Maps what a descriptor has over pages of this process. @throws KvmError */
+export function mapDescriptor(address: number, size: number, fd: number, what: string): void {
+    mapMemory(address, size, MAP_SHARED | MAP_FIXED, fd, what);
+}
+
+/** Undoes {@link mapDescriptor}: the pages are plain memory again, all zero. @throws KvmError */
+export function mapPlainMemory(address: number, size: number, what: string): void {
+    mapMemory(address, size, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1, what);
+}
+
+function mapMemory(address: number, size: number, flags: number, fd: number, what: string): void {
     if (load().mmap(address, size, PROT_READ_WRITE, flags, fd, 0) === -1) {
         throw new KvmError('mmap', lastErrno(), what);
     }

@@ -2,17 +2,7 @@
 import type { GuestMemory } from '../machine/memory';
 import { Ioctl, MsrExitReason, RUN_SIZE } from './abi';
 import { KvmError, KvmUnavailableError } from './errors';
-import {
-    addressOf,
-    closeDescriptor,
-    ioctl,
-    MAP_ANONYMOUS,
-    MAP_FIXED,
-    MAP_PRIVATE,
-    MAP_SHARED,
-    mapMemory,
-    NativeBuffer,
-} from './libc';
+import { addressOf, closeDescriptor, ioctl, mapDescriptor, mapPlainMemory, NativeBuffer } from './libc';
 import { type KvmCapabilities, openKvm } from './probe';
 import { nativeMsrs } from './state-transfer';
 
@@ -99,7 +89,7 @@ export class KvmVm {
             throw new KvmUnavailableError(`this kernel's kvm_run has ${size} bytes; there is room for ${RUN_SIZE}`);
         }
         try {
-            mapMemory(this.hostBase + run, size, MAP_SHARED | MAP_FIXED, fd, `kvm_run of vCPU ${index}`);
+            mapDescriptor(this.hostBase + run, size, fd, `kvm_run of vCPU ${index}`);
         } catch (error) {
             closeDescriptor(fd);
             throw error;
@@ -116,8 +106,7 @@ export class KvmVm {
         this.open = false;
         for (const { fd, run } of this.vcpus) {
             // The pages must stay readable: they are part of the shared memory.
-            const flags = MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS;
-            mapMemory(this.hostBase + run, RUN_SIZE, flags, -1, 'the pages of kvm_run');
+            mapPlainMemory(this.hostBase + run, RUN_SIZE, 'the pages of kvm_run');
             closeDescriptor(fd);
         }
         closeDescriptor(this.fd);
