@@ -1,6 +1,7 @@
 /**
  * Random instructions for {@link Lockstep}: streams of them in 64-bit code at CPL 0, or in 32- and 16-bit code of
- * compatibility mode, over a page-table identity map, with an IDT whose every handler is a HLT. Each stream ends at its last instruction or at the first exception.
+ * compatibility mode, over a page-table identity map, with an IDT whose every handler is a HLT. Each stream ends at its
+ * last instruction or at the first exception.
  */
 import { Attribute, decode, type Instruction, RepeatPrefix } from '../isa/x86';
 import { Cr0, Cr4, Efer } from '../machine/cpu/cpu-state';

@@ -35,7 +35,8 @@ export interface WatchedAccess {
 /** Who is told of accesses to what is watched; nothing it does may go through the vCPU's own accesses. */
 export interface AccessObserver {
     /**
-     * The access is about to be made (unless it {@link WatchedAccess.isOver}). The vCPU stops for {@link completed} after the instruction.
+     * The access is about to be made, unless it {@link WatchedAccess.isOver}. The vCPU stops for {@link completed} after
+     * the instruction.
      * @param vcpu the one that makes it; for DMA, the one whose turn it is
      */
     accessed(vcpu: number, watchpoint: Watchpoint, access: WatchedAccess): void;
