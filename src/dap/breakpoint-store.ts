@@ -47,7 +47,7 @@ interface Stored {
     bound: boolean;
 }
 
-const NO_GUEST = 'there is no guest yet';
+export const NO_GUEST = 'there is no guest yet';
 const IDENTIFIER = /^[A-Za-z_]\w*$/;
 /** vCPU whose memory and registers tell where a named breakpoint is. */
 const BOOT_PROCESSOR = 0;

@@ -7,7 +7,7 @@ import type { DebugTarget } from '../debug/target';
 import type { WatchKind, WatchpointRequest } from '../debug/watchpoints';
 import type { RequestArguments } from './arguments';
 import { readMode } from './breakpoint-modes';
-import { whyPending } from './breakpoint-store';
+import { NO_GUEST, whyPending } from './breakpoint-store';
 import type { RequestHandlers } from './protocol-session';
 import { RequestError } from './request-error';
 import type { FramePlace, SessionContext } from './session-context';
@@ -48,9 +48,12 @@ export class DataBreakpointRequests {
 
     /** Sets everything in a target that has just come. */
     async apply(target: DebugTarget): Promise<void> {
-        if (this.requests.length > 0) {
-            await target.setWatchpoints?.(this.requests);
-            for (const request of this.requests) await this.look(target, request);
+        if (this.requests.length === 0) return;
+        const told = new Map(this.pending);
+        for (const breakpoint of await this.setIn(target)) {
+            if (breakpoint.message !== told.get(breakpoint.id!)) {
+                this.session.emitEvent('breakpoint', { reason: 'changed', breakpoint });
+            }
         }
     }
 
@@ -156,15 +159,20 @@ export class DataBreakpointRequests {
         });
         this.requests = requests;
         const target = this.session.guest?.target;
-        if (target === undefined) {
-            const message = 'there is no guest yet';
-            return { breakpoints: requests.map(({ id }) => ({ id, verified: false, message, reason: 'pending' })) };
+        if (target !== undefined) {
+            return { breakpoints: await this.setIn(target) };
         }
-        const set = await target.setWatchpoints?.(requests);
+        this.pending.clear();
+        return { breakpoints: requests.map(({ id }) => this.described(id, NO_GUEST)) };
+    }
+
+    /** Sets all of them in a target; what the client has to know of each. */
+    private async setIn(target: DebugTarget): Promise<DebugProtocol.Breakpoint[]> {
+        const set = await target.setWatchpoints?.(this.requests);
         const problems = new Map(set?.map(({ id, problem }) => [id, problem]));
         this.pending.clear();
         const breakpoints: DebugProtocol.Breakpoint[] = [];
-        for (const { id, space, address } of requests) {
+        for (const { id, space, address } of this.requests) {
             const message = set === undefined ? 'this guest cannot watch memory' : problems.get(id);
             breakpoints.push(
                 message === undefined
@@ -172,7 +180,7 @@ export class DataBreakpointRequests {
                     : { id, verified: false, message, reason: 'failed' },
             );
         }
-        return { breakpoints };
+        return breakpoints;
     }
 }
 

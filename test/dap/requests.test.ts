@@ -167,6 +167,22 @@ describe('requests', () => {
         }
     });
 
+    it('tell when a data breakpoint is set that was asked for before there was a guest', async () => {
+        await client.request('initialize', { adapterID: 'hyperscope' });
+        const { breakpoints } = await client.request<{ breakpoints: DebugProtocol.Breakpoint[] }>(
+            'setDataBreakpoints',
+            { breakpoints: [{ dataId: '0x1000:4', accessType: 'write' }] },
+        );
+        const [{ id, verified, reason, message }] = breakpoints;
+        assert.deepEqual(
+            { verified, reason, message },
+            { verified: false, reason: 'pending', message: 'there is no guest yet' },
+        );
+        const told = client.next('breakpoint');
+        await client.request('launch', { kernel: sampleElf, memory: '64M' });
+        assert.deepEqual((await told).body, { reason: 'changed', breakpoint: { id, verified: true } });
+    });
+
     it('tell when a breakpoint binds that was set before its address existed', async () => {
         await client.launch({ kernel: sampleElf, memory: '64M' });
         await client.run('configurationDone', {});
