@@ -8,6 +8,7 @@ import type { Die } from './dwarf/die';
 import { type DwarfSection, elfSection } from './dwarf/sections';
 import { FileIndex, type ProgramIndex } from './dwarf/index-file';
 import { type NameTable, NameCollector, NameIndex, NameKind } from './dwarf/name-index';
+import { Op } from './dwarf/operations';
 import { TypeReader } from './dwarf/type-reader';
 import type { Unit } from './dwarf/unit';
 import { ElfSymbols, hasSymbols, isLoaded } from './elf';
@@ -31,7 +32,6 @@ const KINDS_OF_TYPES: Readonly<Record<TypeKeyword | 'name', readonly NameKind[]>
     name: [NameKind.Typedef, NameKind.Base, NameKind.Class, NameKind.Struct, NameKind.Union, NameKind.Enum],
 };
 
-const OP_ADDR = 0x03;
 const LONGEST_BANNER = 512;
 const NEW_LINE = 10;
 /** Units whose names are kept apart. */
@@ -153,12 +153,13 @@ export class Program {
             }
             default: {
                 const location = die.raw(At.Location)?.value;
-                const isFixed = location instanceof Uint8Array && location[0] === OP_ADDR;
-                const address = isFixed
-                    ? this.relocate(numberOf(location.subarray(1, 1 + die.unit.format.addressSize)))
-                    : undefined;
-                const threadOffset = location instanceof Uint8Array ? threadOffsetOf(location) : undefined;
-                return { kind: 'object', type: this.types.typeOf(die), address, threadOffset };
+                const type = this.types.typeOf(die);
+                if (!(location instanceof Uint8Array)) {
+                    return { kind: 'object', type, address: undefined };
+                }
+                const fixed = fixedAddressOf(location, die.unit.format.addressSize);
+                const address = fixed === undefined ? undefined : this.relocate(fixed);
+                return { kind: 'object', type, address, threadOffset: threadOffsetOf(location) };
             }
         }
     }
@@ -328,10 +329,17 @@ export class Program {
     }
 }
 
+/** A location that is nothing but an address. */
+function fixedAddressOf(location: Uint8Array, addressSize: number): bigint | undefined {
+    const isFixed = location[0] === (Op.Addr as number) && location.length === 1 + addressSize;
+    return isFixed ? numberOf(location.subarray(1)) : undefined;
+}
+
 /** A location that is nothing but a number and DW_OP_form_tls_address, or the older form of it. */
 function threadOffsetOf(location: Uint8Array): bigint | undefined {
-    const size = { 0x03: location.length - 2, 0x0c: 4, 0x0e: 8 }[location[0]];
-    const isThreadLocal = size === location.length - 2 && [0x9b, 0xe0].includes(location[location.length - 1]);
+    const size = { [Op.Addr]: location.length - 2, [Op.Const4u]: 4, [Op.Const8u]: 8 }[location[0]];
+    const last = location[location.length - 1] as Op;
+    const isThreadLocal = size === location.length - 2 && (last === Op.FormTlsAddress || last === Op.GnuPushTlsAddress);
     return isThreadLocal ? numberOf(location.subarray(1, 1 + size)) : undefined;
 }
 

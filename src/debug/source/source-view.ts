@@ -1,5 +1,6 @@
 /** What a vCPU does in terms of source code: frames, variables, and expressions over them. */
 import { HyperscopeError } from '../../common/errors';
+import type { Unit } from '../../symbols/dwarf/unit';
 import type { GlobalName, Program, ProgramSet } from '../../symbols/program';
 import type { SymbolTable } from '../../symbols/symbol-table';
 import type { CType } from '../../symbols/types';
@@ -195,12 +196,12 @@ export class SourceView {
 
     /** @param cpu a CPU whose own variable it has to be */
     private globalNamed(frame: SourceFrame | undefined, name: string, cpu?: number): Value | undefined {
-        for (const found of this.globalsNamed(frame, name)) {
+        for (const { found, program } of this.globalsNamed(frame, name)) {
             if (found.kind === 'constant') {
                 if (cpu !== undefined) continue;
                 return makeValue(found.value, found.type);
             }
-            const linked = found.address ?? this.threadLocal(frame, found) ?? this.view.context.symbol(name);
+            const linked = found.address ?? this.threadLocal(frame, program, found) ?? this.view.context.symbol(name);
             const address = linked === undefined ? undefined : this.onCpu(linked, cpu);
             if (address === undefined) continue;
             const place = { kind: 'memory', space: 'linear', address } as const;
@@ -216,10 +217,13 @@ export class SourceView {
         return undefined;
     }
 
-    private threadLocal(frame: SourceFrame | undefined, found: GlobalName): bigint | undefined {
-        const program = frame?.program;
-        const threadOffset = found.kind === 'object' ? found.threadOffset : undefined;
-        if (threadOffset === undefined || program === undefined) {
+    /** Of the frame's own program only: where a thread has the block of another one, only its loader knows. */
+    private threadLocal(
+        frame: SourceFrame | undefined,
+        program: Program | undefined,
+        { threadOffset }: Extract<GlobalName, { kind: 'object' }>,
+    ): bigint | undefined {
+        if (threadOffset === undefined || program === undefined || program !== frame?.program) {
             return undefined;
         }
         return program.threadLocal(threadOffset, this.host.threadPointer(program.numbering));
@@ -242,13 +246,16 @@ export class SourceView {
     }
 
     /** What the programs say of a name, the frame's own first. */
-    private *globalsNamed(frame: SourceFrame | undefined, name: string): Generator<GlobalName> {
+    private *globalsNamed(
+        frame: SourceFrame | undefined,
+        name: string,
+    ): Generator<{ readonly found: GlobalName; readonly program?: Program }> {
         for (const program of this.inOrder(frame)) {
-            const found = whatIsReadable(() => program.findGlobal(name, frame?.blocks.at(0)?.die.unit));
-            if (found !== undefined) yield found;
+            const found = whatIsReadable(() => program.findGlobal(name, unitIn(program, frame)));
+            if (found !== undefined) yield { found, program };
         }
         const found = this.kernel()?.findGlobal(name);
-        if (found !== undefined) yield found;
+        if (found !== undefined) yield { found };
     }
 
     private typeNamed(
@@ -257,7 +264,7 @@ export class SourceView {
         keyword?: 'struct' | 'union' | 'enum' | 'class',
     ): CType | undefined {
         for (const program of this.inOrder(frame)) {
-            const found = whatIsReadable(() => program.findType(name, keyword, frame?.blocks.at(0)?.die.unit));
+            const found = whatIsReadable(() => program.findType(name, keyword, unitIn(program, frame)));
             if (found !== undefined) return found;
         }
         return this.kernel()?.findType(name, keyword);
@@ -324,4 +331,9 @@ export class SourceView {
 
 function scopeOf({ isParameter, isStatic }: FrameVariable): VariableScope {
     return isParameter ? 'arguments' : isStatic ? 'statics' : 'locals';
+}
+
+/** The unit that a frame's code is of, if the program is the frame's own. */
+function unitIn(program: Program, frame: SourceFrame | undefined): Unit | undefined {
+    return program === frame?.program ? frame.blocks.at(0)?.die.unit : undefined;
 }
