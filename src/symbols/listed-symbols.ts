@@ -1,5 +1,6 @@
 /** Names of a list as `nm` and Linux have it, in the order of addresses, as symbols: none is made before it is asked for. */
 import { partitionPoint } from '../common/search';
+import { NamePlaces } from './name-places';
 import type { GuestSymbol, SymbolicAddress, SymbolSource } from './symbol-table';
 
 export interface NameList {
@@ -17,7 +18,7 @@ const LONGEST = 0x200000n;
 export class ListedSymbols implements SymbolSource {
     /** What has to be added to the addresses of the list. */
     slide = 0n;
-    private byName: Map<string, number | number[]> | undefined;
+    private knownPlaces: NamePlaces | undefined;
 
     /** @param lowest what stands below is no address, and does not move: a per-CPU variable's offset */
     constructor(
@@ -30,9 +31,7 @@ export class ListedSymbols implements SymbolSource {
     }
 
     named(name: string): readonly GuestSymbol[] {
-        const found = this.indices.get(name);
-        const all = found === undefined ? [] : typeof found === 'number' ? [found] : found;
-        return all.map(index => this.symbol(index));
+        return this.places.of(name).map(index => this.symbol(index));
     }
 
     at(address: bigint): SymbolicAddress | undefined {
@@ -55,9 +54,7 @@ export class ListedSymbols implements SymbolSource {
     }
 
     *startingWith(prefix: string): Generator<GuestSymbol> {
-        for (const [name, found] of this.indices) {
-            if (name.startsWith(prefix)) yield this.symbol(typeof found === 'number' ? found : found[0]);
-        }
+        for (const name of this.places.startingWith(prefix)) yield this.symbol(this.places.of(name)[0]);
     }
 
     private symbol(index: number): GuestSymbol {
@@ -75,17 +72,7 @@ export class ListedSymbols implements SymbolSource {
         };
     }
 
-    private get indices(): Map<string, number | number[]> {
-        if (this.byName === undefined) {
-            const byName = new Map<string, number | number[]>();
-            this.list.names.forEach((name, index) => {
-                const known = byName.get(name);
-                if (known === undefined) byName.set(name, index);
-                else if (typeof known === 'number') byName.set(name, [known, index]);
-                else known.push(index);
-            });
-            this.byName = byName;
-        }
-        return this.byName;
+    private get places(): NamePlaces {
+        return (this.knownPlaces ??= new NamePlaces(this.list.names));
     }
 }

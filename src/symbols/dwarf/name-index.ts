@@ -1,5 +1,6 @@
 /** All global names of a program, found by one pass over its units: types, variables, functions, enumerators. */
 import { SymbolFileError } from '../errors';
+import { NamePlaces } from '../name-places';
 import type { Abbreviation } from './abbreviations';
 import { At, Form, Tag } from './constants';
 import { skipChildren } from './die';
@@ -39,7 +40,6 @@ interface Plan {
     readonly isDeclaration: boolean;
     readonly name: number;
     readonly sibling: number;
-    readonly abbreviation: Abbreviation;
 }
 
 /** Names as arrays: they go from thread to thread, and to disk. */
@@ -208,7 +208,6 @@ export class NameCollector {
                 isDeclaration: names.includes(At.Declaration) && !isVariable,
                 name: kind !== 0 || isEnumerator ? names.indexOf(At.Name) : -1,
                 sibling: names.indexOf(At.Sibling),
-                abbreviation,
             };
             this.plans.set(abbreviation, plan);
         }
@@ -218,21 +217,15 @@ export class NameCollector {
 
 /** Looks names up. */
 export class NameIndex {
-    private readonly byName = new Map<string, number | number[]>();
+    private readonly places: NamePlaces;
 
     constructor(readonly table: NameTable) {
-        table.names.forEach((name, index) => {
-            const known = this.byName.get(name);
-            if (known === undefined) this.byName.set(name, index);
-            else if (typeof known === 'number') this.byName.set(name, [known, index]);
-            else known.push(index);
-        });
+        this.places = new NamePlaces(table.names);
     }
 
     /** Offset of the entry of a name, the first of the kinds that there is. */
     find(name: string, kinds: readonly NameKind[]): { readonly kind: NameKind; readonly offset: number } | undefined {
-        const found = this.byName.get(name);
-        const indices = found === undefined ? [] : typeof found === 'number' ? [found] : found;
+        const indices = this.places.of(name);
         for (const kind of kinds) {
             for (const index of indices) {
                 if (this.table.kinds[index] === kind) return { kind, offset: this.table.offsets[index] };
@@ -241,9 +234,7 @@ export class NameIndex {
         return undefined;
     }
 
-    *startingWith(prefix: string): Generator<string> {
-        for (const name of this.byName.keys()) {
-            if (name.startsWith(prefix)) yield name;
-        }
+    startingWith(prefix: string): Iterable<string> {
+        return this.places.startingWith(prefix);
     }
 }
