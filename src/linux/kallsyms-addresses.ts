@@ -1,5 +1,6 @@
 /** The addresses of kallsyms, in all forms that kernels have had; which one it is, their order tells. */
-import { type Image, IMAGE_END, IMAGE_FIRST, surroundings } from './kernel-image';
+import { IMAGE_END, IMAGE_FIRST } from '../symbols/kernel-range';
+import { type Image, surroundings } from './kernel-image';
 
 /** How 32 bits stand for an address. */
 type Form = 'perCpu' | 'unsigned' | 'ownPlace';

@@ -5,10 +5,9 @@
 import type { InspectionSource } from '../debug/inspection-source';
 import { pageTables } from '../inspect/paging/paging-format';
 import { walk } from '../inspect/paging/walk';
+import { IMAGE_END, IMAGE_FIRST } from '../symbols/kernel-range';
 
-/** Where the kernel image may be mapped, and in which steps (CONFIG_PHYSICAL_ALIGN). */
-export const IMAGE_FIRST = 0xffffffff80000000n;
-export const IMAGE_END = 0xffffffffc0000000n;
+/** In which steps a kernel may map itself (CONFIG_PHYSICAL_ALIGN). */
 const STEP = 0x200000;
 const STEPS = Number(IMAGE_END - IMAGE_FIRST) / STEP;
 /** No kernel is larger. */

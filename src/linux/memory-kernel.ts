@@ -5,6 +5,7 @@ import { ListedSymbols } from '../symbols/listed-symbols';
 import { SourceStack } from '../debug/source/source-stack';
 import { ProgramSet } from '../symbols/program';
 import { OrcUnwinder } from '../symbols/orc';
+import { IMAGE_FIRST } from '../symbols/kernel-range';
 import type { CType } from '../symbols/types';
 import type { UnwindSource } from '../symbols/unwind';
 import { Btf, type BtfKeyword } from './btf';
@@ -13,7 +14,7 @@ import { BTF_MAGIC, BtfTables, readBtfHeader } from './btf-format';
 import { LinuxError } from './errors';
 import { findKallsyms, type Kallsyms } from './kallsyms';
 import type { Kernel, KernelFinder } from './kernel';
-import { findImage, type Image, IMAGE_FIRST, readImage, readLinear } from './kernel-image';
+import { findImage, type Image, readImage, readLinear } from './kernel-image';
 import { kernelSource } from './kernel-source';
 import { readOrcTables } from './memory-orc';
 

@@ -1,5 +1,6 @@
 /** Symbol files that are text, as `nm` writes them and kernels come with: `ffffffff81000000 T _text`. */
 import type { ByteSource } from './byte-source';
+import { IMAGE_FIRST, isInImage } from './kernel-range';
 import { ListedSymbols, type NameList } from './listed-symbols';
 
 /** An address, perhaps a size (`nm -S`), a type, a name; `/proc/kallsyms` adds the module. */
@@ -8,24 +9,21 @@ const LINE = /^([0-9a-f]{8,16})\s+(?:[0-9a-f]{8,16}\s+)?([A-Za-z?])\s+(\S+)(?:\s
 const UNDEFINED = /^\s+[UwvV]\s+\S+/;
 const HEAD = 4096;
 const LARGEST = 0x4000000;
-/** Where kernels are linked to; below lie the offsets of their per-CPU variables. */
-const KERNEL = 0xffffffff80000000n;
-const KERNEL_END = 0xffffffffc0000000n;
 
 export class PlainSymbols {
     readonly symbols: ListedSymbols;
     /** Linear addresses of a Linux kernel's first code and of its banner, as listed; absent for anything else. */
     readonly linux: { readonly text: bigint; readonly banner: bigint } | undefined;
-    private readonly isKernel: boolean;
 
     constructor(
         readonly name: string,
         list: NameList,
     ) {
-        this.isKernel = list.addresses.some(address => address >= KERNEL && address < KERNEL_END);
-        this.symbols = new ListedSymbols(list, this.isKernel ? KERNEL : 0n);
+        const isKernel = list.addresses.some(isInImage);
+        // Below lie the offsets of per-CPU variables.
+        this.symbols = new ListedSymbols(list, isKernel ? IMAGE_FIRST : 0n);
         const [text, banner] = ['_text', 'linux_banner'].map(name => this.symbols.named(name).at(0)?.address);
-        this.linux = text === undefined || banner === undefined || !this.isKernel ? undefined : { text, banner };
+        this.linux = text === undefined || banner === undefined || !isKernel ? undefined : { text, banner };
     }
 
     get slide(): bigint {

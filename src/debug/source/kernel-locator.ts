@@ -2,12 +2,11 @@
  * Finds where a relocated kernel lies (KASLR): by its build-id note, which the image carries in memory, at one of the
  * places where a Linux kernel can map itself (Documentation/arch/x86/x86_64/mm.rst).
  */
+import { IMAGE_END, IMAGE_FIRST, isInImage } from '../../symbols/kernel-range';
 import type { PlainSymbols } from '../../symbols/plain-symbols';
 import type { Program, ProgramSet } from '../../symbols/program';
 
-/** Where the kernel image may be mapped, and in which steps (CONFIG_PHYSICAL_ALIGN). */
-const FIRST = 0xffffffff80000000n;
-const END = 0xffffffffc0000000n;
+/** In which steps a kernel may map itself (CONFIG_PHYSICAL_ALIGN). */
 const STEP = 0x200000n;
 
 /** What the guest may have elsewhere than it was linked to. */
@@ -82,9 +81,8 @@ export class KernelLocator {
      * @param pc where supervisor code executes
      */
     mismatch(pc: bigint): string | undefined {
-        const isKernel = pc >= FIRST && pc < END;
         const [candidate] = this.candidates;
-        if (!isKernel || candidate === undefined || this.mismatchTold) {
+        if (!isInImage(pc) || candidate === undefined || this.mismatchTold) {
             return undefined;
         }
         // Only where the whole image can be there already: early code runs before everything is mapped.
@@ -100,7 +98,7 @@ export class KernelLocator {
     }
 
     private anyNoteIsUnmapped({ text, noteAt }: Candidate): boolean {
-        for (let at = FIRST; at < END; at += STEP) {
+        for (let at = IMAGE_FIRST; at < IMAGE_END; at += STEP) {
             if (this.read(at, 1).length > 0) return this.read(at + noteAt - text, 1).length === 0;
         }
         return true;
@@ -108,7 +106,7 @@ export class KernelLocator {
 
     private slideOf({ noteAt, note, text }: Candidate): bigint | undefined {
         const base = text - (text % STEP);
-        for (let at = FIRST; at < END; at += STEP) {
+        for (let at = IMAGE_FIRST; at < IMAGE_END; at += STEP) {
             const slide = at - base;
             const address = BigInt.asUintN(64, noteAt + slide);
             const bytes = this.read(address, note.length);
@@ -123,7 +121,7 @@ export class KernelLocator {
 /** Kernels only: linked to where kernels live, with a note that is loaded, or a banner. */
 function candidateOf(program: Program): Candidate | undefined {
     const text = program.firstCode();
-    if (text === undefined || text < FIRST || text >= END || !program.isLinux()) {
+    if (text === undefined || !isInImage(text) || !program.isLinux()) {
         return undefined;
     }
     const note = program.buildIdNote();

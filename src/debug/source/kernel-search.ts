@@ -3,22 +3,16 @@
  * search goes through megabytes of memory.
  */
 import { StateOffset } from '../../machine/state';
+import { isInImage } from '../../symbols/kernel-range';
 import type { ProgramSet } from '../../symbols/program';
 import type { InspectionSource } from '../inspection-source';
 import { programCounter } from '../stack';
 import type { VcpuView } from '../vcpu-view';
 import type { DiscoveredKernel, KernelDiscovery } from './discovered-kernel';
 
-/** Where the kernel image may be mapped (Documentation/arch/x86/x86_64/mm.rst). */
-const FIRST = 0xffffffff80000000n;
-const END = 0xffffffffc0000000n;
 /** A failed search is followed by another one after this part of all instructions so far, but not before so many. */
 const PATIENCE = 0.5;
 const LEAST_DISTANCE = 10_000;
-
-function isInKernel(address: bigint): boolean {
-    return address >= FIRST && address < END;
-}
 
 export class KernelSearch {
     kernel: DiscoveredKernel | undefined;
@@ -51,7 +45,7 @@ export class KernelSearch {
         }
         // Kernel code executes where the kernel has mapped itself, which it does in one piece; later SYSCALL leads there.
         const vcpu = this.views.findIndex(
-            ({ cpu }) => cpu.longMode && (isInKernel(programCounter(cpu)) || isInKernel(cpu.get64(StateOffset.lstar))),
+            ({ cpu }) => cpu.longMode && (isInImage(programCounter(cpu)) || isInImage(cpu.get64(StateOffset.lstar))),
         );
         const retired = this.views[0].cpu.hooks.retired();
         if (vcpu < 0 || retired < this.nextAt) {
