@@ -53,7 +53,7 @@ export class ConsoleCommands {
         return subcommand.run(words, activity);
     }
 
-    /** What may stand at the end of a line, which begins a command; undefined if it is none. */
+    /** What may stand at the end of a line, which begins a command; nothing if it is none. */
     complete(line: string): DebugProtocol.CompletionItem[] {
         const [, first, gap, second] = /^\s*(\S*)(\s*)(\S*)$/.exec(line) ?? [];
         if (first === undefined || first === '') {

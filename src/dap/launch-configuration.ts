@@ -9,7 +9,6 @@ import {
 import { type Endpoint, parseEndpoint } from '../common/endpoint';
 import { RequestError } from './request-error';
 
-/** Where to listen, or what to connect to. */
 /** What launch and attach have in common. */
 export interface SessionConfiguration {
     readonly symbols: readonly string[];

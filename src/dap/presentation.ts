@@ -126,19 +126,21 @@ export function presentStop(
     threadId: number,
     kind: BreakpointKind | undefined,
 ): DebugProtocol.StoppedEvent['body'] {
-    const { reason, breakpoints, event, note, title } = stop;
+    const { reason, breakpoints, event, note } = stop;
     return {
         reason: reason === 'breakpoint' ? BREAKPOINT_REASONS[kind ?? 'source'] : (REASONS[reason] ?? reason),
-        // Of an exception more is shown where the guest has stopped; of other events, nowhere else.
-        description:
-            event === undefined
-                ? title === undefined || reason !== 'exception'
-                    ? DESCRIPTIONS[reason]
-                    : `Paused on ${title}`
-                : `Paused on ${event.isException ? event.title : event.text}`,
+        description: describeStop(stop),
         text: note ?? event?.text,
         threadId,
         allThreadsStopped: true,
         hitBreakpointIds: breakpoints && [...breakpoints],
     };
+}
+
+function describeStop({ reason, event, title }: Stop): string | undefined {
+    if (event !== undefined) {
+        // Of an exception more is shown where the guest has stopped; of other events, nowhere else.
+        return `Paused on ${event.isException ? event.title : event.text}`;
+    }
+    return reason === 'exception' && title !== undefined ? `Paused on ${title}` : DESCRIPTIONS[reason];
 }

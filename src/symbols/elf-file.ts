@@ -63,6 +63,9 @@ export interface ElfSection {
 /** Linear addresses of sections. */
 export type SectionPlacement = ReadonlyMap<string, bigint>;
 
+/** Of `p_flags`, which is the second field of a 64-bit program header, and the last but one of a 32-bit one. */
+const FLAGS_SIZE = 4;
+
 export interface ElfProgramHeader {
     readonly type: number;
     readonly offset: number;
@@ -290,12 +293,12 @@ export class ElfFile {
         return Array.from({ length: count }, (_, index) => {
             const cursor = new Cursor(bytes, this.name, index * entrySize);
             const type = cursor.u32();
-            if (is64) cursor.skip(4);
+            if (is64) cursor.skip(FLAGS_SIZE);
             const offset = this.word(cursor);
             const address = cursor.address(this.addressSize);
             this.word(cursor);
             const [fileSize, memorySize] = [this.word(cursor), this.word(cursor)];
-            if (!is64) cursor.skip(4);
+            if (!is64) cursor.skip(FLAGS_SIZE);
             return { type, offset, address, fileSize, memorySize, alignment: this.word(cursor) };
         });
     }

@@ -36,7 +36,6 @@ export function readElfSymbols(name: string, data: Uint8Array): GuestSymbol[] {
 
 /** A symbol table's bytes and where each field of an entry lies. */
 interface RawTable {
-    readonly table: Uint8Array;
     readonly view: DataView;
     readonly text: Uint8Array;
     readonly entrySize: number;
@@ -315,7 +314,7 @@ function rawTable(
         if (first === DOT && text[name + 1] === CAPITAL_L) continue;
         entries[count++] = index;
     }
-    return { table, view, text, ...fields, entries: entries.slice(0, count) };
+    return { view, text, ...fields, entries: entries.slice(0, count) };
 }
 
 const DOLLAR = 0x24;
