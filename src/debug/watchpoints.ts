@@ -6,6 +6,7 @@ import type { EvaluationContext } from './expression/evaluator';
 import { ExpressionError } from './expression/error';
 import { NamedValuesContext } from './expression/named-values';
 import type { AddressSpace } from './expression/value';
+import { littleEndian } from './memory-access';
 
 export type WatchKind = 'read' | 'write' | 'readWrite';
 
@@ -128,7 +129,7 @@ export class WatchpointSet implements AccessObserver {
             address,
             size,
             watched,
-            old: isOver === true ? littleEndian(access.before) : this.value(vcpu, watched),
+            old: isOver === true ? numberIn(access.before) : this.value(vcpu, watched),
             instruction: linear === undefined || isOver === true ? undefined : this.host.programCounter(vcpu),
         });
     }
@@ -152,12 +153,12 @@ export class WatchpointSet implements AccessObserver {
     }
 
     private value(vcpu: number, { space, offset, length }: WatchHit['watched']): bigint | undefined {
-        return littleEndian(this.host.context(vcpu).readMemory(space, offset, length));
+        return numberIn(this.host.context(vcpu).readMemory(space, offset, length));
     }
 }
 
-function littleEndian(bytes: Uint8Array | undefined): bigint | undefined {
-    return bytes?.reduceRight((number, byte) => (number << 8n) | BigInt(byte), 0n);
+function numberIn(bytes: Uint8Array | undefined): bigint | undefined {
+    return bytes && littleEndian(bytes);
 }
 
 /** `write of 4 bytes at 0x1000: 0x1 → 0x2, by the instruction at 0x2000`. */

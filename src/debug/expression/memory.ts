@@ -1,5 +1,6 @@
 /** Reading values of any type from memory or from what a value is made of, and writing them back. */
 import { bare, type Member } from '../../symbols/types';
+import { littleEndian } from '../memory-access';
 import { EvaluationProblem } from './error';
 import type { EvaluationContext } from './evaluator';
 import { type AddressSpace, makeValue, pattern, type Place, sizeOf, type Value, type ValueType } from './value';
@@ -21,14 +22,6 @@ function readBytes(memory: Memory, space: AddressSpace, address: bigint, size: n
         throw new EvaluationProblem(`no memory to read at ${describeAddress(space, address)}: ${reason}`);
     }
     return bytes;
-}
-
-function littleEndian(bytes: Uint8Array): bigint {
-    let bits = 0n;
-    for (let index = bytes.length - 1; index >= 0; index--) {
-        bits = (bits << 8n) | BigInt(bytes[index]);
-    }
-    return bits;
 }
 
 function isAggregate(type: ValueType): boolean {
