@@ -1,11 +1,7 @@
 /** Breakpoints in a small kernel that goes through all modes: where they bind, what they ask, and that they leave no trace. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import type { BreakpointRequest } from '../../src/debug/breakpoints';
-import { needs } from '../support/requirements';
-import { assembleKernel, assembler } from './support/assemble';
+import { assembledForSuite } from './support/assemble';
 import { Debuggee, type DebuggeeOptions } from './support/debuggee';
 
 const ROUNDS = 20_000n;
@@ -19,19 +15,7 @@ const COPIED_INC = 5n;
 
 describe('breakpoints', function () {
     this.timeout(30_000);
-    let folder: string;
-    let kernel: string;
-
-    before(function () {
-        needs(this, ...assembler);
-        folder = mkdtempSync(path.join(tmpdir(), 'hyperscope-'));
-        kernel = assembleKernel('debuggee', folder);
-    });
-    after(() => {
-        if (folder !== undefined) {
-            rmSync(folder, { recursive: true });
-        }
-    });
+    const kernel = assembledForSuite('debuggee');
 
     const tiers: readonly [name: string, options: DebuggeeOptions][] = [
         ['in the interpreter tier', { translate: false }],
@@ -39,7 +23,7 @@ describe('breakpoints', function () {
     ];
 
     const unwatched = async (options: DebuggeeOptions): Promise<Debuggee['outcome']> => {
-        const debuggee = new Debuggee(kernel, options);
+        const debuggee = new Debuggee(kernel(), options);
         await debuggee.resume();
         return debuggee.outcome;
     };
@@ -47,7 +31,7 @@ describe('breakpoints', function () {
         options: DebuggeeOptions,
         requests: (at: (name: string) => bigint) => readonly Omit<BreakpointRequest, 'id'>[],
     ): Promise<Debuggee> => {
-        const debuggee = new Debuggee(kernel, options);
+        const debuggee = new Debuggee(kernel(), options);
         const breakpoints = requests(name => debuggee.at(name)).map((request, index) => ({
             id: index + 1,
             ...request,
@@ -197,7 +181,7 @@ describe('breakpoints', function () {
     }
 
     it('say what is wrong with them, and work without those that are', async () => {
-        const debuggee = new Debuggee(kernel);
+        const debuggee = new Debuggee(kernel());
         const address = debuggee.at('patched');
         const statuses = await debuggee.target.setBreakpoints([
             { id: 1, address, condition: 'eax =' },

@@ -1,10 +1,6 @@
 /** Regions that go beyond a page: they notice when another page is mapped, patched, or left in an unusual way. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { needs } from '../support/requirements';
-import { assembleKernel, assembler } from './support/assemble';
+import { assembledForSuite } from './support/assemble';
 import { Debuggee, type DebuggeeOptions } from './support/debuggee';
 
 const ROUNDS = 200_000;
@@ -24,22 +20,10 @@ function expected(): number[] {
 
 describe('regions', function () {
     this.timeout(30_000);
-    let folder: string;
-    let kernel: string;
-
-    before(function () {
-        needs(this, ...assembler);
-        folder = mkdtempSync(path.join(tmpdir(), 'hyperscope-'));
-        kernel = assembleKernel('far-calls', folder);
-    });
-    after(() => {
-        if (folder !== undefined) {
-            rmSync(folder, { recursive: true });
-        }
-    });
+    const kernel = assembledForSuite('far-calls');
 
     async function run(options: DebuggeeOptions): Promise<{ results: number[]; debuggee: Debuggee }> {
-        const debuggee = new Debuggee(kernel, options);
+        const debuggee = new Debuggee(kernel(), options);
         assert.equal((await debuggee.resume()).reason, 'debugExit');
         const results: number[] = [];
         for (let index = 0; index < expected().length; index++) {

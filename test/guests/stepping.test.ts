@@ -1,32 +1,16 @@
 /** Steps in a kernel whose timer is always due. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import type { StepKind, StepOptions } from '../../src/debug/target';
-import { needs } from '../support/requirements';
-import { assembleKernel, assembler } from './support/assemble';
+import { assembledForSuite } from './support/assemble';
 import { Debuggee } from './support/debuggee';
 
 describe('stepping', function () {
     this.timeout(30_000);
-    let folder: string;
-    let kernel: string;
-
-    before(function () {
-        needs(this, ...assembler);
-        folder = mkdtempSync(path.join(tmpdir(), 'hyperscope-'));
-        kernel = assembleKernel('stepping', folder);
-    });
-    after(() => {
-        if (folder !== undefined) {
-            rmSync(folder, { recursive: true });
-        }
-    });
+    const kernel = assembledForSuite('stepping');
 
     /** A guest that has run to a label. */
     const at = async (label: string, options: { cpus?: number } = {}): Promise<Debuggee> => {
-        const debuggee = new Debuggee(kernel, options);
+        const debuggee = new Debuggee(kernel(), options);
         await debuggee.target.setBreakpoints([{ id: 1, address: debuggee.at(label) }]);
         await debuggee.resume();
         await debuggee.target.setBreakpoints([]);

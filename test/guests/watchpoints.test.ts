@@ -1,11 +1,7 @@
 /** Watchpoints in a small kernel in long mode: every kind of access, precisely, and without a trace. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import type { WatchpointRequest } from '../../src/debug/watchpoints';
-import { needs } from '../support/requirements';
-import { assembleKernel, assembler } from './support/assemble';
+import { assembledForSuite } from './support/assemble';
 import { Debuggee, type DebuggeeOptions } from './support/debuggee';
 
 const DATA = 0x200000n;
@@ -17,29 +13,17 @@ const FIELD = DATA + 0x10000n;
 
 describe('watchpoints', function () {
     this.timeout(30_000);
-    let folder: string;
-    let kernel: string;
-
-    before(function () {
-        needs(this, ...assembler);
-        folder = mkdtempSync(path.join(tmpdir(), 'hyperscope-'));
-        kernel = assembleKernel('watched', folder);
-    });
-    after(() => {
-        if (folder !== undefined) {
-            rmSync(folder, { recursive: true });
-        }
-    });
+    const kernel = assembledForSuite('watched');
 
     const start = async (options: DebuggeeOptions, watchpoints: readonly WatchpointRequest[]): Promise<Debuggee> => {
-        const debuggee = new Debuggee(kernel, options);
+        const debuggee = new Debuggee(kernel(), options);
         for (const { problem } of await debuggee.target.setWatchpoints(watchpoints)) {
             assert.equal(problem, undefined);
         }
         return debuggee;
     };
     const unwatched = async (options: DebuggeeOptions): Promise<Debuggee['outcome']> => {
-        const debuggee = new Debuggee(kernel, options);
+        const debuggee = new Debuggee(kernel(), options);
         await debuggee.resume();
         return debuggee.outcome;
     };
@@ -236,7 +220,7 @@ describe('watchpoints', function () {
     });
 
     it('say what is wrong with them', async () => {
-        const debuggee = new Debuggee(kernel);
+        const debuggee = new Debuggee(kernel());
         const common = { space: 'linear', address: WORD, length: 4, kind: 'write' } as const;
         const statuses = await debuggee.target.setWatchpoints([
             { ...common, id: 1, length: 0 },

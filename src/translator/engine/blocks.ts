@@ -2,19 +2,12 @@
  * Blocks of decoded instructions in the arena of the shared memory, found by physical address and mode.
  */
 import { type CodeSize, MAX_INSTRUCTION_LENGTH, decode } from '../../isa/x86';
-import {
-    Attribute,
-    BASE_RIP,
-    type Instruction,
-    NO_REGISTER,
-    OperandKind,
-    RepeatPrefix,
-} from '../../isa/x86/instruction';
-import { ModeKey, StateOffset, gprOffset, segmentOffset, vectorOffset, SegmentOffset } from '../../machine/state';
+import { Attribute, type Instruction, RepeatPrefix } from '../../isa/x86/instruction';
+import { ModeKey } from '../../machine/state';
 import { FixedHandler } from '../codegen/handler-emitter';
-import { ABSENT_REGISTER, HeaderOffset, RecordOffset } from '../codegen/record';
-import { segmentBaseOffset } from '../lift/handler-context';
+import { HeaderOffset, RecordOffset } from '../codegen/record';
 import { type Handler, type Handlers } from './handlers';
+import { writeRecord } from './record-writer';
 
 export interface Block {
     /** Index in {@link CodeCache.blocks}, which header records hold. */
@@ -255,7 +248,8 @@ export class CodeCache {
         let length = 0;
         let at = record + RecordOffset.size;
         instructions.forEach((instruction, ordinal) => {
-            this.writeRecord(at, instruction, handlers[ordinal], length, ordinal, instructions.length - ordinal);
+            const left = instructions.length - ordinal;
+            writeRecord(this.view, at, instruction, handlers[ordinal], { ipOffset: length, ordinal, left });
             length += instruction.length;
             at += RecordOffset.size;
         });
@@ -423,66 +417,6 @@ export class CodeCache {
             this.codePageChanged(page, true);
         }
         return entry;
-    }
-
-    private writeRecord(
-        at: number,
-        instruction: Instruction,
-        handler: Handler,
-        ipOffset: number,
-        ordinal: number,
-        left: number,
-    ): void {
-        const { view } = this;
-        view.setUint32(at + RecordOffset.handler, handler.index, true);
-        view.setUint16(at + RecordOffset.ipOffset, ipOffset, true);
-        view.setUint8(at + RecordOffset.length, instruction.length);
-        view.setUint8(at + RecordOffset.ordinal, ordinal);
-        view.setUint8(at + RecordOffset.left, left);
-        view.setUint8(at + RecordOffset.modrm, instruction.modrm & 0xff);
-        instruction.operands.forEach((operand, i) => {
-            let offset = 0;
-            switch (operand.kind) {
-                case OperandKind.Gpr:
-                    offset = gprOffset(operand.register) + (operand.highByte ? 1 : 0);
-                    break;
-                case OperandKind.Xmm:
-                    offset = vectorOffset(operand.register);
-                    break;
-                case OperandKind.Mmx:
-                    offset = StateOffset.x87 + operand.register * 16;
-                    break;
-                case OperandKind.Segment:
-                    offset = segmentOffset(operand.register) + SegmentOffset.selector;
-                    break;
-                case OperandKind.St:
-                    offset = operand.register;
-                    break;
-            }
-            if (i < 4) {
-                view.setUint16(at + RecordOffset.register + 2 * i, offset, true);
-            }
-        });
-        const { base, index } = instruction;
-        let displacement = instruction.displacement;
-        let displacementHigh = instruction.displacementHigh;
-        if (base === BASE_RIP) {
-            // The base field is the block's RIP; 64-bit arithmetic on a small offset.
-            const sum = displacement + ipOffset + instruction.length;
-            displacementHigh = Math.floor(sum / 0x100000000);
-            displacement = sum | 0;
-        }
-        const baseOffset =
-            base === BASE_RIP ? StateOffset.blockRip : base === NO_REGISTER ? ABSENT_REGISTER : gprOffset(base);
-        view.setUint16(at + RecordOffset.base, baseOffset, true);
-        view.setUint16(at + RecordOffset.index, index === NO_REGISTER ? ABSENT_REGISTER : gprOffset(index), true);
-        view.setUint8(at + RecordOffset.scale, instruction.scale);
-        view.setUint16(at + RecordOffset.segmentBase, segmentBaseOffset(instruction.segment), true);
-        view.setInt32(at + RecordOffset.displacement, displacement, true);
-        view.setInt32(at + RecordOffset.displacement + 4, displacementHigh, true);
-        view.setInt32(at + RecordOffset.immediate, instruction.immediate, true);
-        view.setInt32(at + RecordOffset.immediate + 4, instruction.immediateHigh, true);
-        view.setUint32(at + RecordOffset.immediate2, instruction.immediate2, true);
     }
 }
 

@@ -92,7 +92,9 @@ export class CodeInspector {
         const lifted = new Map<Node, Lifted>();
         for (const node of graph.nodes) {
             const starts: number[] = [];
-            const ir = brief ? undefined : liftBlock(node.block, node.offset, this.semantics, starts);
+            const ir = brief
+                ? undefined
+                : liftBlock({ mode: entry.mode, instructions: node.instructions }, node.offset, this.semantics, starts);
             if (ir !== undefined) lifted.set(node, { ir, starts });
         }
         const code = region === undefined || brief ? undefined : this.emit(graph, lifted, entry.mode);
@@ -126,11 +128,11 @@ export class CodeInspector {
     }
 
     private view(node: Node, lifted: Lifted | undefined, wasmLines: BlockView['wasmLines']): BlockView {
-        const { block } = node;
-        const { instructions, mode } = block;
+        const { block, instructions } = node;
+        const { mode } = block;
         const last = instructions[instructions.length - 1];
         const branches = (last.row.attributes & Attribute.Branch) !== 0;
-        const targets = staticTargets(block, node.offset);
+        const targets = staticTargets(node);
         const conditional = (last.row.attributes & Attribute.Conditional) !== 0;
         return {
             block,

@@ -94,10 +94,12 @@ export class TranslatorEngine implements Engine {
     private stop: RunStop | undefined;
     /** Host seconds spent in {@link run}. */
     private runSeconds = 0;
+    private readonly hotThreshold: number;
     private readonly exits = { miss: 0, budget: 0, hot: 0, system: 0, stale: 0, fault: 0, step: 0, breakpoint: 0 };
 
     constructor(private readonly options: EngineOptions) {
-        const { memory, ram } = options;
+        const { memory, ram, hotThreshold = HOT_THRESHOLD } = options;
+        this.hotThreshold = hotThreshold;
         const arena = new CodeArena(memory.buffer, options.arena, ram);
         const slow: HelperFunctions = { ...options.helpers, ...this.slowPaths() };
         const helpers = arena.pages === undefined ? slow : { ...slow, ...refillHelpers(memory, arena.pages, slow) };
@@ -107,21 +109,14 @@ export class TranslatorEngine implements Engine {
             codeTable,
             options.semantics,
             helpers,
-            {
-                hotThreshold: options.hotThreshold ?? HOT_THRESHOLD,
-                blockTable: arena.blockTable?.base,
-                notesTier: options.notesTier,
-            },
+            { hotThreshold, blockTable: arena.blockTable?.base, notesTier: options.notesTier },
             options.now,
         );
         this.known = new KnownCode(memory.buffer, arena, ram, this.handlers, () => this.regions.clear());
         const { cache } = this.known;
         this.regions = new RegionTranslator(
             cache,
-            {
-                blockAt: (vcpu, lo, hi, mode) => this.known.blockAt(vcpu, lo, hi, mode),
-                hotThreshold: options.hotThreshold ?? HOT_THRESHOLD,
-            },
+            { blockAt: (vcpu, lo, hi, mode) => this.known.blockAt(vcpu, lo, hi, mode), hotThreshold },
             this.handlers,
             options.semantics,
             helpers,
@@ -155,9 +150,9 @@ export class TranslatorEngine implements Engine {
     /** The hooks that vCPUs are to be constructed with (see `CpuHooks`): those that concern translated code. */
     mmuHooks(vcpu: number): EngineCpuHooks {
         return {
-            watch: (lo, hi, page) => this.watched.watch(lo, hi, page),
+            watch: (lo, hi, page) => this.watched.watchpoints.watch(lo, hi, page),
             accessed: (lo, hi, size, write, physical, rest) => {
-                if (!this.watched.isEmpty) {
+                if (!this.watched.watchpoints.isEmpty) {
                     this.accessed(vcpu, lo, hi, size, write, physical, rest);
                 }
             },
@@ -240,7 +235,7 @@ export class TranslatorEngine implements Engine {
     /** A device is about to access physical memory by itself. */
     deviceAccess(address: number, size: number, write: boolean): void {
         const vcpu = Math.max(this.current, 0);
-        if (!this.watched.isEmpty && size > 0 && this.watched.deviceAccess(vcpu, address, size, write)) {
+        if (size > 0 && this.watched.deviceAccess(vcpu, address, size, write)) {
             this.attention(vcpu);
         }
     }
@@ -263,7 +258,7 @@ export class TranslatorEngine implements Engine {
         physical: number,
         rest: number,
     ): void {
-        const watchpoints = this.watched.matching(lo, hi, size, write, physical, rest);
+        const watchpoints = this.watched.watchpoints.matching(lo, hi, size, write, physical, rest);
         if (watchpoints.length === 0 || this.accessObserver === undefined) {
             return;
         }
@@ -271,7 +266,7 @@ export class TranslatorEngine implements Engine {
         if (this.inCode) {
             this.running.noteRip(cpu);
         }
-        this.watched.tell(vcpu, watchpoints, lo, hi, size, write, physical);
+        this.watched.tell(vcpu, watchpoints, { linear: { lo, hi }, physical, size, write });
         this.attention(vcpu);
         if (this.inCode) {
             this.early.afterElement(cpu);
@@ -303,8 +298,8 @@ export class TranslatorEngine implements Engine {
 
     /** What has become of guest code; looking changes nothing. */
     get code(): CodeInspector {
-        const { semantics, memory, hotThreshold } = this.options;
-        return new CodeInspector(this.cache, semantics, memory, hotThreshold ?? HOT_THRESHOLD);
+        const { semantics, memory } = this.options;
+        return new CodeInspector(this.cache, semantics, memory, this.hotThreshold);
     }
 
     statistics(): EngineStatistics {

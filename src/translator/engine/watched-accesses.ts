@@ -1,7 +1,7 @@
 /** Accesses to watched memory: who hears of them, and whether the vCPU stops once the instruction is complete. */
 import type { Cpu } from '../../machine/cpu/cpu';
 import { HIGH_RAM_BASE } from '../../machine/layout';
-import { type AccessObserver, type Watchpoint, Watchpoints } from '../../machine/watchpoints';
+import { type AccessObserver, type WatchedAccess, type Watchpoint, Watchpoints } from '../../machine/watchpoints';
 import type { KnownCode } from './known-code';
 import type { RamMap } from './refill';
 
@@ -9,16 +9,12 @@ export class WatchedAccesses {
     observer: AccessObserver | undefined;
     /** The instruction in progress, or the last one, has made a watched access. */
     hit = false;
-    private readonly watchpoints = new Watchpoints();
+    readonly watchpoints = new Watchpoints();
 
     constructor(
         private readonly code: KnownCode,
         private readonly ram: RamMap | undefined,
     ) {}
-
-    get isEmpty(): boolean {
-        return this.watchpoints.isEmpty;
-    }
 
     /** Replaces the watchpoints. Pages that none touches go on as before. */
     replace(watchpoints: readonly Watchpoint[], cpus: readonly Cpu[]): void {
@@ -29,44 +25,19 @@ export class WatchedAccesses {
         cpus.forEach(cpu => cpu.mmu.watchChanged(lo, hi));
     }
 
-    /** See {@link Watchpoints.watch}. */
-    watch(lo: number, hi: number, page: number): number {
-        return this.watchpoints.isEmpty ? 0 : this.watchpoints.watch(lo, hi, page);
-    }
-
-    /** The watchpoints that an access touches; see {@link Watchpoints.matching}. */
-    matching(
-        lo: number,
-        hi: number,
-        size: number,
-        write: boolean,
-        physical: number,
-        rest: number,
-    ): readonly Watchpoint[] {
-        return this.watchpoints.matching(lo, hi, size, write, physical, rest);
-    }
-
     /** Tells of an access that touches these. */
-    tell(
-        vcpu: number,
-        watchpoints: readonly Watchpoint[],
-        lo: number,
-        hi: number,
-        size: number,
-        write: boolean,
-        physical: number,
-    ): void {
+    tell(vcpu: number, watchpoints: readonly Watchpoint[], access: WatchedAccess): void {
         for (const watchpoint of watchpoints) {
-            this.observer?.accessed(vcpu, watchpoint, { linear: { lo, hi }, physical, size, write });
+            this.observer?.accessed(vcpu, watchpoint, access);
+            this.hit = true;
         }
-        this.hit = true;
     }
 
     /** A device is about to access physical memory by itself. Returns whether that is watched. */
     deviceAccess(vcpu: number, address: number, size: number, write: boolean): boolean {
-        for (const watchpoint of this.watchpoints.matchingDma(address, size, write)) {
-            this.observer?.accessed(vcpu, watchpoint, { linear: undefined, physical: address, size, write });
-            this.hit = true;
+        if (!this.watchpoints.isEmpty) {
+            const watchpoints = this.watchpoints.matchingDma(address, size, write);
+            this.tell(vcpu, watchpoints, { linear: undefined, physical: address, size, write });
         }
         return this.hit;
     }

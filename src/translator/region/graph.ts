@@ -8,6 +8,8 @@ import type { Block } from '../engine/blocks';
 /** A block in a region. */
 export interface Node {
     readonly block: Block;
+    /** The block's: it decodes them anew each time it is asked. */
+    readonly instructions: readonly Instruction[];
     /** Bytes from the start of the entry's page to the block, which may lie in another page. */
     readonly offset: number;
     /** Position in reverse postorder; the entry is 0. */
@@ -55,7 +57,7 @@ export interface CodeAround {
     isHot(block: Block): boolean;
 }
 
-/** Whether control goes from one place to another in a page that may be mapped independently of both the other and the entry's. */
+/** Whether control goes to a page that may be mapped independently both of the one it comes from and of the entry's. */
 export function leavesPage(from: Node, to: Node): boolean {
     const page = pageOf(to.offset);
     return page !== 0 && page !== pageOf(from.offset);
@@ -65,10 +67,10 @@ function pageOf(offset: number): number {
     return Math.floor(offset / PAGE);
 }
 
-/** Where the end of a block at `offset` may go to directly, as offsets from the same place. */
-export function staticTargets(block: Block, offset: number): number[] {
-    const end = offset + block.length;
-    const last = lastOf(block);
+/** Where the end of a block may go to directly, as offsets like the block's own. */
+export function staticTargets(node: Node): number[] {
+    const end = endOf(node);
+    const last = lastOf(node);
     const attributes = last.row.attributes;
     const targets: number[] = [];
     if ((attributes & Attribute.Branch) === 0 || (attributes & Attribute.Conditional) !== 0) {
@@ -80,16 +82,20 @@ export function staticTargets(block: Block, offset: number): number[] {
     return targets;
 }
 
-function lastOf({ instructions, count }: Block): Instruction {
-    return instructions[count - 1];
+function endOf({ offset, block }: Node): number {
+    return offset + block.length;
 }
 
-function isCall(block: Block): boolean {
-    return lastOf(block).row.mnemonic === 'CALL';
+function lastOf({ instructions }: Node): Instruction {
+    return instructions[instructions.length - 1];
 }
 
-function isReturn(block: Block): boolean {
-    return lastOf(block).row.mnemonic === 'RET';
+function isCall(node: Node): boolean {
+    return lastOf(node).row.mnemonic === 'CALL';
+}
+
+function isReturn(node: Node): boolean {
+    return lastOf(node).row.mnemonic === 'RET';
 }
 
 function isRelative(instruction: Instruction): boolean {
@@ -127,6 +133,7 @@ class Builder {
     private include(block: Block, offset: number): Node {
         const node: Node = {
             block,
+            instructions: block.instructions,
             offset,
             order: -1,
             successors: [],
@@ -149,7 +156,7 @@ class Builder {
     /** Breadth first, so that what is near the entry gets in. */
     private followBranches(): void {
         for (let node = this.queue.shift(); node !== undefined; node = this.queue.shift()) {
-            for (const target of staticTargets(node.block, node.offset)) {
+            for (const target of staticTargets(node)) {
                 const successor = this.reach(target);
                 if (successor !== undefined) {
                     connect(node, successor);
@@ -184,7 +191,7 @@ class Builder {
     private connectReturns(): boolean {
         let changed = false;
         for (const call of [...this.nodes.values()]) {
-            if (!isCall(call.block)) {
+            if (!isCall(call)) {
                 continue;
             }
             for (const callee of call.successors) {
@@ -192,7 +199,7 @@ class Builder {
                     if (exit.returns.length >= MAX_RETURNS) {
                         continue;
                     }
-                    const site = this.reach(call.offset + call.block.length);
+                    const site = this.reach(endOf(call));
                     if (site !== undefined && !exit.returns.includes(site)) {
                         exit.returns.push(site);
                         connect(exit, site);
@@ -209,11 +216,11 @@ class Builder {
         const found: Node[] = [];
         const seen = new Set([callee]);
         for (const node of seen) {
-            if (isReturn(node.block)) {
+            if (isReturn(node)) {
                 found.push(node);
                 continue;
             }
-            const next = isCall(node.block) ? [this.nodes.get(node.offset + node.block.length)] : node.successors;
+            const next = isCall(node) ? [this.nodes.get(endOf(node))] : node.successors;
             next.forEach(successor => successor && seen.add(successor));
         }
         return found;

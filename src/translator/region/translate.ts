@@ -180,7 +180,7 @@ export class RegionTranslator {
         return new RegionEmitter(
             target,
             graph,
-            ({ block, offset }) => liftBlock(block, offset, this.semantics),
+            ({ instructions, offset }) => liftBlock({ mode, instructions }, offset, this.semantics),
             mode,
             this.notesTier,
         ).emitRegion();

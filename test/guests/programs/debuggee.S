@@ -1,7 +1,6 @@
 # A Multiboot kernel for tests of the debugger: code that is called often, copied, patched and mapped late, in 32-bit
 # code, with paging, in long mode and in real mode. Ends by the debug exit port with 21.
 
-        .set    MAGIC, 0x1badb002
         .set    ROUNDS, 20000
         .set    COPY, 0x200000          # where code is copied to
         .set    PAGE_DIRECTORY, 0x300000
@@ -14,19 +13,7 @@
         .set    HIGH_DIRECTORY, 0x314000
         .set    REAL, 0x8000            # where real-mode code is copied to
 
-        .text
-        .balign 4
-        .long   MAGIC, 0, -MAGIC
-
-        .globl  start
-start:  mov     $stack, %esp
-        cld
-        lgdt    gdtr
-        ljmp    $0x08, $1f
-1:      mov     $0x10, %eax
-        mov     %eax, %ds
-        mov     %eax, %es
-        mov     %eax, %ss
+        .include "start.inc"
 
 # Often enough to be translated.
         xor     %ecx, %ecx

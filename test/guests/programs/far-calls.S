@@ -1,7 +1,6 @@
 # A Multiboot kernel whose functions lie in pages of their own, and are mapped, patched and returned from in ways that code
 # translated for several pages has to notice. Each part leaves its sum in `results`. Ends by the debug exit port with 21.
 
-        .set    MAGIC, 0x1badb002
         .set    ROUNDS, 200000          # enough for several batches of translation
         .set    ONE, 0x200000           # physical pages with functions
         .set    OTHER, 0x201000
@@ -12,19 +11,7 @@
         .set    SECOND_HIGH, 0x304000
         .set    FUNCTION, 0x40000000    # linear address of ONE or OTHER
 
-        .text
-        .balign 4
-        .long   MAGIC, 0, -MAGIC
-
-        .globl  start
-start:  mov     $stack, %esp
-        cld
-        lgdt    gdtr
-        ljmp    $0x08, $1f
-1:      mov     $0x10, %eax
-        mov     %eax, %ds
-        mov     %eax, %es
-        mov     %eax, %ss
+        .include "start.inc"
 
 # Two functions of the same length: one adds 1 to EBX, the other 0x100.
         mov     $add_one, %esi

@@ -1,22 +1,9 @@
 # A Multiboot kernel for tests of stepping: a timer that is always due, calls without frame pointers, repeated strings,
 # HLT with and without interrupts. 32-bit code.
 
-        .set    MAGIC, 0x1badb002
         .set    BUFFER, 0x200000
 
-        .text
-        .balign 4
-        .long   MAGIC, 0, -MAGIC
-
-        .globl  start
-start:  mov     $stack, %esp
-        cld
-        lgdt    gdtr
-        ljmp    $0x08, $1f
-1:      mov     $0x10, %eax
-        mov     %eax, %ds
-        mov     %eax, %es
-        mov     %eax, %ss
+        .include "start.inc"
         mov     $timer, %eax
         mov     %ax, idt + 0x20 * 8
         movw    $0x08, idt + 0x20 * 8 + 2

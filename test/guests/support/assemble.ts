@@ -1,7 +1,9 @@
 import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { projectRoot } from '../../support/project';
-import { tool } from '../../support/requirements';
+import { needs, tool } from '../../support/requirements';
 
 const PROGRAMS = path.join(projectRoot, 'test', 'guests', 'programs');
 /** Kernels start at 1 MiB, as most do. */
@@ -17,6 +19,23 @@ export function assembleKernel(name: string, folder: string): string {
     run('as', '--32', '-I', PROGRAMS, '-o', object, path.join(PROGRAMS, `${name}.S`));
     run('ld', '-m', 'elf_i386', '-N', '-Ttext', BASE, '-e', 'start', '-o', kernel, object);
     return kernel;
+}
+
+/** Has the suite's kernel assembled before its tests, and removed behind them. Returns where it is, for tests. */
+export function assembledForSuite(name: string): () => string {
+    let folder: string | undefined;
+    let kernel = '';
+    before(function () {
+        needs(this, ...assembler);
+        folder = mkdtempSync(path.join(tmpdir(), 'hyperscope-'));
+        kernel = assembleKernel(name, folder);
+    });
+    after(() => {
+        if (folder !== undefined) {
+            rmSync(folder, { recursive: true });
+        }
+    });
+    return () => kernel;
 }
 
 /** Throws with what the tool says where it fails; keeps its warnings, of writable code, to itself. */
