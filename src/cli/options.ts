@@ -2,7 +2,6 @@
 import { parseArgs } from 'node:util';
 import { type Endpoint, parseEndpoint } from '../common/endpoint';
 import type { EngineChoice } from '../engines/choose';
-
 import { sampleRom } from './package-files';
 import { UsageError } from './usage';
 

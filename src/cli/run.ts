@@ -2,6 +2,7 @@
 import { performance } from 'node:perf_hooks';
 import type { Endpoint } from '../common/endpoint';
 import { HyperscopeError } from '../common/errors';
+import { isSwitchable } from '../machine/engine';
 import { Machine } from '../machine/machine';
 import { bytesInUse } from '../machine/snapshot/snapshot';
 import type { MachineStop } from '../machine/stop';
@@ -55,7 +56,7 @@ export async function run(args: readonly string[]): Promise<number> {
     }
     const endExits = options.exits === undefined ? undefined : recordExits(options.exits, machine);
     const terminal = options.serial === 'stdio' ? new Console(bytes => machine.sendSerial(0, bytes)) : undefined;
-    const tiers = options.stats === undefined ? undefined : new TierSampling(machine);
+    const tiers = options.stats !== undefined && isTranslated(machine) ? new TierSampling(machine) : undefined;
     const start = performance.now();
     let status: number;
     try {
@@ -268,6 +269,11 @@ function waitForInput(deadline: number | undefined, machine: Machine, terminal: 
             resolve();
         });
     });
+}
+
+/** On KVM there are no tiers. */
+function isTranslated({ engine }: Machine): boolean {
+    return !isSwitchable(engine) || engine.active === 'translator';
 }
 
 function writeStatistics(path: string, machine: Machine, seconds: number, tiers: TierShares | undefined): void {
