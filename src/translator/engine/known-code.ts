@@ -8,6 +8,7 @@ import { RefillObstacle } from '../../machine/state';
 import { breakpointCheck } from '../codegen/breakpoint-check';
 import { BlockPlace } from '../codegen/lookup-emitter';
 import { PageFlag } from '../codegen/page-walk-emitter';
+import type { CodePlace } from '../region/translate';
 import { type Block, CodeCache } from './blocks';
 import { BlockTable } from './block-table';
 import { Breakpoints } from './breakpoints';
@@ -122,6 +123,12 @@ export class KnownCode {
     blockAt(vcpu: number, lo: number, hi: number, mode: number): Block | undefined {
         const record = this.paths[vcpu].jumpCache.find(lo, hi, mode);
         return record === 0 ? undefined : this.cache.blockWithHeader(record);
+    }
+
+    /** Where a vCPU has met the block that was last fetched. */
+    placeOf(vcpu: number): CodePlace {
+        const { linearLo: lo, linearHi: hi } = this.fetcher;
+        return { vcpu, lo, hi };
     }
 
     /** Drops the code of a physical page. */
