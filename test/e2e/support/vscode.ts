@@ -170,10 +170,7 @@ export class VsCode {
             // Anew each time: commands come in while extensions are being found, and a stop may close the palette.
             if (!(await input.isVisible())) await this.page.keyboard.press('F1');
             try {
-                // Text goes to what has the focus: to the editor, from a palette that is about to close.
-                await widget.locator('input.input:focus').waitFor({ timeout: 1000 });
-                await input.fill('>', { timeout: 1000 });
-                await input.fill(`>${title}`, { timeout: 1000 });
+                await enter(input, `>${title}`);
                 await entry.click({ timeout: 2000 });
                 await this.settled();
                 return true;
@@ -215,6 +212,12 @@ export class VsCode {
     /** Back to where a test can begin, after one that has failed anywhere. */
     async recover(): Promise<void> {
         for (let times = 0; times < 3; times++) await this.page.keyboard.press('Escape');
+        const question = this.page.locator('.monaco-dialog-box');
+        // Where the workbench asks, it asks again after Escape.
+        await question
+            .getByRole('button', { name: "Don't Save" })
+            .click({ timeout: 500 })
+            .catch(() => undefined);
         for (let times = 0; times < 5 && (await this.page.locator('.debug-toolbar').isVisible()); times++) {
             await this.page.keyboard.press('Shift+F5');
             await this.page.waitForTimeout(1000);
@@ -225,8 +228,8 @@ export class VsCode {
     async answer(text: string): Promise<void> {
         const input = this.page.locator('.quick-input-widget input.input');
         await input.waitFor();
-        await input.fill(text);
-        await this.page.keyboard.press('Enter');
+        await enter(input, text);
+        await input.press('Enter');
     }
 
     /** Answers the dialog of a title with a file. */
@@ -237,11 +240,11 @@ export class VsCode {
         await dialog.waitFor();
         await waitFor('the dialog takes the file', async () => {
             // It may still be reading the folder, and put that in place of what was typed.
-            await input.fill(file, { timeout: 1000 }).catch(() => undefined);
+            await enter(input, file).catch(() => undefined);
             await this.page.waitForTimeout(500);
             if (!(await dialog.isVisible())) return true;
             if ((await input.inputValue()) !== file) return false;
-            await this.page.keyboard.press('Enter');
+            await input.press('Enter');
             await this.page.waitForTimeout(1000);
             return !(await dialog.isVisible());
         });
@@ -281,7 +284,7 @@ export class VsCode {
         await this.page.keyboard.press('Control+p');
         const input = this.page.locator('.quick-input-widget input.input:focus');
         await input.waitFor();
-        await input.fill(name);
+        await enter(input, name);
         await this.page.locator('.quick-input-list .monaco-list-row', { hasText: name }).first().click();
         await this.page.locator('.tab.active', { hasText: name }).waitFor();
     }
@@ -382,6 +385,18 @@ export class VsCode {
         mkdirSync(outputDirectory, { recursive: true });
         await this.page.screenshot({ path: path.join(outputDirectory, `${name}.png`) });
     }
+}
+
+/**
+ * Puts a text into an input of the workbench without keys: they go to what has the focus, which is an editor once the
+ * input is about to close.
+ */
+async function enter(input: Locator, text: string): Promise<void> {
+    const put = (element: HTMLElement | SVGElement, value: string): void => {
+        (element as HTMLInputElement).value = value;
+        element.dispatchEvent(new Event('input', { bubbles: true }));
+    };
+    await input.evaluate(put, text, { timeout: 1000 });
 }
 
 /** Polls until something is true. */
