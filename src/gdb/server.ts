@@ -84,7 +84,8 @@ export class GdbServer {
         socket.setNoDelay(true);
         const session = new GdbSession(this.target, {
             send: bytes => socket.write(bytes),
-            close: () => socket.end(),
+            // The next one can come at once, whether or not this one hangs up.
+            close: () => socket.destroySoon(),
             kill: () => this.options.kill(),
             failed: error => this.options.failed(error),
             program: this.options.program,

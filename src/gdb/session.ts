@@ -271,14 +271,14 @@ export class GdbSession {
         await this.points.apply();
     }
 
-    private async detach(): Promise<string> {
+    private async detach(): Promise<undefined> {
         await this.takeBack();
         if (this.target.state === 'stopped') {
             await this.target.resume();
         }
         this.send(OK);
         this.host.close();
-        return OK;
+        return undefined;
     }
 
     private kill(answer: string | undefined): string | undefined {

@@ -131,6 +131,7 @@ export class StubConnection {
         if (this.closedBy !== undefined) return;
         clearTimeout(this.stopTimer);
         this.closedBy = 'the connection was ended';
+        this.settle()?.reject(new StubError(this.closedBy));
         await new Promise<void>(resolve => {
             const timer = setTimeout(resolve, 500);
             this.socket.end(() => {

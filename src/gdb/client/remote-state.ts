@@ -28,9 +28,11 @@ export class RemoteState {
     readonly memories: readonly RemoteMemoryView[];
     readonly memory: RemoteMemory;
     readonly physical: PhysicalMemory;
-    /** Counts the times that the guest has gone on; by vCPU, when its registers, and what the monitor says, were read. */
+    /** Counts the times that the guest has gone on. By vCPU: when its registers were read, and what the monitor says. */
     private epoch = 1;
     private readonly registersOf: number[];
+    private readonly wholeOf: number[];
+    /** When the monitor was asked, about all vCPUs at once. */
     private monitorOf = 0;
     private monitor: readonly MonitorState[] | undefined;
     private hasMonitor = true;
@@ -72,6 +74,7 @@ export class RemoteState {
                 ),
         );
         this.registersOf = threads.map(() => 0);
+        this.wholeOf = threads.map(() => 0);
     }
 
     /** The guest goes on, or was changed: nothing that was read holds any more. */
@@ -86,7 +89,7 @@ export class RemoteState {
         const { stub } = this;
         const mirror = this.mirrors[vcpu];
         const isFresh = this.registersOf[vcpu] === this.epoch;
-        if (isFresh && (!wholly || this.monitorOf === this.epoch || !this.hasMonitor)) return;
+        if (isFresh && (!wholly || this.wholeOf[vcpu] === this.epoch || !this.hasMonitor)) return;
         const thread = stub.threads[vcpu];
         const values = await stub.readRegisters(thread);
         if (this.hasMonitor && this.monitorOf !== this.epoch && (wholly || mirror.hasNewSegments(values))) {
@@ -95,8 +98,10 @@ export class RemoteState {
             this.monitorOf = this.epoch;
         }
         const halted = / \[halted *\]/i.test(await stub.describeThread(thread));
-        mirror.update(values, this.monitor?.[vcpu], this.monitorOf === this.epoch, halted);
+        const isWhole = this.monitorOf === this.epoch;
+        mirror.update(values, this.monitor?.[vcpu], isWhole, halted);
         this.registersOf[vcpu] = this.epoch;
+        if (isWhole) this.wholeOf[vcpu] = this.epoch;
     }
 
     /** A look, repeated until all memory that it asks for is at hand. Only while the guest stands still. */

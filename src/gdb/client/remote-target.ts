@@ -42,7 +42,7 @@ import { RemoteState } from './remote-state';
 import { Stub, StubPoint } from './stub';
 
 /** Registers that only a monitor tells, as expressions name them. */
-const MONITORED = /\b(?:[gi]dtr|ldtr|tr|dr[0-7]|[c-g]s\.)/;
+const MONITORED = /\b(?:(?:[gi]dtr|ldtr|tr|dr[0-7])\b|[c-gs]s\.)/;
 
 export class RemoteTarget implements DebugTarget {
     private readonly guest: RemoteState;
@@ -95,7 +95,7 @@ export class RemoteTarget implements DebugTarget {
     ): Promise<RemoteTarget> {
         const stub = await Stub.connect(endpoint, times);
         try {
-            const isQemu = (await stub.query('qqemu.sstepbits')) !== '';
+            const isQemu = (await stub.query('qqemu.sstepbits')).startsWith('ENABLE=');
             const target = new RemoteTarget(stub, symbols, host, debugInformation, isQemu);
             for (let vcpu = 0; vcpu < target.vcpus; vcpu++) await target.guest.refresh(vcpu);
             await target.execution.begin();

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import net, { type AddressInfo } from 'node:net';
 import { performance } from 'node:perf_hooks';
+import type { Endpoint } from '../../../../src/common/endpoint';
 import { RemoteTarget } from '../../../../src/gdb/client/remote-target';
 import type { Stop } from '../../../../src/debug/target';
 import { SymbolTable } from '../../../../src/symbols/symbol-table';
@@ -13,18 +14,26 @@ const HOST = {
     yield: () => new Promise<void>(resolve => setImmediate(resolve)),
     sleep: (milliseconds: number) => new Promise<void>(resolve => setTimeout(resolve, milliseconds)),
 };
-const TIMES = { connect: 1_000, answer: 150 };
+/** Milliseconds; a stub that is to be found too slow is given {@link SHORT} ones. */
+const LONG = 15_000;
+const SHORT = 150;
 
 describe('odd stubs', function () {
     this.timeout(20_000);
     let stub: FakeStub | undefined;
     let target: RemoteTarget | undefined;
+    /** Those of the connection: what they are changed to holds for the next request. */
+    const times = { connect: LONG, answer: LONG };
     const stops: Stop[] = [];
     let heardStop: (() => void) | undefined;
 
+    function attach(endpoint: Endpoint): Promise<RemoteTarget> {
+        return RemoteTarget.connect(endpoint, new SymbolTable([]), HOST, undefined, times);
+    }
+
     async function connect(script: Script, acknowledges = true): Promise<RemoteTarget> {
         stub = await FakeStub.start(script, acknowledges);
-        target = await RemoteTarget.connect(stub.endpoint, new SymbolTable([]), HOST, undefined, TIMES);
+        target = await attach(stub.endpoint);
         stops.length = 0;
         target.listener = {
             stopped: stop => {
@@ -51,6 +60,7 @@ describe('odd stubs', function () {
         await target?.dispose();
         await stub?.close();
         target = stub = undefined;
+        times.answer = LONG;
     });
 
     it('without a description, threads or a monitor are 64-bit guests all the same', async () => {
@@ -77,6 +87,35 @@ describe('odd stubs', function () {
         );
         assert.match((await remote.translate(0, 0x1000n)).problem ?? '', /cannot be read through/);
         assert.match(await rejection(remote.reset()), /no monitor command/);
+    });
+
+    it('of several vCPUs tell all that their monitor knows of each', async () => {
+        const guest = new TinyGuest();
+        const cpus = ['401', '402'].map(
+            (dr7, index) =>
+                `CPU#${index}\nCS =0010 0000000000000000 ffffffff 00af9b00\nGDT=     0000000000001000 0000003f\n` +
+                `DR6=00000000ffff0ff0 DR7=${dr7.padStart(16, '0')}\n`,
+        );
+        const question = `qRcmd,${Buffer.from('info registers -a').toString('hex')}`;
+        const remote = await connect((packet, self) => {
+            if (packet === 'qfThreadInfo') return 'm01,02';
+            if (packet === 'Hg02') return 'OK';
+            return packet === question ? Buffer.from(cpus.join('')).toString('hex') : guest.script(packet, self);
+        });
+        const dr7 = async (vcpu: number): Promise<string | undefined> => {
+            const groups = await remote.registers(vcpu);
+            return groups.flatMap(({ registers }) => registers).find(({ name }) => name === 'dr7')?.text;
+        };
+        // The stop looks at the first one, but not at all of it.
+        await stopAfter(() => remote.step(0, 'into'));
+        assert.match((await dr7(1)) ?? '', /402/);
+        assert.match((await dr7(0)) ?? '', /401/);
+    });
+
+    it('are not taken for QEMU because they refuse what they do not know', async () => {
+        const guest = new TinyGuest();
+        const remote = await connect((packet, self) => guest.script(packet, self) || 'E01');
+        assert.match(remote.description, /attached to a gdb stub at/);
     });
 
     it('that write registers only all at once are served so', async () => {
@@ -156,20 +195,17 @@ describe('odd stubs', function () {
         stub = await FakeStub.start(guest.script);
         const { port } = server.address() as AddressInfo;
         const endpoint = { host: '127.0.0.1', port };
-        target = await RemoteTarget.connect(endpoint, new SymbolTable([]), HOST, undefined, TIMES);
+        target = await attach(endpoint);
         assert.equal(visitors, 3);
         visitors = -1000;
-        assert.match(
-            await rejection(RemoteTarget.connect(endpoint, new SymbolTable([]), HOST, undefined, TIMES)),
-            /turns us away: is another debugger attached/,
-        );
+        assert.match(await rejection(attach(endpoint)), /turns us away: is another debugger attached/);
         server.close();
     });
 
     it('that answer nothing are left in time', async () => {
         stub = await FakeStub.start(() => undefined, false);
-        const connecting = RemoteTarget.connect(stub.endpoint, new SymbolTable([]), HOST, undefined, TIMES);
-        assert.match(await rejection(connecting), /has not answered 'qSupported.* within 0.15 s/);
+        times.answer = SHORT;
+        assert.match(await rejection(attach(stub.endpoint)), /has not answered 'qSupported.* within 0.15 s/);
     });
 
     it('that fall silent, or vanish, end the connection and not the session', async () => {
@@ -177,6 +213,7 @@ describe('odd stubs', function () {
         let silent = false;
         const remote = await connect((packet, self) => (silent ? undefined : guest.script(packet, self)));
         silent = true;
+        times.answer = SHORT;
         await remote.setBreakpoints([]); // nothing to say to the stub
         assert.match(
             await rejection(remote.readMemory(0, { space: 'linear', offset: 0x1000n }, 4)),
@@ -186,14 +223,25 @@ describe('odd stubs', function () {
         assert.equal(stops.at(-1)?.title, 'connection lost');
     });
 
+    it('that are ended while they owe an answer leave nobody waiting for it', async () => {
+        const guest = new TinyGuest();
+        const remote = await connect((packet, self) =>
+            packet.startsWith('m') ? undefined : guest.script(packet, self),
+        );
+        const reading = rejection(remote.readMemory(0, { space: 'linear', offset: 0x1000n }, 4));
+        while (!stub!.heard.some(packet => packet.startsWith('m'))) await HOST.sleep(5);
+        await remote.end();
+        assert.match(await reading, /was ended/);
+    });
+
     it('that do not stop the guest are left in time', async () => {
         const guest = new TinyGuest();
         const remote = await connect((packet, self) =>
             packet === 'c' || packet === '^C' ? undefined : guest.script(packet, self),
         );
         await remote.resume();
-        await new Promise(resolve => setTimeout(resolve, 50));
-        assert.ok(stub!.heard.includes('c'));
+        while (!stub!.heard.includes('c')) await HOST.sleep(5);
+        times.answer = SHORT;
         const stop = await stopAfter(() => remote.pause(0));
         assert.match(stop.note ?? '', /has not stopped the guest within 0.15 s/);
     });
@@ -212,6 +260,7 @@ describe('odd stubs', function () {
                 return undefined;
             });
             hostile = true;
+            times.answer = SHORT;
             assert.notEqual(await rejection(remote.readMemory(0, { space: 'linear', offset: 0x1000n }, 4)), '');
         });
     }
@@ -235,6 +284,7 @@ describe('odd stubs', function () {
             'ff'.repeat(300),
         ];
         answers.push('PacketSize=ffffffff;qXfer:features:read+', 'l<reg name="rax" bitsize="64"/>', '1', 'vCont;c;s');
+        times.answer = SHORT; // some answers leave us waiting
         let worked = 0;
         for (let round = 0; round < 150; round++) {
             const guest = new TinyGuest();
@@ -242,7 +292,7 @@ describe('odd stubs', function () {
                 random.oneIn(4) ? random.pick(answers) : guest.script(packet, self),
             );
             try {
-                const remote = await RemoteTarget.connect(fake.endpoint, new SymbolTable([]), HOST, undefined, TIMES);
+                const remote = await attach(fake.endpoint);
                 worked++;
                 remote.listener = {
                     stopped: () => undefined,
