@@ -5,15 +5,7 @@
 import type { BreakpointRequest } from '../debug/breakpoints';
 import type { DebugTarget } from '../debug/target';
 import type { WatchKind, WatchpointRequest } from '../debug/watchpoints';
-
-/** The kinds of `Z` packets. */
-export const enum PointKind {
-    Software,
-    Hardware,
-    Write,
-    Read,
-    Access,
-}
+import { PointKind } from './point-kind';
 
 export interface Point {
     readonly kind: PointKind;

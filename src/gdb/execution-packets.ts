@@ -1,7 +1,8 @@
 /** Packets that make the guest go on, and what is said of its stops: all-stop mode, where gdb waits for one stop reply. */
 import type { DebugTarget, End, Stop } from '../debug/target';
 import { Failure, OK } from './answers';
-import { PointKind, type Points } from './breakpoints';
+import type { Points } from './breakpoints';
+import { PointKind } from './point-kind';
 import type { RegisterPackets } from './register-packets';
 import { hexOfText, parseHex, parseRange } from './text';
 import { type Threads, threadName } from './threads';

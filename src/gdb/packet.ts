@@ -6,10 +6,12 @@
 /** Longest payload that we take; `PacketSize` in the answer to qSupported. */
 export const PACKET_SIZE = 0x20000;
 
-const enum Code {
+/** Characters that mean something. */
+export const enum Code {
     Interrupt = 0x03,
     Hash = 0x23,
     Dollar = 0x24,
+    Percent = 0x25,
     Star = 0x2a,
     Plus = 0x2b,
     Minus = 0x2d,
@@ -17,7 +19,7 @@ const enum Code {
 }
 
 /** What a `}` changes in the byte behind it. */
-const ESCAPE = 0x20;
+export const ESCAPE = 0x20;
 
 /** What arrives from a client. */
 export interface PacketReceiver {
@@ -132,13 +134,17 @@ export class PacketReader {
     }
 
     private end(): void {
-        const isIntact = /^[0-9a-f]{2}$/i.test(this.digits) && parseInt(this.digits, 16) === this.sum;
-        if (isIntact && !this.tooLong) {
+        if (isChecksum(this.digits, this.sum) && !this.tooLong) {
             this.receiver.packet(this.payload.slice(0, this.length));
         } else {
             this.receiver.damaged();
         }
     }
+}
+
+/** Whether the two characters behind a payload are the sum of its bytes. */
+export function isChecksum(digits: string, sum: number): boolean {
+    return /^[0-9a-f]{2}$/i.test(digits) && parseInt(digits, 16) === (sum & 0xff);
 }
 
 /** `*` begins a run-length in what a client reads. */
@@ -188,7 +194,7 @@ function escapeInto(packet: Uint8Array, payload: Uint8Array): number {
 }
 
 /** What is added to the repetitions of a character to make their own character (gdb manual, E.1). */
-const RUN_BASE = 29;
+export const RUN_BASE = 29;
 const LONGEST_RUN = 97;
 /** Fewer repetitions are shorter as they are. */
 const SHORTEST_RUN = 3;

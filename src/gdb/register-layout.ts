@@ -2,6 +2,9 @@
  * The registers as gdb numbers them, and the target description that tells gdb so (gdb manual, G.5.4). The layout is the
  * same in every mode of the processor: a `g` packet never changes its length.
  */
+import { CR0_BITS, CR4_BITS, EFER_BITS } from '../debug/registers/control';
+import { FLAG_BITS } from '../isa/x86';
+import { littleEndianHex, parseLittleEndian } from './text';
 
 export interface WireRegister {
     /** gdb's name. */
@@ -63,25 +66,15 @@ const flags = (id: string, size: number, fields: readonly Field[]): string =>
     fields.map(([name, first, last = first]) => `<field name="${name}" start="${first}" end="${last}"/>`).join('') +
     '</flags>';
 
-const FLAG_TYPE = flags('i386_eflags', 4, [
-    ['ID', 21],
-    ['VIP', 20],
-    ['VIF', 19],
-    ['AC', 18],
-    ['VM', 17],
-    ['RF', 16],
-    ['NT', 14],
+const EFLAGS: readonly Field[] = [
+    ...FLAG_BITS.map(([name, bit]): Field => [name.toUpperCase(), bit]),
     ['IOPL', 12, 13],
-    ['OF', 11],
-    ['DF', 10],
-    ['IF', 9],
-    ['TF', 8],
-    ['SF', 7],
-    ['ZF', 6],
-    ['AF', 4],
-    ['PF', 2],
-    ['CF', 0],
-]);
+];
+const FLAG_TYPE = flags(
+    'i386_eflags',
+    4,
+    [...EFLAGS].sort(([, a], [, b]) => b - a),
+);
 
 /** SDM Vol. 1, 10.2.3. */
 const MXCSR_TYPE = flags('i386_mxcsr', 4, [
@@ -90,56 +83,14 @@ const MXCSR_TYPE = flags('i386_mxcsr', 4, [
     ['FZ', 15],
 ]);
 
-/** SDM Vol. 3, 2.5 and 2.2.1. */
 const SYSTEM_TYPES = [
-    flags('x86_cr0', 8, [
-        ['PG', 31],
-        ['CD', 30],
-        ['NW', 29],
-        ['AM', 18],
-        ['WP', 16],
-        ['NE', 5],
-        ['ET', 4],
-        ['TS', 3],
-        ['EM', 2],
-        ['MP', 1],
-        ['PE', 0],
-    ]),
+    flags('x86_cr0', 8, CR0_BITS),
     flags('x86_cr3', 8, [
         ['PDBR', 12, 63],
         ['PCID', 0, 11],
     ]),
-    flags('x86_cr4', 8, [
-        ['PKS', 24],
-        ['CET', 23],
-        ['PKE', 22],
-        ['SMAP', 21],
-        ['SMEP', 20],
-        ['OSXSAVE', 18],
-        ['PCIDE', 17],
-        ['FSGSBASE', 16],
-        ['SMXE', 14],
-        ['VMXE', 13],
-        ['LA57', 12],
-        ['UMIP', 11],
-        ['OSXMMEXCPT', 10],
-        ['OSFXSR', 9],
-        ['PCE', 8],
-        ['PGE', 7],
-        ['MCE', 6],
-        ['PAE', 5],
-        ['PSE', 4],
-        ['DE', 3],
-        ['TSD', 2],
-        ['PVI', 1],
-        ['VME', 0],
-    ]),
-    flags('x86_efer', 8, [
-        ['NXE', 11],
-        ['LMA', 10],
-        ['LME', 8],
-        ['SCE', 0],
-    ]),
+    flags('x86_cr4', 8, CR4_BITS),
+    flags('x86_efer', 8, EFER_BITS),
 ].join('');
 
 const VECTOR_TYPE =
@@ -213,26 +164,10 @@ export function targetDescription(): string {
 
 /** A register's bytes in hexadecimal; of one that has no value now, as many `x`. */
 export function encodeRegister({ size }: WireRegister, value: bigint | undefined): string {
-    if (value === undefined) {
-        return 'xx'.repeat(size);
-    }
-    let text = '';
-    for (let rest = BigInt.asUintN(size * 8, value), i = 0; i < size; i++, rest >>= 8n) {
-        text += Number(rest & 0xffn)
-            .toString(16)
-            .padStart(2, '0');
-    }
-    return text;
+    return value === undefined ? 'xx'.repeat(size) : littleEndianHex(value, size);
 }
 
 /** The number in `digits`, or undefined if they are not a register of that size. */
 export function decodeRegister({ size }: WireRegister, digits: string): bigint | undefined {
-    if (digits.length !== size * 2 || !/^[0-9a-f]*$/i.test(digits)) {
-        return undefined;
-    }
-    let value = 0n;
-    for (let at = digits.length - 2; at >= 0; at -= 2) {
-        value = (value << 8n) | BigInt(parseInt(digits.slice(at, at + 2), 16));
-    }
-    return value;
+    return digits.length === size * 2 ? parseLittleEndian(digits) : undefined;
 }

@@ -1,4 +1,5 @@
 /** Text, bytes and hexadecimal digits as packets have them. */
+import { littleEndian } from '../debug/memory-access';
 
 const encoder = new TextEncoder();
 /** Every byte is a character: packets are not UTF-8. */
@@ -21,6 +22,21 @@ export function toHex(bytes: Uint8Array): string {
 /** The bytes that the digits stand for, or undefined. */
 export function fromHex(digits: string): Uint8Array | undefined {
     return digits.length % 2 === 0 && /^[0-9a-f]*$/i.test(digits) ? Buffer.from(digits, 'hex') : undefined;
+}
+
+/** The low bytes of a number, as registers are on the wire. */
+export function littleEndianHex(value: bigint, size: number): string {
+    const bytes = new Uint8Array(size);
+    for (let at = 0, rest = BigInt.asUintN(8 * size, value); at < size; at++, rest >>= 8n) {
+        bytes[at] = Number(rest & 0xffn);
+    }
+    return toHex(bytes);
+}
+
+/** The number whose bytes the digits are, or undefined. */
+export function parseLittleEndian(digits: string): bigint | undefined {
+    const bytes = fromHex(digits);
+    return bytes && littleEndian(bytes);
 }
 
 /** A number in hexadecimal of up to 64 bits, or undefined. */

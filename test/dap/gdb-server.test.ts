@@ -5,6 +5,7 @@ import net, { type AddressInfo } from 'node:net';
 import { DebugClient } from '@vscode/debugadapter-testsupport';
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import path from 'node:path';
+import { freePort } from '../support/ports';
 import { projectRoot } from '../support/project';
 import { needs, tool } from '../support/requirements';
 import { sampleElf, sampleRom } from '../support/sample';
@@ -17,14 +18,6 @@ function gdb(port: number, commands: readonly string[]): Promise<string> {
     let output = '';
     child.stdout.on('data', (text: Buffer) => (output += text.toString()));
     return new Promise(resolve => child.on('close', () => resolve(output)));
-}
-
-async function freePort(): Promise<number> {
-    const server = net.createServer();
-    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-    const { port } = server.address() as AddressInfo;
-    await new Promise(resolve => server.close(resolve));
-    return port;
 }
 
 describe('a session with a server for gdb', function () {

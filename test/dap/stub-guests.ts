@@ -1,7 +1,7 @@
 /** Guests behind gdb stubs, waiting at their first instruction: QEMU's and those of our own server. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import net, { type AddressInfo } from 'node:net';
 import path from 'node:path';
+import { freePort, listening } from '../support/ports';
 import { projectRoot } from '../support/project';
 
 const OWN_PROGRAM = path.join(projectRoot, 'out', 'src', 'cli', 'main.js');
@@ -14,14 +14,6 @@ export interface StubGuest {
     /** Settles when its process has ended. */
     readonly ended: Promise<number | null>;
     kill(): Promise<void>;
-}
-
-export async function freePort(): Promise<number> {
-    const server = net.createServer();
-    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-    const { port } = server.address() as AddressInfo;
-    await new Promise(resolve => server.close(resolve));
-    return port;
 }
 
 export interface StubGuestOptions {
@@ -55,22 +47,10 @@ export async function startStub(kind: StubKind, kernel: string, options: StubGue
         if (!isOver) child.kill('SIGKILL');
         await ended;
     };
-    // QEMU says nothing when it listens; a connection would be a debugger's, so it is asked in another way.
-    for (let tries = 0; !(await isTaken(port)); tries++) {
-        if (isOver || tries > 200) {
-            await kill();
-            throw new Error(`${kind} does not listen: ${said}`);
-        }
-        await new Promise(resolve => setTimeout(resolve, 50));
+    // QEMU says nothing when it listens.
+    if (!(await listening(port, () => isOver))) {
+        await kill();
+        throw new Error(`${kind} does not listen: ${said}`);
     }
     return { port, ended, kill };
-}
-
-/** Whether somebody listens at a port, found out without talking to them. */
-function isTaken(port: number): Promise<boolean> {
-    const server = net.createServer();
-    return new Promise(resolve => {
-        server.once('error', () => resolve(true));
-        server.listen(port, '127.0.0.1', () => server.close(() => resolve(false)));
-    });
 }

@@ -11,7 +11,7 @@ import { field, type FieldOfBits, namesOfBits, type Register, type RegisterGroup
 type BitNames = ReadonlyArray<readonly [name: string, bit: number]>;
 
 /** SDM Vol. 3, 2.5. */
-const CR0_BITS: BitNames = [
+export const CR0_BITS: BitNames = [
     ['PG', 31],
     ['CD', 30],
     ['NW', 29],
@@ -24,12 +24,18 @@ const CR0_BITS: BitNames = [
     ['MP', 1],
     ['PE', 0],
 ];
-const CR4_BITS: BitNames = [
+/** Also those that only processors behind a gdb stub have. */
+export const CR4_BITS: BitNames = [
+    ['PKS', 24],
+    ['CET', 23],
+    ['PKE', 22],
     ['SMAP', 21],
     ['SMEP', 20],
     ['OSXSAVE', 18],
     ['PCIDE', 17],
     ['FSGSBASE', 16],
+    ['SMXE', 14],
+    ['VMXE', 13],
     ['LA57', 12],
     ['UMIP', 11],
     ['OSXMMEXCPT', 10],
@@ -45,7 +51,7 @@ const CR4_BITS: BitNames = [
     ['VME', 0],
 ];
 /** SDM Vol. 3, 2.2.1. */
-const EFER_BITS: BitNames = [
+export const EFER_BITS: BitNames = [
     ['NXE', 11],
     ['LMA', 10],
     ['LME', 8],

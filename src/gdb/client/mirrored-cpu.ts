@@ -106,8 +106,7 @@ export class MirroredCpu {
     private readonly slots = new Map<number, number>();
     private nextSlot = 0;
 
-    /** @param page physical memory; undefined where there is none, or it is not at hand
-     */
+    /** @param page physical memory; undefined where there is none, or it is not at hand */
     constructor(
         private readonly layout: RegisterLayout,
         private readonly peculiar: Peculiarities,

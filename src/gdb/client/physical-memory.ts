@@ -9,8 +9,6 @@ const PAGE = 0x1000;
 
 /** A way that works. */
 interface PhysicalAccess {
-    /** One line on it. */
-    readonly name: string;
     /** It goes on working whatever the guest does. */
     readonly lasts?: true;
     read(address: bigint, length: number): Promise<Uint8Array>;
@@ -55,11 +53,6 @@ export class PhysicalMemory {
         private readonly directMap: () => Promise<bigint | undefined>,
     ) {}
 
-    /** How it is read; undefined before anybody has, and where it cannot be. */
-    get way(): string | undefined {
-        return this.access?.name;
-    }
-
     /** A direct map shows once the kernel has made it, and not in every address space. */
     forget(): void {
         if (this.access?.lasts !== true) this.access = undefined;
@@ -103,7 +96,6 @@ export class PhysicalMemory {
         if (this.hasNoMode) return undefined;
         this.mode = answer === '1';
         return {
-            name: "the stub's physical mode",
             lasts: true,
             read: async (address, length) => {
                 await this.setMode(true);
@@ -125,17 +117,16 @@ export class PhysicalMemory {
             return parseDump(text ?? '', start).slice(skipped, skipped + length);
         };
         this.hasNoMonitor ||= (await read(0n, 16)).length !== 16;
-        return this.hasNoMonitor ? undefined : { name: 'the monitor command xp', lasts: true, read };
+        return this.hasNoMonitor ? undefined : { lasts: true, read };
     }
 
     private withoutPaging({ cr0 }: PagingState): PhysicalAccess | undefined {
         if (cr0 === undefined || (cr0 & PAGING) !== 0n) return undefined;
-        return this.mappedAt(0n, 'a guest without paging');
+        return this.mappedAt(0n);
     }
 
-    private mappedAt(base: bigint, name: string): PhysicalAccess {
+    private mappedAt(base: bigint): PhysicalAccess {
         return {
-            name,
             read: (address, length) => this.stub.readMemory(this.thread(), base + address, length),
             write: (address, bytes) => this.stub.writeMemory(this.thread(), base + address, bytes),
         };
@@ -147,7 +138,7 @@ export class PhysicalMemory {
         const told = await this.directMap();
         const usual = levels === 5 ? [DIRECT_MAP_57] : DIRECT_MAPS;
         for (const base of told === undefined ? usual : [told, ...usual]) {
-            const access = this.mappedAt(base, `the kernel's direct map at 0x${base.toString(16)}`);
+            const access = this.mappedAt(base);
             const table = cr3 & ADDRESS_MASK;
             if ((await translate(access, table, base + table, levels)) === table) return access;
         }

@@ -2,14 +2,13 @@
 import type { Relocation, SourceKnowledge } from '../../debug/program-knowledge';
 import { TargetError } from '../../debug/errors';
 import type { TemporaryBreakpoint } from '../../debug/breakpoints';
-import { programCounter } from '../../debug/stack';
+import { codeView, programCounter } from '../../debug/stack';
 import { type StepHost, Steps } from '../../debug/steps';
 import type { StepKind, StepOptions, Stop, TargetListener, TargetState } from '../../debug/target';
 import type { VcpuView } from '../../debug/vcpu-view';
 import { describeHit } from '../../debug/watchpoints';
 import { HyperscopeError } from '../../common/errors';
 import { RepeatPrefix } from '../../isa/x86';
-import { codeView } from '../../debug/stack';
 import { RemoteBreakpoints, RemoteWatchpoints } from './remote-points';
 import { SIGINT, SIGTRAP, signalName, type StoppedReply, type StopReply } from './stop-reply';
 import type { Stub } from './stub';

@@ -4,31 +4,30 @@ import type { BreakpointRequest, TemporaryBreakpoint } from '../../debug/breakpo
 import { ExpressionError } from '../../debug/expression/error';
 import type { EvaluationContext } from '../../debug/expression/evaluator';
 import { withValues, type WatchHit, type WatchpointRequest, watchProblem } from '../../debug/watchpoints';
-import { type Stub, StubPoint } from './stub';
+import { PointKind } from '../point-kind';
+import type { Stub } from './stub';
 
 /** What the stub is to be told. */
 interface WirePoint {
-    readonly kind: StubPoint;
+    readonly kind: PointKind;
     readonly address: bigint;
     /** Bytes; 1 for a breakpoint, as INT3 has. */
     readonly length: number;
-    /** Conditions in bytecode, ready for a `Z` packet. */
-    readonly more?: string;
 }
 
-const keyOf = ({ kind, address, length, more = '' }: WirePoint): string => `${kind}:${address}:${length}${more}`;
+const keyOf = ({ kind, address, length }: WirePoint): string => `${kind}:${address}:${length}`;
 
 /** The points that a stub has, and how to get from there to those that are wanted. */
 export class WirePoints {
     private readonly inserted = new Map<string, WirePoint>();
-    /** By address: why the stub does not take a breakpoint there, or a watchpoint. */
+    /** Why the stub does not take a point. */
     private readonly problems = new Map<string, string>();
     /** Software breakpoints until the stub knows none. */
-    private breakpointKind = StubPoint.Software;
+    private breakpointKind = PointKind.Software;
 
     constructor(private readonly stub: Stub) {}
 
-    problem(point: Pick<WirePoint, 'kind' | 'address' | 'length'>): string | undefined {
+    problem(point: WirePoint): string | undefined {
         return this.problems.get(keyOf(point));
     }
 
@@ -41,39 +40,34 @@ export class WirePoints {
         const goals = new Map(wanted.map(point => [keyOf(point), point]));
         this.problems.clear();
         for (const [key, point] of [...this.inserted]) {
-            const isBreakpoint = point.kind <= StubPoint.Hardware;
+            const isBreakpoint = point.kind <= PointKind.Hardware;
             if (!goals.has(key) || (isBreakpoint && point.address === except)) {
                 this.inserted.delete(key);
                 await this.stub.clearPoint(this.wireKind(point), point.address, point.length);
             }
         }
         for (const [key, point] of goals) {
-            const isBreakpoint = point.kind <= StubPoint.Hardware;
+            const isBreakpoint = point.kind <= PointKind.Hardware;
             if (this.inserted.has(key) || (isBreakpoint && point.address === except)) continue;
             const problem = await this.insert(point);
             if (problem === undefined) this.inserted.set(key, point);
-            else this.problems.set(keyOf({ ...point, more: '' }), problem);
+            else this.problems.set(key, problem);
         }
     }
 
-    private wireKind({ kind }: WirePoint): StubPoint {
-        return kind === StubPoint.Software ? this.breakpointKind : kind;
+    private wireKind({ kind }: WirePoint): PointKind {
+        return kind === PointKind.Software ? this.breakpointKind : kind;
     }
 
     private async insert(point: WirePoint): Promise<string | undefined> {
-        const { address, length, more } = point;
-        const problem = await this.stub.setPoint(this.wireKind(point), address, length, more);
+        const { address, length } = point;
+        const problem = await this.stub.setPoint(this.wireKind(point), address, length);
         const isUnknown = problem?.includes('has no such') === true;
-        if (point.kind === StubPoint.Software && isUnknown && this.breakpointKind === StubPoint.Software) {
-            this.breakpointKind = StubPoint.Hardware;
+        if (point.kind === PointKind.Software && isUnknown && this.breakpointKind === PointKind.Software) {
+            this.breakpointKind = PointKind.Hardware;
             return this.insert(point);
         }
         return problem;
-    }
-
-    /** The connection is a new one: the stub has none. */
-    forget(): void {
-        this.inserted.clear();
     }
 }
 
@@ -136,18 +130,10 @@ export class RemoteBreakpoints {
         });
     }
 
-    /** @param conditions what of a breakpoint's condition the stub can decide itself, ready for a `Z` packet */
-    wanted(conditions: (breakpoint: BreakpointRequest, decision: StopDecision) => string = () => ''): WirePoint[] {
-        const places = new Map<bigint, string>();
-        for (const { request, decision } of this.breakpoints) {
-            const { address } = request;
-            const more = conditions(request, decision);
-            // Of several at one place one that always stops decides for all.
-            const before = places.get(address);
-            places.set(address, before === undefined ? more : before === '' || more === '' ? '' : before + more);
-        }
-        if (this.temporary !== undefined) places.set(this.temporary.address, '');
-        return [...places].map(([address, more]) => ({ kind: StubPoint.Software, address, length: 1, more }));
+    wanted(): WirePoint[] {
+        const places = new Set(this.breakpoints.map(({ request }) => request.address));
+        if (this.temporary !== undefined) places.add(this.temporary.address);
+        return [...places].map(address => ({ kind: PointKind.Software, address, length: 1 }));
     }
 
     get isEmpty(): boolean {
@@ -181,7 +167,7 @@ interface Watch {
     old?: bigint;
 }
 
-const KINDS = { write: StubPoint.Write, read: StubPoint.Read, readWrite: StubPoint.Access } as const;
+const KINDS = { write: PointKind.Write, read: PointKind.Read, readWrite: PointKind.Access } as const;
 /** Values are shown of so many bytes at most. */
 const LONGEST_VALUE = 8;
 
@@ -203,11 +189,7 @@ export class RemoteWatchpoints {
     }
 
     wanted(): WirePoint[] {
-        const all = this.watches.map(({ request: { kind, address, length } }) => ({
-            kind: KINDS[kind],
-            address,
-            length,
-        }));
+        const all = this.watches.map(({ request }) => this.wireOf(request));
         return [...new Map(all.map(point => [keyOf(point), point])).values()];
     }
 

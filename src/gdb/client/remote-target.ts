@@ -35,11 +35,12 @@ import type { WatchpointRequest } from '../../debug/watchpoints';
 import { Segment } from '../../isa/x86/instruction';
 import { ActivityState } from '../../machine/state';
 import type { SymbolTable } from '../../symbols/symbol-table';
+import { PointKind } from '../point-kind';
 import type { ConnectionTimes } from './connection';
 import { RemoteExecution } from './remote-execution';
 import { WirePoints } from './remote-points';
 import { RemoteState } from './remote-state';
-import { Stub, StubPoint } from './stub';
+import { Stub } from './stub';
 
 /** Registers that only a monitor tells, as expressions name them. */
 const MONITORED = /\b(?:(?:[gi]dtr|ldtr|tr|dr[0-7])\b|[c-gs]s\.)/;
@@ -207,7 +208,7 @@ export class RemoteTarget implements DebugTarget {
         await this.setPoints();
         return requests.map(({ id, address }) => ({
             id,
-            problem: problems.get(id) ?? this.points.problem({ kind: StubPoint.Software, address, length: 1 }),
+            problem: problems.get(id) ?? this.points.problem({ kind: PointKind.Software, address, length: 1 }),
         }));
     }
 

@@ -2,23 +2,10 @@
  * Finds packets in what a stub sends (gdb manual, E.1): `$payload#checksum` with escapes and run lengths resolved,
  * acknowledgements, and notifications (`%`), which nobody has asked for and which are skipped.
  */
+import { Code, ESCAPE, isChecksum, RUN_BASE } from '../packet';
 
 /** Longest payload that is taken, run lengths resolved. More than any stub's `PacketSize`. */
 export const LONGEST_REPLY = 0x200000;
-
-const enum Code {
-    Hash = 0x23,
-    Dollar = 0x24,
-    Percent = 0x25,
-    Star = 0x2a,
-    Plus = 0x2b,
-    Minus = 0x2d,
-    Brace = 0x7d,
-}
-
-const ESCAPE = 0x20;
-/** What is subtracted from a run length's character; the character before it counts as well. */
-const RUN_BASE = 29;
 
 export interface ReplyReceiver {
     packet(payload: Uint8Array): void;
@@ -136,9 +123,8 @@ export class ReplyReader {
     }
 
     private end(): void {
-        const isIntact = /^[0-9a-f]{2}$/i.test(this.digits) && parseInt(this.digits, 16) === (this.sum & 0xff);
         if (this.isNotification) return;
-        if (isIntact && !this.isDamaged) {
+        if (isChecksum(this.digits, this.sum) && !this.isDamaged) {
             this.receiver.packet(this.payload.slice(0, this.length));
         } else {
             this.receiver.damaged();

@@ -1,20 +1,12 @@
 /** What can be asked of a gdb stub, in terms of threads, registers and memory. Only while the guest is stopped. */
 import type { Endpoint } from '../../common/endpoint';
 import { OK } from '../answers';
-import { fromHex, latin1, parseCount, toHex } from '../text';
+import type { PointKind } from '../point-kind';
+import { fromHex, latin1, littleEndianHex, parseCount, parseLittleEndian, toHex } from '../text';
 import { type ConnectionListener, type ConnectionTimes, StubConnection, USUAL_TIMES } from './connection';
 import { StubError } from './errors';
-import { isThread, parseStopReply, type StopReply, threadNumber } from './stop-reply';
+import { isThread, threadNumber } from './stop-reply';
 import { layoutOfLength, readDescription, type RegisterLayout, type StubRegister } from './target-description';
-
-/** `Z` packets by their numbers. */
-export const enum StubPoint {
-    Software,
-    Hardware,
-    Write,
-    Read,
-    Access,
-}
 
 export type Resumption =
     | { readonly kind: 'continue' }
@@ -128,7 +120,7 @@ export class Stub {
     private async readLayout(): Promise<void> {
         if (this.features.has('qXfer:features:read')) {
             try {
-                this.layout = await readDescription(name => this.transfer('features', name));
+                this.layout = await readDescription(name => this.document(name));
                 return;
             } catch (error) {
                 if (!(error instanceof StubError) || this.connection.closed !== undefined) throw error;
@@ -140,24 +132,24 @@ export class Stub {
     }
 
     /**
-     * A document that the stub has (`qXfer`).
+     * A document of the stub's target description (`qXfer:features`).
      * @throws StubError
      */
-    async transfer(object: string, annex: string): Promise<string> {
+    private async document(name: string): Promise<string> {
         const step = this.packetSize - 5;
         let text = '';
         for (;;) {
             const range = `${text.length.toString(16)},${step.toString(16)}`;
-            const answer = await this.ask(`qXfer:${object}:read:${annex}:${range}`);
+            const answer = await this.ask(`qXfer:features:read:${name}:${range}`);
             if (!/^[ml]/.test(answer)) {
-                throw new StubError(`${this.name} has no '${annex.slice(0, 80)}' (${answer.slice(0, 8)})`);
+                throw new StubError(`${this.name} has no '${name.slice(0, 80)}' (${answer.slice(0, 8)})`);
             }
             text += answer.slice(1);
             if (answer.startsWith('l') || answer.length === 1) {
                 return text;
             }
             if (text.length > LONGEST_XFER) {
-                throw new StubError(`'${annex.slice(0, 80)}' of ${this.name} has no end`);
+                throw new StubError(`'${name.slice(0, 80)}' of ${this.name} has no end`);
             }
         }
     }
@@ -222,7 +214,7 @@ export class Stub {
         for (const register of this.layout.registers) {
             const { name, offset, size } = register;
             const part = digits.slice(2 * offset, 2 * (offset + size));
-            const value = part.length === 2 * size ? littleEndianOf(part) : undefined;
+            const value = part.length === 2 * size ? parseLittleEndian(part) : undefined;
             if (value !== undefined) values.set(name, value);
             else if (part.length < 2 * size) others.push(register);
         }
@@ -239,7 +231,7 @@ export class Stub {
 
     private async readSingle(number: number, size: number): Promise<bigint | undefined> {
         const answer = await this.ask(`p${number.toString(16)}`);
-        return answer.length === 2 * size ? littleEndianOf(answer) : undefined;
+        return answer.length === 2 * size ? parseLittleEndian(answer) : undefined;
     }
 
     /** @throws StubError if the stub has no such register, or does not write it */
@@ -250,7 +242,7 @@ export class Stub {
         }
         await this.select(thread);
         const { number, offset, size } = register;
-        const digits = digitsOf(value, size);
+        const digits = littleEndianHex(value, size);
         let answer = await this.ask(`P${number.toString(16)}=${digits}`);
         if (answer === '') {
             // A stub that writes them all at once or not at all.
@@ -306,17 +298,14 @@ export class Stub {
 
     // ---- breakpoints and running ---------------------------------------------------------------------------------
 
-    /**
-     * @param more what follows the three numbers: conditions
-     * @returns why it could not be set, if so
-     */
-    async setPoint(kind: StubPoint, address: bigint, length: number, more = ''): Promise<string | undefined> {
-        const answer = await this.ask(`Z${kind},${address.toString(16)},${length.toString(16)}${more}`);
+    /** @returns why it could not be set, if so */
+    async setPoint(kind: PointKind, address: bigint, length: number): Promise<string | undefined> {
+        const answer = await this.ask(`Z${kind},${address.toString(16)},${length.toString(16)}`);
         if (answer === OK) return undefined;
         return answer === '' ? 'the gdb stub has no such breakpoints' : `the gdb stub refuses (${answer.slice(0, 8)})`;
     }
 
-    async clearPoint(kind: StubPoint, address: bigint, length: number): Promise<void> {
+    async clearPoint(kind: PointKind, address: bigint, length: number): Promise<void> {
         await this.ask(`z${kind},${address.toString(16)},${length.toString(16)}`);
     }
 
@@ -338,11 +327,6 @@ export class Stub {
         this.connection.go('s');
     }
 
-    /** Why the guest stands still. */
-    async status(): Promise<StopReply | undefined> {
-        return parseStopReply(await this.ask('?'));
-    }
-
     /** Lets the guest go on without us. */
     async detach(): Promise<void> {
         if (this.connection.closed === undefined) {
@@ -355,17 +339,4 @@ export class Stub {
         this.connection.tell('k');
         await this.connection.end();
     }
-}
-
-function littleEndianOf(digits: string): bigint | undefined {
-    const bytes = fromHex(digits);
-    return bytes?.reduceRight((number, byte) => (number << 8n) | BigInt(byte), 0n);
-}
-
-function digitsOf(value: bigint, size: number): string {
-    const bytes = new Uint8Array(size);
-    for (let at = 0, rest = BigInt.asUintN(8 * size, value); at < size; at++, rest >>= 8n) {
-        bytes[at] = Number(rest & 0xffn);
-    }
-    return toHex(bytes);
 }

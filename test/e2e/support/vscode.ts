@@ -1,10 +1,10 @@
 /** A real VS Code, with the packaged extension in it, driven through a browser. scripts/vscode.mjs installs it. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import net, { type AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { type Browser, chromium, type FrameLocator, type Locator, type Page } from 'playwright-core';
+import { freePort } from '../../support/ports';
 import { projectRoot } from '../../support/project';
 import { browserPath, vsCodeDirectory } from '../../support/requirements';
 
@@ -58,14 +58,6 @@ export function packExtension(): { file: string; bytes: number } {
     );
     if (packing.status !== 0) throw new Error(`the extension cannot be packed:\n${packing.stdout}${packing.stderr}`);
     return { file, bytes: readFileSync(file).length };
-}
-
-async function freePort(): Promise<number> {
-    const probe = net.createServer();
-    await new Promise<void>(resolve => probe.listen(0, '127.0.0.1', resolve));
-    const { port } = probe.address() as AddressInfo;
-    await new Promise(resolve => probe.close(resolve));
-    return port;
 }
 
 export class VsCode {

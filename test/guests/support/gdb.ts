@@ -1,9 +1,10 @@
 /** The real gdb, our server for it, and QEMU's for the same guest. */
 import { spawn } from 'node:child_process';
-import net, { type AddressInfo } from 'node:net';
+import net from 'node:net';
 import { ReplyReader } from '../../../src/gdb/client/reply-reader';
 import { encodePacket } from '../../../src/gdb/packet';
 import { fromLatin1, latin1 } from '../../../src/gdb/text';
+import { freePort, listening } from '../../support/ports';
 import { sampleElf, sampleRom } from '../../support/sample';
 import { type CliProcess, startCli } from './cli';
 
@@ -101,14 +102,6 @@ export class RawClient {
     }
 }
 
-export async function freePort(): Promise<number> {
-    const server = net.createServer();
-    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-    const { port } = server.address() as AddressInfo;
-    await new Promise(resolve => server.close(resolve));
-    return port;
-}
-
 /** Our machine with its server for gdb; `arguments` say what it runs, the sample guest unless told. */
 export async function startOurs(...options: string[]): Promise<{ cli: CliProcess; port: number }> {
     const port = await freePort();
@@ -144,24 +137,9 @@ export async function onQemu<T>(session: (endpoint: string) => Promise<T>, ...op
         { stdio: 'ignore' },
     );
     try {
-        await connectable(port);
+        if (!(await listening(port))) throw new Error(`nothing listens at port ${port}`);
         return await session(`127.0.0.1:${port}`);
     } finally {
         qemu.kill('SIGKILL');
     }
-}
-
-async function connectable(port: number): Promise<void> {
-    for (let tries = 0; tries < 200; tries++) {
-        const isUp = await new Promise<boolean>(resolve => {
-            const socket = net.connect(port, '127.0.0.1', () => {
-                socket.destroy();
-                resolve(true);
-            });
-            socket.on('error', () => resolve(false));
-        });
-        if (isUp) return;
-        await new Promise(resolve => setTimeout(resolve, 50));
-    }
-    throw new Error(`nothing listens at port ${port}`);
 }

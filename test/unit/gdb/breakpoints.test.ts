@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import type { BreakpointRequest } from '../../../src/debug/breakpoints';
 import type { BreakpointStatus, DebugTarget } from '../../../src/debug/target';
 import type { WatchpointRequest } from '../../../src/debug/watchpoints';
-import { type Point, PointKind, Points } from '../../../src/gdb/breakpoints';
+import { type Point, Points } from '../../../src/gdb/breakpoints';
+import { PointKind } from '../../../src/gdb/point-kind';
 
 /** Takes breakpoints, and has something against watchpoints. */
 class Target {
