@@ -6,6 +6,8 @@ import { isKernelAddress, type KernelReader, type Listed } from './structure';
 const MOST_ENTRIES = 0x10000;
 /** 2^40 entries of a balanced binary tree. */
 const DEEPEST = 80;
+/** Levels of an XArray: each takes 4 bits of an index at least. */
+const DEEPEST_ARRAY = 16;
 
 /**
  * Addresses of the nodes of a red-black tree in their order.
@@ -44,7 +46,7 @@ export function arrayEntries(reader: KernelReader, head: bigint): Listed<bigint>
     const items: bigint[] = [];
     const seen = new Set<bigint>();
     let problem: string | undefined;
-    const visit = (entry: bigint): void => {
+    const visit = (entry: bigint, depth: number): void => {
         if (entry === 0n || problem !== undefined) return;
         if ((entry & 3n) !== 2n) {
             if ((entry & 3n) === 0n) items.push(entry);
@@ -53,19 +55,20 @@ export function arrayEntries(reader: KernelReader, head: bigint): Listed<bigint>
         // Small internal entries stand for siblings and such.
         if (entry < 4096n) return;
         const at = entry - 2n;
-        if (!isKernelAddress(at) || seen.has(at) || items.length > MOST_ENTRIES) {
+        const isTooLarge = depth > DEEPEST_ARRAY || seen.size > MOST_ENTRIES || items.length > MOST_ENTRIES;
+        if (!isKernelAddress(at) || seen.has(at) || isTooLarge) {
             problem = `the array is corrupt at ${hex(at)}`;
             return;
         }
         seen.add(at);
         try {
             const first = reader.at(type, at).addressOf('slots');
-            for (let index = 0; index < slots; index++) visit(reader.number(first + BigInt(index * 8), 8));
+            for (let index = 0; index < slots; index++) visit(reader.number(first + BigInt(index * 8), 8), depth + 1);
         } catch (error) {
             if (!(error instanceof LinuxError)) throw error;
             problem ??= error.message;
         }
     };
-    visit(head);
+    visit(head, 0);
     return { items, problem };
 }

@@ -60,7 +60,7 @@ class MapleWalk {
             ? `the tree leads to ${hex(address)}, which is no kernel address`
             : this.seen.has(address)
               ? `the tree comes back to the node at ${hex(address)}`
-              : depth > DEEPEST || this.items.length > MOST_ENTRIES
+              : depth > DEEPEST || this.seen.size > MOST_ENTRIES || this.items.length > MOST_ENTRIES
                 ? 'the tree is too large to be one'
                 : undefined;
         if (problem !== undefined) {

@@ -50,6 +50,31 @@ describe('maple trees', () => {
         assert.match(entries(encoded(0x10000n, 1)).problem ?? '', /no kernel address/);
         assert.match(entries(encoded(loop, 9)).problem ?? '', /is of kind 9/);
     });
+
+    it('end where nodes lead to ever more nodes', () => {
+        // Memory in which every slot leads to a node of its own, six levels down.
+        const levels = new Map([[0xffff888000000000n, 0]]);
+        const root = kernel.make('maple_tree', { ma_root: encoded(0xffff888000000000n, 2) });
+        const { reader } = kernel;
+        const slots = BigInt(reader.layout.field(reader.layout.required('maple_range_64'), 'slot')!.offset);
+        const read = kernel.read.bind(kernel);
+        kernel.read = (address, length) => {
+            const at = address & ~0xffn;
+            const level = levels.get(at);
+            if (level === undefined) return read(address, length);
+            let value = level < 6 ? BigInt(1000 * (6 - level)) + (address - at) : 0n;
+            if (level < 6 && address - at >= slots) {
+                const child = 0xffff888000000000n + BigInt(levels.size) * 0x100n;
+                levels.set(child, level + 1);
+                value = encoded(child, 2);
+            }
+            const bytes = new Uint8Array(8);
+            new DataView(bytes.buffer).setBigUint64(0, value, true);
+            return { bytes };
+        };
+        assert.match(mapleEntries(reader.at('maple_tree', root)).problem ?? '', /the tree is too large/);
+        assert.ok(levels.size < 0x11000, `${levels.size} nodes`);
+    });
 });
 
 describe('the memory, files and registers of a task', () => {
