@@ -1,4 +1,5 @@
 /** BTF as it lies in memory (Documentation/bpf/btf.rst): the header, and where each type and string is. */
+import { decodeText } from '../symbols/cursor';
 import { LinuxError } from './errors';
 
 /** BTF_KIND_*. */
@@ -147,10 +148,8 @@ export class BtfTables {
         }
         const { stringsAt, stringsSize } = this.header;
         const start = stringsAt + offset - baseSize;
-        const end = this.bytes.indexOf(0, start);
-        return offset - baseSize >= stringsSize || end < 0 || end - start > LONGEST_NAME
-            ? ''
-            : new TextDecoder().decode(this.bytes.subarray(start, end));
+        const length = this.bytes.subarray(start, start + LONGEST_NAME + 1).indexOf(0);
+        return offset - baseSize >= stringsSize || length < 0 ? '' : decodeText(this.bytes, start, start + length);
     }
 
     private get stringsEnd(): number {

@@ -204,27 +204,37 @@ function declare(type: CType, inner: string, depth: number): string {
     }
 }
 
-/** No record has more anonymous members, all in all. */
+/** No record has more anonymous members, all in all, nor do these have more members. */
 const MOST_RECORDS = 1000;
+const MOST_MEMBERS = 0x10000;
 
 /** A member by its name, looked for in anonymous members too; its offsets count from the outer record. */
 export function findMember(record: RecordType, name: string): Member | undefined {
-    return findMemberIn(record, name, new Set());
+    return findMemberIn(record, name, { seen: new Set(), left: MOST_MEMBERS });
 }
 
-/** @param seen records that it is not a member of: a corrupt file may nest one in itself many times */
-function findMemberIn(record: RecordType, name: string, seen: Set<RecordType>): Member | undefined {
-    if (seen.size > MOST_RECORDS || seen.has(record)) {
+interface MemberSearch {
+    /** Records that it is not a member of: a corrupt file may nest one in itself many times. */
+    readonly seen: Set<RecordType>;
+    /** Members that may still be looked at. */
+    left: number;
+}
+
+function findMemberIn(record: RecordType, name: string, search: MemberSearch): Member | undefined {
+    const { seen } = search;
+    if (seen.size > MOST_RECORDS || search.left <= 0 || seen.has(record)) {
         return undefined;
     }
     seen.add(record);
-    for (const member of record.members) {
+    const { members } = record;
+    search.left -= members.length;
+    for (const member of members) {
         if (member.name === name) {
             return member;
         }
         const inner = bare(member.type);
         if (member.name !== undefined || inner.kind !== 'record') continue;
-        const found = findMemberIn(inner, name, seen);
+        const found = findMemberIn(inner, name, search);
         if (found !== undefined) {
             const bits = found.bits && { offset: found.bits.offset + member.offset * 8, size: found.bits.size };
             return { ...found, offset: found.offset + member.offset, bits };

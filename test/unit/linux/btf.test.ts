@@ -167,6 +167,19 @@ describe('BTF', () => {
         assert.match(strange.problem ?? '', /type 2 is of an unknown kind/);
     });
 
+    it('of structures in structures in structures is searched for a member no longer than any deserves', () => {
+        let looked = 0;
+        const wide = (): RecordType => ({
+            ...{ kind: 'record', keyword: 'struct', name: undefined, size: 8, complete: true },
+            get members() {
+                looked += 500;
+                return Array.from({ length: 500 }, () => ({ name: undefined, type: wide(), offset: 0 }));
+            },
+        });
+        assert.equal(findMember(wide(), 'nothing'), undefined);
+        assert.ok(looked < 100_000, `${looked} members`);
+    });
+
     it('that is damaged ends in types, or an error that says so', () => {
         const random = randomNumbers(11);
         const original = buildBtf(TYPES);
