@@ -60,7 +60,7 @@ export function linuxCommand(inspection: InspectionContext): ConsoleCommand {
                     if (last !== undefined && !/^[1-9]\d{0,5}$/.test(last)) {
                         throw new RequestError(`'${last}' is no number of records`);
                     }
-                    const found = await log(context, last === undefined ? ALL : Number(last));
+                    const found = await log(context, last === undefined ? undefined : Number(last));
                     return withProblem(found, records => records.flatMap(({ lines }) => lines).join('\n'));
                 },
             },
@@ -83,19 +83,12 @@ export function linuxCommand(inspection: InspectionContext): ConsoleCommand {
                     help: 'what the kernel keeps of a page frame: linear, or phys:0x…',
                 },
                 run: async ([address]) => {
-                    const {
-                        frame,
-                        page: at,
-                        flags,
-                        references,
-                        mappings,
-                        cache,
-                        mapping,
-                    } = await page(context, address);
+                    const found = await page(context, address);
+                    const { mappings, cache, mapping } = found;
                     return [
-                        `page frame ${frame}: struct page at ${at}`,
-                        `flags: ${flags.join(' ') || 'none'}`,
-                        `references: ${references}${mappings === undefined ? '' : `, mapped ${mappings} times`}`,
+                        `page frame ${found.frame}: struct page at ${found.page}`,
+                        `flags: ${found.flags.join(' ') || 'none'}`,
+                        `references: ${found.references}${mappings === undefined ? '' : `, mapped ${mappings} times`}`,
                         ...(cache === undefined ? [] : [`slab cache: ${cache}`]),
                         ...(mapping === undefined ? [] : [`mapping: ${mapping}`]),
                     ].join('\n');
@@ -104,8 +97,6 @@ export function linuxCommand(inspection: InspectionContext): ConsoleCommand {
         ],
     };
 }
-
-const ALL = 0x20000;
 
 const TABLES: ReadonlyArray<readonly [name: LinuxTableName, help: string]> = [
     ['modules', 'modules, with where they are loaded'],

@@ -1,7 +1,7 @@
 /** Requests about what a kernel has besides tasks: its log, tables, page frames. */
 import { hex } from '../inspect/hex';
 import { LinuxError } from '../linux/errors';
-import { LOG_LEVELS, logLines, readLog } from '../linux/log';
+import { LOG_LEVELS, logLines, MOST_RECORDS, readLog } from '../linux/log';
 import { pageFrame } from '../linux/page';
 import { TABLES } from '../linux/tables';
 import type { LinuxLogBody, LinuxPageBody, LinuxTableBody, LinuxTableName } from '../messages/linux';
@@ -10,7 +10,6 @@ import type { LinuxContext } from './linux-context';
 import type { RequestHandlers } from './protocol-session';
 import { RequestError } from './request-error';
 
-const MOST_RECORDS = 0x20000;
 const NAMES = Object.keys(TABLES) as LinuxTableName[];
 
 export function linuxTableRequests(context: LinuxContext): RequestHandlers {
@@ -28,7 +27,7 @@ export function linuxTableRequests(context: LinuxContext): RequestHandlers {
 }
 
 /** @param last how many of the last records */
-export async function log(context: LinuxContext, last: number): Promise<LinuxLogBody> {
+export async function log(context: LinuxContext, last = MOST_RECORDS): Promise<LinuxLogBody> {
     return context.read(reader => {
         const { items, problem } = readLog(reader);
         return {
@@ -65,17 +64,9 @@ export async function page(context: LinuxContext, text: string): Promise<LinuxPa
         if (physical === undefined) {
             throw new LinuxError(`${hex(offset)} is not mapped: give a physical address, such as phys:0x1000`);
         }
-        const {
-            number,
-            page: at,
-            flags,
-            references,
-            mappings,
-            cache,
-            mapping,
-        } = pageFrame(reader, BigInt(physical) >> 12n);
+        const { number, page: at, mapping, ...others } = pageFrame(reader, BigInt(physical) >> 12n);
         return {
-            ...{ frame: hex(number), page: hex(at), flags, references, mappings, cache },
+            ...{ frame: hex(number), page: hex(at), ...others },
             mapping: mapping === undefined || mapping === 0n ? undefined : hex(mapping),
         };
     });

@@ -24,7 +24,8 @@ const FINALIZED = 2n;
 const BLOCK_HEAD = 8n;
 /** Rings have up to 2^25 bytes (CONFIG_LOG_BUF_SHIFT), or what the command line asks for. */
 const MOST_BITS = 30;
-const MOST_RECORDS = 0x20000;
+/** More are not read: of a ring the last ones are. */
+export const MOST_RECORDS = 0x20000;
 
 /** All records that are left, the oldest first. @throws LinuxError if this kernel keeps them in another way */
 export function readLog(reader: KernelReader): Listed<LogRecord> {
@@ -53,17 +54,18 @@ function readRing(ring: Structure): Listed<LogRecord> {
     const reader = ring.reader;
     const count = 1n << BigInt(countBits);
     const head = descriptors.big('head_id.counter') & ID_MASK;
-    const first = descriptors.big('tail_id.counter') & ID_MASK;
-    const records = ((head - first) & ID_MASK) + 1n;
-    if (records > count || records > MOST_RECORDS) {
-        throw new LinuxError(`the log has records ${hex(first)} to ${hex(head)}, more than there is room for`);
+    const tail = descriptors.big('tail_id.counter') & ID_MASK;
+    const records = ((head - tail) & ID_MASK) + 1n;
+    if (records > count) {
+        throw new LinuxError(`the log has records ${hex(tail)} to ${hex(head)}, more than there is room for`);
     }
+    const skipped = records > MOST_RECORDS ? records - BigInt(MOST_RECORDS) : 0n;
     const [descriptor, information] = [reader.layout.required('prb_desc'), reader.layout.required('printk_info')];
     const [descriptorAt, informationAt] = [descriptors.big('descs'), descriptors.big('infos')];
     const block = new TextBlocks(reader, data.big('data'), BigInt(sizeBits));
     const items: LogRecord[] = [];
-    for (let number = 0n; number < records; number++) {
-        const id = (first + number) & ID_MASK;
+    for (let number = skipped; number < records; number++) {
+        const id = (tail + number) & ID_MASK;
         const index = id & (count - 1n);
         const entry = reader.at(descriptor, descriptorAt + index * BigInt(descriptor.size));
         const state = entry.big('state_var.counter');
@@ -80,7 +82,7 @@ function readRing(ring: Structure): Listed<LogRecord> {
             text: block.text(begin, next, id, length) ?? '<lost>',
         });
     }
-    return { items };
+    return { items, problem: skipped === 0n ? undefined : `${skipped} older records are left out` };
 }
 
 /** The text of records, in a ring of its own; a block that does not fit before the end stands at the beginning. */
@@ -105,7 +107,7 @@ class TextBlocks {
             return undefined;
         }
         const bytes = this.reader.bytes(this.data + start, Number(BLOCK_HEAD) + Math.min(length, Number(room)));
-        return littleEndian(bytes, 0, 8) === id ? decode(bytes.subarray(Number(BLOCK_HEAD))) : undefined;
+        return littleEndian(bytes, 0, 8) === id ? text(bytes.subarray(Number(BLOCK_HEAD))) : undefined;
     }
 }
 
@@ -134,13 +136,9 @@ function readRecords(reader: KernelReader): Listed<LogRecord> {
             sequence: sequence++,
             time: record.big('ts_nsec'),
             level: record.number('level'),
-            text: decode(reader.bytes(record.address + BigInt(type.size), Math.min(record.number('text_len'), size))),
+            text: text(reader.bytes(record.address + BigInt(type.size), Math.min(record.number('text_len'), size))),
         });
         index += length;
     }
     return { items };
-}
-
-function decode(bytes: Uint8Array): string {
-    return text(bytes);
 }

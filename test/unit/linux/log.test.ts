@@ -102,6 +102,27 @@ describe("the kernel's log", () => {
         assert.throws(() => readLog(kernel.reader), /2\^60 records: it is corrupt/);
     });
 
+    it('is read from where it is not too long', () => {
+        const kernel = new LogKernel();
+        kernel.set('printk_ringbuffer', kernel.ring, { 'desc_ring.count_bits': 18 });
+        kernel.ids(0n, 0x20004n);
+        kernel.record(0x20004n, 'last', 16n, 32n);
+        // Elsewhere are descriptors of nothing.
+        const read = kernel.read.bind(kernel);
+        kernel.read = (address, length) => {
+            const found = read(address, length);
+            return found.problem === undefined ? found : { bytes: new Uint8Array(length) };
+        };
+        const ring = kernel.reader.at('printk_ringbuffer', kernel.ring).inner('desc_ring');
+        for (const member of ['descs', 'infos']) {
+            const at = ring.big(member);
+            kernel.set('printk_ringbuffer', kernel.ring, { [`desc_ring.${member}`]: at - (0x20004n - 4n) * 24n });
+        }
+        const { items, problem } = readLog(kernel.reader);
+        assert.deepEqual(items.map(logLines), [['[196614.000000] last']]);
+        assert.equal(problem, '5 older records are left out');
+    });
+
     it('is a list of records in older kernels', () => {
         const kernel = new SyntheticKernel();
         kernel.struct('printk_log', { ts_nsec: u64, len: u16, text_len: u16, dict_len: u16, facility: u8, level: u8 });
@@ -153,6 +174,18 @@ describe('trees of a kernel', () => {
         assert.deepEqual(arrayEntries(kernel.reader, 0x40n).items, [0x40n]);
         kernel.set('xa_node', leaf, { 'slots[0]': top | 2n });
         assert.match(arrayEntries(kernel.reader, top | 2n).problem ?? '', /the array is corrupt/);
+    });
+
+    it('XArrays: ends where they are deeper than any', () => {
+        const kernel = new SyntheticKernel();
+        kernel.struct('xa_node', { shift: u8, slots: array(u64, 4) });
+        let top = kernel.make('xa_node', { 'slots[1]': 0x100 });
+        for (let level = 0; level < 20; level++) {
+            top = kernel.make('xa_node', { 'slots[0]': 0x200 + level * 16, 'slots[1]': top | 2n });
+        }
+        const { items, problem } = arrayEntries(kernel.reader, top | 2n);
+        assert.match(problem ?? '', /the array is corrupt/);
+        assert.equal(items.length, 17);
     });
 });
 
