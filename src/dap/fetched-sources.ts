@@ -80,8 +80,7 @@ export class FetchedSources {
 
 /** Whether a path, which anybody may have written into a symbol file, can be an argument at all. */
 function isPlain(file: string): boolean {
-    // eslint-disable-next-line no-control-regex
-    return file !== '' && !/[\0-\x1f\x7f]/.test(file);
+    return file !== '' && !/\p{Cc}/u.test(file);
 }
 
 /** A path never becomes an option. */
