@@ -2,14 +2,13 @@
  * What a kernel tells of itself in memory, with nothing but its bzImage, against its symbol file: names and addresses,
  * layouts of types, and stacks at random stops.
  */
-import { readFileSync } from 'node:fs';
+import { randomNumbers, startGuest } from './guest.mjs';
 import { definitions } from './layouts.mjs';
-import { INITRD, load, report, VMLINUX, VMLINUZ } from './project.mjs';
+import { load, report, VMLINUX } from './project.mjs';
 
 /** Instructions after which the kernel has begun with C, and until it has booted. */
 const FIRST = 100_000_000;
 const LAST = 900_000_000;
-const WORK = 'find / -xdev | wc -l; sha256sum /bin/busybox; ps; ls -lR /sys | wc -l';
 
 /** @param {number} wanted stops */
 export async function compareMemory(wanted, seed = 3) {
@@ -22,6 +21,7 @@ export async function compareMemory(wanted, seed = 3) {
     const program = new Program(openFile(VMLINUX), { open: () => undefined });
     const programs = new ProgramSet();
     programs.programs.push(program);
+    // The kernel chooses its own place.
     const machine = startGuest();
     machine.run({ instructions: FIRST });
 
@@ -35,25 +35,6 @@ export async function compareMemory(wanted, seed = 3) {
     compareNames(program, kernel);
     compareLayouts(program, kernel);
     compareStacks(machine, { programs, program, kernel, wanted, seed });
-}
-
-function startGuest() {
-    const { Machine } = load('src/machine/machine');
-    const { CODE_ARENA_SIZE, translatorEngine } = load('src/translator/index');
-    return new Machine({
-        memory: 256 * 2 ** 20,
-        cpus: 1,
-        engine: translatorEngine({ now: () => performance.now() }),
-        engineArena: CODE_ARENA_SIZE,
-        kernel: {
-            kernel: { name: VMLINUZ, data: readFileSync(VMLINUZ) },
-            modules: [{ name: INITRD, data: readFileSync(INITRD), commandLine: '' }],
-            // The kernel chooses its own place.
-            commandLine: `console=ttyS0 hs.cmd=${encodeURIComponent(WORK)}`,
-        },
-        serial: [() => undefined],
-        debugConsole: () => undefined,
-    });
 }
 
 /** Every function of the symbol file, by its name and address. */
@@ -202,12 +183,4 @@ function isSame(ours, theirs) {
 
 function show(frames) {
     return frames.map(({ pc, symbol }) => symbol?.symbol.name ?? `0x${pc.toString(16)}`).join(' < ');
-}
-
-function randomNumbers(seed) {
-    let state = seed >>> 0;
-    return () => {
-        state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-        return state / 2 ** 32;
-    };
 }

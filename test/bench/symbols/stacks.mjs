@@ -1,11 +1,12 @@
 /** Backtraces and locals at random stops of a running kernel, against gdb on core files of the same stops. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { coreFile, pageOf } from './core-file.mjs';
 import { gdbText, normalized } from './gdb-text.mjs';
-import { INITRD, load, report, VMLINUX, VMLINUZ } from './project.mjs';
+import { randomNumbers, startGuest } from './guest.mjs';
+import { load, report, VMLINUX } from './project.mjs';
 
 /** Instructions after which the kernel has begun with C, and until it has booted. */
 const FIRST = 30_000_000;
@@ -24,32 +25,6 @@ export async function compareStacks(wanted, seed = 1) {
     }
 }
 
-function randomNumbers(seed) {
-    let state = seed >>> 0;
-    return () => {
-        state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-        return state / 2 ** 32;
-    };
-}
-
-function startGuest() {
-    const { Machine } = load('src/machine/machine');
-    const { CODE_ARENA_SIZE, translatorEngine } = load('src/translator/index');
-    return new Machine({
-        memory: 256 * 2 ** 20,
-        cpus: 1,
-        engine: translatorEngine({ now: () => performance.now() }),
-        engineArena: CODE_ARENA_SIZE,
-        kernel: {
-            kernel: { name: VMLINUZ, data: readFileSync(VMLINUZ) },
-            modules: [{ name: INITRD, data: readFileSync(INITRD), commandLine: '' }],
-            commandLine: `console=ttyS0 nokaslr hs.cmd=${encodeURIComponent('find / -xdev | wc -l; sha256sum /bin/busybox; ps; ls -lR /sys | wc -l')}`,
-        },
-        serial: [() => undefined],
-        debugConsole: () => undefined,
-    });
-}
-
 /** Runs the guest from stop to stop; what we find there, and a core file of each. */
 function takeStops(wanted, seed, folder) {
     const { MemoryAccess } = load('src/debug/memory-access');
@@ -63,7 +38,7 @@ function takeStops(wanted, seed, folder) {
     const programs = new ProgramSet();
     programs.programs.push(program);
     const symbols = new SymbolTable([...program.symbols.all()]);
-    const machine = startGuest();
+    const machine = startGuest('nokaslr');
     const { cpu } = machine.processors[0];
     const view = new VcpuView(cpu, new MemoryAccess(cpu, machine.memory), symbols, () => undefined);
     const touched = new Set();
