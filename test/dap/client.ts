@@ -1,7 +1,9 @@
 /** A client of the adapter that writes down what is said. */
+import assert from 'node:assert/strict';
 import path from 'node:path';
 import { DebugClient } from '@vscode/debugadapter-testsupport';
 import type { DebugProtocol } from '@vscode/debugprotocol';
+import type { InspectionRequests } from '../../src/messages/requests';
 import { projectRoot } from '../support/project';
 import type { GoldenLog } from './golden-log';
 
@@ -48,6 +50,18 @@ export class TestClient {
     async request<T = unknown>(command: string, args: Body = {}): Promise<T | undefined> {
         const body = await this.send<T>(command, args);
         await this.logEvents();
+        return body;
+    }
+
+    /** The body of the response to a request that must not be refused. */
+    async ask<N extends keyof InspectionRequests>(
+        command: N,
+        args: InspectionRequests[N][0],
+    ): Promise<InspectionRequests[N][1]>;
+    async ask<T>(command: string, args?: Body): Promise<T>;
+    async ask(command: string, args: object = {}): Promise<unknown> {
+        const body = await this.request(command, args as Body);
+        assert.ok(body !== undefined, `${command} ${JSON.stringify(args)} was refused`);
         return body;
     }
 

@@ -32,15 +32,12 @@ describe('a Linux kernel without symbol files', function () {
 
     after(() => client?.stop());
 
-    const ask = async <T>(command: string, args: Readonly<Record<string, unknown>>): Promise<T> => {
-        const body = await client.request<T>(command, args);
-        assert.ok(body !== undefined, `${command} was refused`);
-        return body;
-    };
     const breakAt = (...names: string[]): Promise<DebugProtocol.SetFunctionBreakpointsResponse['body']> =>
-        ask('setFunctionBreakpoints', { breakpoints: names.map(name => ({ name })) });
+        client.ask('setFunctionBreakpoints', { breakpoints: names.map(name => ({ name })) });
     const stack = async (): Promise<string[]> => {
-        const { stackFrames } = await ask<DebugProtocol.StackTraceResponse['body']>('stackTrace', { threadId: 1 });
+        const { stackFrames } = await client.ask<DebugProtocol.StackTraceResponse['body']>('stackTrace', {
+            threadId: 1,
+        });
         return stackFrames.map(({ name }) => name);
     };
 
@@ -64,9 +61,9 @@ describe('a Linux kernel without symbol files', function () {
         assert.equal((await client.run('continue')).reason, 'function breakpoint');
         const names = await stack();
         assert.equal(names[0], 'do_sys_openat2');
-        const { result } = await ask<{ result: string }>('evaluate', { expression: 'pc == do_sys_openat2' });
+        const { result } = await client.ask<{ result: string }>('evaluate', { expression: 'pc == do_sys_openat2' });
         assert.equal(result.split(' ')[0], '0x1');
-        const { instructions } = await ask<DebugProtocol.DisassembleResponse['body'] & object>('disassemble', {
+        const { instructions } = await client.ask<DebugProtocol.DisassembleResponse['body'] & object>('disassemble', {
             memoryReference: breakpoints[0].instructionReference,
             instructionCount: 40,
             resolveSymbols: true,
@@ -79,11 +76,15 @@ describe('a Linux kernel without symbol files', function () {
         const entry = names.findIndex(name => name.startsWith('do_syscall_64+'));
         assert.ok(entry > 1, names.join('\n'));
         assert.match(names[entry + 1], /^entry_SYSCALL_64_after_hwframe\+/);
-        const { stackFrames } = await ask<DebugProtocol.StackTraceResponse['body']>('stackTrace', { threadId: 1 });
-        const { scopes } = await ask<DebugProtocol.ScopesResponse['body']>('scopes', { frameId: stackFrames[1].id });
+        const { stackFrames } = await client.ask<DebugProtocol.StackTraceResponse['body']>('stackTrace', {
+            threadId: 1,
+        });
+        const { scopes } = await client.ask<DebugProtocol.ScopesResponse['body']>('scopes', {
+            frameId: stackFrames[1].id,
+        });
         const shown = await Promise.all(
             scopes.map(({ variablesReference }) =>
-                ask<DebugProtocol.VariablesResponse['body']>('variables', { variablesReference }),
+                client.ask<DebugProtocol.VariablesResponse['body']>('variables', { variablesReference }),
             ),
         );
         const foundBy = shown.flatMap(({ variables }) => variables).find(({ name }) => name === 'found by');
@@ -92,7 +93,7 @@ describe('a Linux kernel without symbol files', function () {
 
     it("knows the kernel's types: expressions go through its structures", async () => {
         const evaluate = async (expression: string): Promise<string> =>
-            (await ask<{ result: string }>('evaluate', { expression, context: 'watch' })).result;
+            (await client.ask<{ result: string }>('evaluate', { expression, context: 'watch' })).result;
         assert.match(await evaluate('((struct task_struct *)init_task)->comm'), /"swapper/);
         assert.match(await evaluate('((struct task_struct *)init_task)->pid'), /^0(x0)?\b/);
         assert.equal(await evaluate('sizeof(struct list_head)'), '0x10 (16)');

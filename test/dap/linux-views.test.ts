@@ -1,7 +1,6 @@
 /** The views on a booted Linux, held against what Linux itself says about the process that runs. */
 import assert from 'node:assert/strict';
 import path from 'node:path';
-import type { InspectionRequests } from '../../src/messages/requests';
 import { guestFiles, guestsDirectory, needs } from '../support/requirements';
 import { TestClient } from './client';
 
@@ -33,14 +32,6 @@ describe('the views of a Linux process', function () {
 
     let client: TestClient;
     let maps: Mapping[];
-    const ask = async <N extends keyof InspectionRequests>(
-        name: N,
-        args: InspectionRequests[N][0],
-    ): Promise<InspectionRequests[N][1]> => {
-        const body = await client.request<InspectionRequests[N][1]>(name, args as Readonly<Record<string, unknown>>);
-        assert.ok(body !== undefined, `${name} was refused`);
-        return body;
-    };
 
     before(async function () {
         needs(this, guestFiles('vmlinuz-cloud', 'initrd-busybox.cpio.gz'));
@@ -60,7 +51,7 @@ describe('the views of a Linux process', function () {
         // Until it is the shell that is stopped, in user mode.
         for (;;) {
             await client.run('pause');
-            if ((await ask('hyperscope/registers', {})).groups[2].registers[1].value === '0x33') break;
+            if ((await client.ask('hyperscope/registers', {})).groups[2].registers[1].value === '0x33') break;
             await client.request('continue', { threadId: 1 });
             await new Promise(resolve => setTimeout(resolve, 10));
         }
@@ -70,7 +61,7 @@ describe('the views of a Linux process', function () {
 
     it('page tables: user memory is what /proc/PID/maps says, with its rights', async () => {
         assert.ok(maps.length >= 4, 'the map was printed');
-        const { ranges, problems, next } = await ask('hyperscope/pageTables', { last: '0x7fffffffffff' });
+        const { ranges, problems, next } = await client.ask('hyperscope/pageTables', { last: '0x7fffffffffff' });
         assert.deepEqual([problems, next], [[], undefined]);
         const user = ranges.filter(({ permissions }) => permissions.user);
         assert.ok(user.length >= 4, JSON.stringify(ranges));
@@ -88,46 +79,46 @@ describe('the views of a Linux process', function () {
     });
 
     it('page table isolation: both halves of the address space are offered', async () => {
-        const { spaces } = await ask('hyperscope/addressSpaces', {});
+        const { spaces } = await client.ask('hyperscope/addressSpaces', {});
         const other = spaces.find(({ label }) => /half \(page table isolation\)/.test(label));
         assert.ok(other !== undefined, JSON.stringify(spaces));
-        const here = await ask('hyperscope/pageTables', {});
+        const here = await client.ask('hyperscope/pageTables', {});
         assert.match(here.note ?? '', /user half \(page table isolation\); kernel half: 0x/);
-        const there = await ask('hyperscope/pageTables', { cr3: other.cr3 });
+        const there = await client.ask('hyperscope/pageTables', { cr3: other.cr3 });
         assert.ok(there.ranges.length > here.ranges.length, 'the kernel sees more');
         assert.match(there.note ?? '', /^kernel half/);
     });
 
     it('memory: the stack is where the map has it, and found again by its contents', async () => {
         const stack = maps.find(({ name }) => name === '[stack]')!;
-        const view = await ask('hyperscope/memory', { address: 'rsp', count: 64 });
+        const view = await client.ask('hyperscope/memory', { address: 'rsp', count: 64 });
         assert.ok(BigInt(view.address) >= stack.first && BigInt(view.address) <= stack.last);
         assert.deepEqual(view.pages[0].permissions, { writable: true, user: true, executable: false });
         const bytes = Buffer.from(view.data, 'base64').toString('hex').replace(/../g, '$& ');
         const here = { first: `0x${stack.first.toString(16)}`, last: `0x${stack.last.toString(16)}` };
-        const { matches } = await ask('hyperscope/searchMemory', { pattern: bytes, ...here });
+        const { matches } = await client.ask('hyperscope/searchMemory', { pattern: bytes, ...here });
         assert.ok(matches.some(({ address }) => address === view.address));
-        const physical = await ask('hyperscope/searchMemory', { pattern: bytes, space: 'physical' });
+        const physical = await client.ask('hyperscope/searchMemory', { pattern: bytes, space: 'physical' });
         assert.ok(physical.matches.some(match => match.address === matches[0].physical));
-        const { mappings } = await ask('hyperscope/pageMappings', { place: { address: 'rsp' } });
+        const { mappings } = await client.ask('hyperscope/pageMappings', { place: { address: 'rsp' } });
         assert.ok(
             mappings.some(({ linear }) => BigInt(linear) === BigInt(view.address) - (BigInt(view.address) & 0xfffn)),
         );
     });
 
     it('descriptor tables, interrupts and devices of a system that runs', async () => {
-        const { mode, idt, tss, gdt } = await ask('hyperscope/descriptorTables', {});
+        const { mode, idt, tss, gdt } = await client.ask('hyperscope/descriptorTables', {});
         assert.equal(mode, '64-bit mode');
         assert.equal(gdt.problem, undefined);
         const gates = idt.entries.filter(({ kind }) => kind === 'interruptGate');
         assert.ok(gates.reduce((sum, { count }) => sum + count, 0) > 200);
         assert.equal(tss?.format, '64-bit');
         assert.ok(idt.entries.find(({ name }) => name?.startsWith('#DF'))?.gate?.ist !== undefined);
-        const { processors, pic } = await ask('hyperscope/interrupts', {});
+        const { processors, pic } = await client.ask('hyperscope/interrupts', {});
         assert.equal(processors[0].interruptsEnabled, true, 'as in every user process');
         assert.equal(processors[0].apic?.softwareEnabled, true);
         assert.equal(pic?.[0].imr, 0xff, 'Linux uses the APICs');
-        const { pci } = await ask('hyperscope/devices', {});
+        const { pci } = await client.ask('hyperscope/devices', {});
         assert.ok(pci.length >= 3);
     });
 });

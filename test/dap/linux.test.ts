@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import type { DebugProtocol } from '@vscode/debugprotocol';
-import type { InspectionRequests } from '../../src/messages/requests';
 import { debugKernel, guestFiles, guestsDirectory, needs } from '../support/requirements';
 import { TestClient } from './client';
 
@@ -32,25 +31,8 @@ for (const kind of [fromMemory, withSymbols]) {
 
         let client: TestClient;
         let console = '';
-        const ask = async <N extends keyof InspectionRequests>(
-            name: N,
-            args: InspectionRequests[N][0],
-        ): Promise<InspectionRequests[N][1]> => {
-            const body = await client.request<InspectionRequests[N][1]>(
-                name,
-                args as Readonly<Record<string, unknown>>,
-            );
-            assert.ok(body !== undefined, `${name} was refused`);
-            return body;
-        };
-        const type = async (expression: string): Promise<string> => {
-            const body = await client.request<DebugProtocol.EvaluateResponse['body']>('evaluate', {
-                expression,
-                context: 'repl',
-            });
-            assert.ok(body !== undefined, `${expression} was refused`);
-            return body.result;
-        };
+        const type = async (expression: string): Promise<string> =>
+            (await client.ask<{ result: string }>('evaluate', { expression, context: 'repl' })).result;
 
         before(async function () {
             needs(this, guestFiles('vmlinuz-cloud', 'initrd-busybox.cpio.gz'), kind.needs);
@@ -80,7 +62,7 @@ for (const kind of [fromMemory, withSymbols]) {
             await client.request('continue', { threadId: 1 });
             while (!console.includes('\nREADY')) await new Promise(resolve => setTimeout(resolve, 100));
             await client.run('pause');
-            const { banner, processes, idle, problems } = await ask('hyperscope/linuxTasks', {});
+            const { banner, processes, idle, problems } = await client.ask('hyperscope/linuxTasks', {});
             assert.match(banner, /^Linux version 6\.1\./);
             assert.deepEqual(problems, []);
             assert.deepEqual(
@@ -100,12 +82,12 @@ for (const kind of [fromMemory, withSymbols]) {
         });
 
         const sleeper = async (): Promise<string> => {
-            const { processes } = await ask('hyperscope/linuxTasks', {});
+            const { processes } = await client.ask('hyperscope/linuxTasks', {});
             return String(processes.find(({ command }) => command === 'sleep 1000')!.pid);
         };
 
         it('shows a task that does not run: stack, registers, memory, files', async () => {
-            const { item, stack, registers, userRegisters, memory, files } = await ask('hyperscope/linuxTask', {
+            const { item, stack, registers, userRegisters, memory, files } = await client.ask('hyperscope/linuxTask', {
                 task: await sleeper(),
             });
             assert.equal(item.command, 'sleep 1000');
@@ -122,16 +104,16 @@ for (const kind of [fromMemory, withSymbols]) {
             const code = memory.items.find(({ first, last }) => rip >= BigInt(first) && rip <= BigInt(last));
             assert.deepEqual([code?.rights, code?.name], ['r-xp', '/bin/busybox']);
             assert.deepEqual(files.items[1], { ...files.items[1], number: 1, name: '/dev/console' });
-            assert.equal((await ask('hyperscope/linuxTask', { task: item.task })).item.pid, item.pid);
+            assert.equal((await client.ask('hyperscope/linuxTask', { task: item.task })).item.pid, item.pid);
             assert.match(await client.refusal('hyperscope/linuxTask', { task: '99999' }), /there is no task '99999'/);
         });
 
         it('offers the page tables of its processes', async () => {
-            const { spaces } = await ask('hyperscope/addressSpaces', {});
+            const { spaces } = await client.ask('hyperscope/addressSpaces', {});
             const label = `sleep (${await sleeper()})`;
             const space = spaces.find(one => one.label === label);
             assert.ok(space !== undefined, JSON.stringify(spaces));
-            const { ranges } = await ask('hyperscope/pageTables', { cr3: space.cr3, last: '0x7fffffffffff' });
+            const { ranges } = await client.ask('hyperscope/pageTables', { cr3: space.cr3, last: '0x7fffffffffff' });
             assert.ok(ranges.some(({ permissions }) => permissions.user && permissions.writable));
         });
 

@@ -1,15 +1,8 @@
 /** A client that debugs programs with sources. */
-import assert from 'node:assert/strict';
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import { TestClient } from './client';
 
 export class SourceClient extends TestClient {
-    async ask<T>(command: string, args: Readonly<Record<string, unknown>> = {}): Promise<T> {
-        const body = await this.request<T>(command, args);
-        assert.ok(body !== undefined, `${command} was refused`);
-        return body;
-    }
-
     async frames(): Promise<DebugProtocol.StackFrame[]> {
         return (await this.ask<DebugProtocol.StackTraceResponse['body']>('stackTrace', { threadId: 1 })).stackFrames;
     }
