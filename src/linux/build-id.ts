@@ -1,4 +1,5 @@
 /** The build-id among the notes of a program in memory (System V gABI, "Note Section"). */
+import { hexBytes } from '../inspect/hex';
 
 const NT_GNU_BUILD_ID = 3;
 const GNU = [0x47, 0x4e, 0x55, 0];
@@ -19,7 +20,7 @@ export function buildIdIn(notes: Uint8Array): string | undefined {
         const isGnu = nameSize === GNU.length && GNU.every((byte, index) => notes[at + HEADER + index] === byte);
         if (isGnu && view.getUint32(at + 8, true) === NT_GNU_BUILD_ID && size > 0 && size <= LONGEST) {
             const bytes = notes.subarray(descriptor, descriptor + size);
-            return Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join('');
+            return hexBytes(bytes, '');
         }
         at = next;
     }

@@ -1,9 +1,9 @@
 /** Panics and oopses, in words: what the kernel says, and which task was at work. */
-import { LinuxError } from './errors';
+import { LinuxError, optional } from './errors';
 import { logLines, readLog } from './log';
 import { printf } from './printf';
 import type { KernelReader } from './structure';
-import { currentTask, optional, taskAt } from './tasks';
+import { currentTask, taskAt } from './tasks';
 
 export type FailureKind = 'panic' | 'oops';
 

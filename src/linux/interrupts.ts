@@ -1,9 +1,10 @@
 /** Interrupts and who handles them, as /proc/interrupts tells it. */
 import { arrayEntries } from './containers';
+import { optional } from './errors';
 import { mapleEntries } from './maple-tree';
 import type { KernelReader, Listed, Structure } from './structure';
 import { rowsOf, type TableReader, type TableRow } from './table';
-import { onlineCpus, optional } from './tasks';
+import { onlineCpus } from './tasks';
 
 const MOST_ACTIONS = 64;
 

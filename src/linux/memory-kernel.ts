@@ -6,12 +6,13 @@ import { SourceStack } from '../debug/source/source-stack';
 import { ProgramSet } from '../symbols/program';
 import { OrcUnwinder } from '../symbols/orc';
 import { IMAGE_FIRST } from '../symbols/kernel-range';
+import { formatSymbolic } from '../symbols/symbol-table';
 import type { CType } from '../symbols/types';
 import type { UnwindSource } from '../symbols/unwind';
 import { Btf, type BtfKeyword } from './btf';
 import { buildIdIn } from './build-id';
 import { BTF_MAGIC, BtfTables, readBtfHeader } from './btf-format';
-import { LinuxError } from './errors';
+import { optional } from './errors';
 import { findKallsyms, type Kallsyms } from './kallsyms';
 import type { Kernel, KernelFinder } from './kernel';
 import { findImage, type Image, readImage, readLinear } from './kernel-image';
@@ -58,9 +59,7 @@ export class MemoryKernel implements Kernel, DiscoveredKernel {
     }
 
     symbol(address: bigint): string | undefined {
-        const found = this.symbols.at(address);
-        const offset = found?.offset ?? 0n;
-        return found && (offset === 0n ? found.symbol.name : `${found.symbol.name}+0x${offset.toString(16)}`);
+        return formatSymbolic(this.symbols.at(address));
     }
 
     type(keyword: BtfKeyword | undefined, name: string): CType | undefined {
@@ -99,12 +98,7 @@ export class MemoryKernel implements Kernel, DiscoveredKernel {
         const header =
             start === undefined ? undefined : readBtfHeader(readLinear(image, start, BTF_HEADER) ?? new Uint8Array(0));
         const bytes = header && readLinear(image, start!, header.size);
-        try {
-            return bytes && new Btf(new BtfTables(bytes));
-        } catch (error) {
-            if (!(error instanceof LinuxError)) throw error;
-            return undefined;
-        }
+        return bytes && optional(() => new Btf(new BtfTables(bytes)));
     }
 
     private readUnwinders(image: Image): UnwindSource[] {

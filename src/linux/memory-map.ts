@@ -1,11 +1,11 @@
 /** The memory of a process: its areas, as /proc/PID/maps tells them. */
 import { hex } from '../inspect/hex';
-import { LinuxError } from './errors';
+import { LinuxError, optional } from './errors';
 import { mapleEntries } from './maple-tree';
 import { fileName } from './paths';
 import type { KernelReader, Listed, Structure } from './structure';
 import { text } from './structure';
-import { optional, pageTableRoot } from './tasks';
+import { pageTableRoot } from './tasks';
 
 /** Bits of `vm_flags` that have not changed since Linux was 64 bits wide. */
 const VM_READ = 1n;

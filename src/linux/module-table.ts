@@ -1,9 +1,9 @@
 /** Modules, as lsmod tells them. */
 import { hex } from '../inspect/hex';
+import { optional } from './errors';
 import { type KernelModule, readModules } from './modules';
 import type { Structure } from './structure';
 import type { TableReader, TableRow } from './table';
-import { optional } from './tasks';
 
 export const moduleTable: TableReader = reader => {
     const { items, problem } = readModules(reader);

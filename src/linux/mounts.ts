@@ -1,8 +1,8 @@
 /** Mounted file systems, as the first process sees them. */
+import { optional } from './errors';
 import { fileSystemType, nameOf } from './paths';
 import type { KernelReader, Structure } from './structure';
 import { rowsOf, type TableReader, type TableRow } from './table';
-import { optional } from './tasks';
 
 const SB_RDONLY = 1n;
 /** `mnt_flags` of a mount. */
@@ -24,8 +24,11 @@ export const mountTable: TableReader = reader => {
     const pending = root === undefined ? [] : [root];
     const seen = new Set<bigint>();
     for (let mount = pending.pop(); mount !== undefined; mount = pending.pop()) {
-        if (seen.has(mount.address) || mounts.length >= MOST_MOUNTS) {
-            problems.push('the tree of mounts runs in a circle');
+        const isCircle = seen.has(mount.address);
+        if (isCircle || mounts.length >= MOST_MOUNTS) {
+            problems.push(
+                `the tree of mounts ${isCircle ? 'runs in a circle' : `goes on after ${MOST_MOUNTS} mounts`}`,
+            );
             break;
         }
         seen.add(mount.address);

@@ -1,8 +1,8 @@
 /** Network devices, as `ip address` tells them. */
 import { hexBytes } from '../inspect/hex';
+import { optional } from './errors';
 import type { Structure } from './structure';
 import { rowsOf, type TableReader, type TableRow } from './table';
-import { optional } from './tasks';
 
 const IFF_UP = 1;
 /** RFC 2863, by number (`IF_OPER_…`). */

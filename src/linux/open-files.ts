@@ -1,8 +1,7 @@
 /** Files that a process has open. */
-import { LinuxError } from './errors';
+import { LinuxError, optional } from './errors';
 import { fileName } from './paths';
 import type { KernelReader, Listed } from './structure';
-import { optional } from './tasks';
 
 /** `f_flags`: the two bits that say what the file is open for. */
 const ACCESS = ['read', 'write', 'read and write', 'path only'];

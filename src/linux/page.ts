@@ -1,8 +1,7 @@
 /** What the kernel keeps of a page frame: its `struct page`. */
 import { hex } from '../inspect/hex';
-import { LinuxError } from './errors';
+import { LinuxError, optional } from './errors';
 import type { KernelReader, Structure } from './structure';
-import { optional } from './tasks';
 
 export interface PageFrame {
     /** Physical address of the frame divided by the size of a page. */
@@ -48,18 +47,15 @@ export function pageFrame(reader: KernelReader, number: bigint): PageFrame {
 
 /** By the kernel's own enumeration: the bits differ by version and configuration. */
 function flagNames(reader: KernelReader, flags: bigint): string[] {
-    const names: string[] = [];
-    const count = reader.layout.enumerators('pageflags').get('__NR_PAGEFLAGS') ?? 24n;
-    for (const [name, bit] of reader.layout.enumerators('pageflags')) {
-        if (bit >= count || !name.startsWith('PG_') || (flags & (1n << bit)) === 0n) continue;
+    const all = reader.layout.enumerators('pageflags');
+    const count = all.get('__NR_PAGEFLAGS') ?? 24n;
+    const names = new Map<bigint, string>();
+    for (const [name, bit] of all) {
+        if (!name.startsWith('PG_') || bit < 0n || bit >= count || ((flags >> bit) & 1n) === 0n) continue;
         // Of several names of a bit the first one is the general one.
-        if (![...names].some(known => bitOf(reader, known) === bit)) names.push(name.slice(3));
+        if (!names.has(bit)) names.set(bit, name.slice(3));
     }
-    return names;
-}
-
-function bitOf(reader: KernelReader, name: string): bigint | undefined {
-    return reader.layout.enumerators('pageflags').get(`PG_${name}`);
+    return [...names.values()];
 }
 
 function cacheOf(page: Structure): string | undefined {

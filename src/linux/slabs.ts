@@ -1,8 +1,7 @@
 /** Slab caches (SLUB), as /proc/slabinfo names them. */
-import { LinuxError } from './errors';
+import { LinuxError, optional } from './errors';
 import type { Structure } from './structure';
 import { rowsOf, type TableReader, type TableRow } from './table';
-import { optional } from './tasks';
 
 const MOST_NODES = 64;
 

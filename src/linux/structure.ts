@@ -1,6 +1,7 @@
 /** Structures of the kernel in the guest's memory: members by name, lists, per-CPU variables. */
 import { littleEndian } from '../inspect/linear-memory';
 import { hex } from '../inspect/hex';
+import { decodeText } from '../symbols/cursor';
 import { bare, type BareType, type RecordType } from '../symbols/types';
 import { LinuxError } from './errors';
 import type { Kernel } from './kernel';
@@ -73,10 +74,7 @@ export class KernelReader {
         return this.at(type, this.address(name));
     }
 
-    /**
-     * What a global pointer points to; undefined for NULL.
-     * @throws LinuxError if the kernel has no such variable, or it cannot be read
-     */
+    /** What a global pointer holds. @throws LinuxError if the kernel has no such variable, or it cannot be read */
     globalPointer(name: string): bigint {
         return this.number(this.address(name), POINTER);
     }
@@ -157,7 +155,8 @@ export class KernelReader {
         return this.walk(first, record, { next: this.offset(record, member), start: 0 }, most, isOver);
     }
 
-    private offset(record: RecordType, member: string): number {
+    /** Bytes from the beginning of a structure to a member. @throws LinuxError if it has none of that path */
+    offset(record: RecordType, member: string): number {
         const field = this.layout.field(record, member);
         if (field === undefined) {
             throw new LinuxError(`struct ${record.name ?? '{…}'} has no ${member} in this kernel`);
@@ -308,11 +307,8 @@ export class Structure {
     /** The structure that this one is a member of. */
     container(type: string, member: string): Structure {
         const outer = this.reader.layout.required(type);
-        const field = this.reader.layout.field(outer, member);
-        if (field === undefined) {
-            throw new LinuxError(`struct ${type} has no ${member} in this kernel`);
-        }
-        return new Structure(this.reader, outer, BigInt.asUintN(64, this.address - BigInt(field.offset)));
+        const offset = this.reader.offset(outer, member);
+        return new Structure(this.reader, outer, BigInt.asUintN(64, this.address - BigInt(offset)));
     }
 }
 
@@ -326,5 +322,5 @@ function recordOf(type: BareType, path: string): RecordType {
 /** Characters up to a NUL. The kernel's own strings are ASCII or UTF-8. */
 export function text(bytes: Uint8Array): string {
     const end = bytes.indexOf(0);
-    return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
+    return decodeText(bytes, 0, end < 0 ? bytes.length : end);
 }

@@ -1,4 +1,5 @@
 /** Things of the kernel as rows of words. */
+import { hex } from '../inspect/hex';
 import { LinuxError } from './errors';
 import type { KernelReader, Structure } from './structure';
 
@@ -32,7 +33,7 @@ export function rowsOf(
             if (one !== undefined) rows.push(one);
         } catch (error) {
             if (!(error instanceof LinuxError)) throw error;
-            problem ??= `struct ${item.type.name ?? '{…}'} at 0x${item.address.toString(16)}: ${error.message}`;
+            problem ??= `struct ${item.type.name ?? '{…}'} at ${hex(item.address)}: ${error.message}`;
         }
     }
     return { rows, problem };

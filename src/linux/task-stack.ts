@@ -2,6 +2,7 @@
 import type { SourceFrame } from '../debug/source/source-stack';
 import { type PhysicalFrame, SourceStack, type StackMemory } from '../debug/source/source-stack';
 import type { FrameOrigin } from '../debug/stack';
+import { hex } from '../inspect/hex';
 import { littleEndian } from '../inspect/linear-memory';
 import { ProgramSet } from '../symbols/program';
 import { AMD64, type FrameState } from '../symbols/unwind';
@@ -73,7 +74,7 @@ export function savedState(task: Structure): FrameState {
     const frame = task.reader.at('inactive_task_frame', sp);
     const { start, end } = stackOf(task);
     if (sp < start || sp + BigInt(frame.type.size) > end) {
-        throw new LinuxError(`the saved stack pointer 0x${sp.toString(16)} is not in the task's stack`);
+        throw new LinuxError(`the saved stack pointer ${hex(sp)} is not in the task's stack`);
     }
     const registers: (bigint | undefined)[] = AMD64.names.map(() => undefined);
     for (const [member, register] of INACTIVE) registers[register] = frame.big(member);

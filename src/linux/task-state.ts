@@ -1,4 +1,5 @@
 /** What a task does, in the letters of `ps`. */
+import { optional } from './errors';
 import type { KernelReader, Structure } from './structure';
 
 /** TASK_IDLE: sleeps without being counted as load, shown as idle. The two bits are the same in all kernels since 4.2. */
@@ -38,14 +39,11 @@ export function stateNames(reader: KernelReader): readonly string[] {
         return STATES;
     }
     const names: string[] = [];
-    try {
-        for (let index = 0; index < 16; index++) {
-            const name = reader.string(reader.number(address + BigInt(index * 8), 8), 32);
-            if (!/^[A-Za-z] \([a-z ]+\)$/.test(name)) break;
-            names.push(name);
-        }
-    } catch {
+    for (let index = 0; index < 16; index++) {
         // What lies behind the array is no string.
+        const name = optional(() => reader.string(reader.number(address + BigInt(index * 8), 8), 32));
+        if (name === undefined || !/^[A-Za-z] \([a-z ]+\)$/.test(name)) break;
+        names.push(name);
     }
     // Those that every kernel has.
     return names.length >= 7 && names.slice(0, 5).every((name, index) => name[0] === STATES[index][0]) ? names : STATES;

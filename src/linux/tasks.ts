@@ -1,6 +1,6 @@
 /** Processes and threads. */
 import { hex } from '../inspect/hex';
-import { LinuxError } from './errors';
+import { LinuxError, optional } from './errors';
 import type { KernelReader, Structure } from './structure';
 import { stateNames, type TaskState, taskState } from './task-state';
 
@@ -192,16 +192,6 @@ class TaskLister {
             this.problems.push(`${what}: ${error.message}`);
             return undefined;
         }
-    }
-}
-
-/** What is shown where it can be read, and left out elsewhere. */
-export function optional<T>(read: () => T | undefined): T | undefined {
-    try {
-        return read();
-    } catch (error) {
-        if (error instanceof LinuxError) return undefined;
-        throw error;
     }
 }
 

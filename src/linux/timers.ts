@@ -1,4 +1,5 @@
 /** Timers that will go off: of the timer wheel, in ticks, and high resolution ones, in nanoseconds. */
+import { hex } from '../inspect/hex';
 import { treeNodes } from './containers';
 import type { KernelReader, Structure } from './structure';
 import type { TableReader, TableRow } from './table';
@@ -22,8 +23,7 @@ function wheel(reader: KernelReader, cpu: number, rows: TableRow[], problems: st
     const vectors = reader.layout.field(base, 'vectors');
     const now = reader.number(reader.address('jiffies'), 8);
     // One for work that may wait, and one or two for what may not.
-    const clocks = reader.kernel.address('timer_bases') === undefined ? 0 : basesOf(reader);
-    for (let index = 0; index < clocks; index++) {
+    for (let index = 0; index < basesOf(reader); index++) {
         const at = first + BigInt(index * base.size);
         const heads = reader.at(base, at).addressOf('vectors');
         const bytes = reader.bytes(heads, vectors?.size ?? 0);
@@ -73,7 +73,7 @@ function highResolution(reader: KernelReader, cpu: number, rows: TableRow[], pro
 function timerRow(timer: Structure, cpu: number, kind: string, expires: string): TableRow {
     const called = timer.big('function');
     return {
-        cells: [String(cpu), kind, expires, timer.reader.kernel.symbol(called) ?? `0x${called.toString(16)}`],
+        cells: [String(cpu), kind, expires, timer.reader.kernel.symbol(called) ?? hex(called)],
         address: timer.address,
     };
 }

@@ -1,16 +1,16 @@
 /** Areas of the vmalloc space, as /proc/vmallocinfo tells them. */
-import { hex } from '../inspect/hex';
+import { bitNames, hex } from '../inspect/hex';
+import { optional } from './errors';
 import type { KernelReader, Listed, Structure } from './structure';
 import { rowsOf, type TableReader, type TableRow } from './table';
-import { optional } from './tasks';
 
 /** `vm_struct.flags`. */
-const FLAGS: ReadonlyArray<readonly [bit: bigint, name: string]> = [
-    [0x1n, 'ioremap'],
-    [0x2n, 'vmalloc'],
-    [0x4n, 'vmap'],
-    [0x8n, 'user'],
-    [0x10n, 'dma-coherent'],
+const FLAGS: ReadonlyArray<readonly [name: string, bit: number]> = [
+    ['ioremap', 0],
+    ['vmalloc', 1],
+    ['vmap', 2],
+    ['user', 3],
+    ['dma-coherent', 4],
 ];
 const MOST_NODES = 1024;
 
@@ -43,14 +43,13 @@ function areaRow(area: Structure): TableRow {
     const [start, end] = [area.big('va_start'), area.big('va_end')];
     const vm = optional(() => area.pointer('vm', 'vm_struct'));
     const flags = (vm && optional(() => vm.big('flags'))) ?? 0n;
-    const kinds = FLAGS.filter(([bit]) => (flags & bit) !== 0n).map(([, name]) => name);
     const physical = (vm && optional(() => vm.big('phys_addr'))) ?? 0n;
     const caller = vm && optional(() => vm.big('caller'));
     return {
         cells: [
             `${hex(start)}-${hex(end)}`,
             String(end - start),
-            [vm === undefined ? 'vm_map_ram' : kinds.join(' '), physical === 0n ? '' : `phys=${hex(physical)}`]
+            [vm === undefined ? 'vm_map_ram' : bitNames(flags, FLAGS), physical === 0n ? '' : `phys=${hex(physical)}`]
                 .filter(Boolean)
                 .join(' '),
             caller === undefined || caller === 0n ? '' : (area.reader.kernel.symbol(caller) ?? hex(caller)),
