@@ -36,6 +36,8 @@ const LONGEST_BANNER = 512;
 const NEW_LINE = 10;
 /** Units whose names are kept apart. */
 const KEPT_UNITS = 16;
+/** Functions whose inlined copies are remembered: more than anybody sets breakpoints on. */
+const KEPT_COPIES = 256;
 
 /** What a name of a program stands for. */
 export type GlobalName =
@@ -64,6 +66,11 @@ export class Program {
     private knownNames: NameIndex | undefined;
     private knownTable: NameTable | undefined;
     private readonly unitNames = new Map<Unit, NameIndex>();
+    /**
+     * Linked addresses of inlined copies, by the function's name: of one in a kernel's header they take seconds to find, and
+     * breakpoints are set anew with each module. The last ones that were asked for are kept.
+     */
+    private readonly knownCopies = new Map<string, readonly number[]>();
 
     /**
      * @param placement of a program that was not linked: see {@link ElfFile}
@@ -94,6 +101,7 @@ export class Program {
     unload(isGone: (section: string) => boolean): void {
         for (const elf of new Set([this.elf, this.info.elf])) elf.unload(isGone);
         this.info.codeChanged();
+        this.knownCopies.clear();
         this.symbols.forget();
     }
 
@@ -166,8 +174,18 @@ export class Program {
 
     /** Where copies of an inlined function begin, as linear addresses. @throws SymbolFileError */
     inlinedCopies(name: string): bigint[] {
-        const die = this.findDie(name, [NameKind.Function], undefined)?.die;
-        return die === undefined ? [] : this.info.inlinedCopies(die).map(address => this.linear(address));
+        let copies = this.knownCopies.get(name);
+        if (copies === undefined) {
+            const die = this.findDie(name, [NameKind.Function], undefined)?.die;
+            // Nothing is remembered of it: names may still be read.
+            if (die === undefined) return [];
+            copies = this.info.inlinedCopies(die);
+            this.knownCopies.set(name, copies);
+            if (this.knownCopies.size > KEPT_COPIES) {
+                this.knownCopies.delete(this.knownCopies.keys().next().value!);
+            }
+        }
+        return copies.map(address => this.linear(address));
     }
 
     private findDie(

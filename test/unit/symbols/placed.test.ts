@@ -51,6 +51,30 @@ describe('programs that were not linked', () => {
         });
     }
 
+    it('remember where copies of an inlined function are until sections are gone', () => {
+        const program = new Program(
+            fileSource(compileProgram('-c', '-fno-pic', '-gdwarf-5', '-O2')),
+            opener,
+            PLACEMENT,
+        );
+        let searches = 0;
+        const { info } = program;
+        const search = info.inlinedCopies.bind(info);
+        info.inlinedCopies = die => {
+            searches++;
+            return search(die);
+        };
+        const copies = program.inlinedCopies('twice');
+        assert.ok(copies.length > 0);
+        assert.ok(copies.every(copy => program.hasCode(copy)));
+        assert.deepEqual(program.inlinedCopies('twice'), copies);
+        assert.equal(searches, 1, 'found once');
+        assert.deepEqual(program.inlinedCopies('nosuch'), []);
+        program.unload(section => section === '.text');
+        assert.deepEqual(program.inlinedCopies('twice'), []);
+        assert.equal(searches, 2, 'looked for anew');
+    });
+
     it('lack what a loader has left out', () => {
         const file = compileProgram('-c', '-fno-pic', '-gdwarf-5');
         const program = new Program(fileSource(file), opener, new Map([['.text', TEXT]]));
