@@ -65,6 +65,8 @@ export type SectionPlacement = ReadonlyMap<string, bigint>;
 
 /** Of `p_flags`, which is the second field of a 64-bit program header, and the last but one of a 32-bit one. */
 const FLAGS_SIZE = 4;
+/** Of `ch_reserved` in the 64-bit header of a compressed section. */
+const RESERVED_SIZE = 4;
 
 export interface ElfProgramHeader {
     readonly type: number;
@@ -343,7 +345,7 @@ export class ElfFile {
             cursor.skip(8);
         } else {
             format = cursor.u32();
-            if (this.is64) cursor.skip(4);
+            if (this.is64) cursor.skip(RESERVED_SIZE);
             size = this.word(cursor);
             this.word(cursor);
         }

@@ -1,7 +1,7 @@
 /** Abbreviation tables (DWARF 5, 7.5.3): what the entries of a unit look like. */
 import type { Cursor } from '../cursor';
 import { SymbolFileError } from '../errors';
-import { Form } from './constants';
+import { At, Form } from './constants';
 import { fixedSize, type UnitFormat } from './forms';
 
 /** More attributes than any producer writes; what claims them is corrupt. */
@@ -19,6 +19,8 @@ export interface Abbreviation {
     readonly constants?: readonly (bigint | undefined)[];
     /** Bytes of all attributes together, or -1 if that depends on them. */
     readonly size: number;
+    /** Position of a `DW_AT_sibling` that is four bytes, as compilers write it, or -1. */
+    readonly sibling: number;
 }
 
 export class AbbreviationTable {
@@ -68,5 +70,16 @@ function readAbbreviation(cursor: Cursor, format: UnitFormat): Abbreviation {
         const bytes = fixedSize(form, format);
         size = bytes < 0 || size < 0 ? -1 : size + bytes;
     }
-    return { tag, hasChildren, names: Uint16Array.from(names), forms: Uint16Array.from(forms), constants, size };
+    const sibling = names.findIndex(
+        (name, index) => name === (At.Sibling as number) && forms[index] === (Form.Ref4 as number),
+    );
+    return {
+        tag,
+        hasChildren,
+        names: Uint16Array.from(names),
+        forms: Uint16Array.from(forms),
+        constants,
+        size,
+        sibling,
+    };
 }

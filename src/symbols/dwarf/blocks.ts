@@ -2,8 +2,9 @@
 import { partitionPoint } from '../../common/search';
 import { SymbolFileError } from '../errors';
 import { At, Tag } from './constants';
-import { type Die, selectSiblings } from './die';
+import type { Die } from './die';
 import { type AddressRange, rangesOf } from './ranges';
+import { selectSiblings } from './siblings';
 import type { Unit } from './unit';
 
 /** Deeper nesting is no program's. */

@@ -2,7 +2,7 @@
 import type { Cursor } from '../cursor';
 import type { Abbreviation } from './abbreviations';
 import { At, Form } from './constants';
-import { readForm, type RawValue, skipForm, type UnitFormat } from './forms';
+import { readForm, type RawValue, skipForm } from './forms';
 import type { Unit } from './unit';
 
 /** Entries that refer to entries for what they lack: longer chains are cycles. */
@@ -180,52 +180,6 @@ export class Die {
         }
         return found.form === (Form.RefAddr as number) ? found.value : this.unit.offset + found.value;
     }
-}
-
-/**
- * The entries among siblings that have certain tags, without decoding the others.
- * @param at offset of the first sibling
- */
-export function* selectSiblings(unit: Unit, at: number, wanted: (tag: number) => boolean): Generator<Die> {
-    const { abbreviations, format } = unit;
-    const cursor = unit.cursor(at);
-    const base = unit.offset;
-    while (cursor.left > 0) {
-        const offset = base + cursor.at;
-        const code = cursor.uleb();
-        const abbreviation = code === 0 ? undefined : abbreviations.get(code);
-        if (abbreviation === undefined) {
-            return;
-        }
-        if (wanted(abbreviation.tag)) {
-            const die = new Die(unit, offset, abbreviation, cursor);
-            yield die;
-            cursor.at = die.following() - base;
-            continue;
-        }
-        const sibling = skipAttributes(cursor, abbreviation, format);
-        if (!abbreviation.hasChildren) continue;
-        cursor.at =
-            sibling > cursor.at && sibling <= cursor.end ? sibling : skipChildren(unit, base + cursor.at) - base;
-    }
-}
-
-/** Passes over an entry's attributes; returns its `DW_AT_sibling`, counted from the unit's beginning, or 0. */
-function skipAttributes(cursor: Cursor, { names, forms, size, hasChildren }: Abbreviation, format: UnitFormat): number {
-    if (!hasChildren && size >= 0) {
-        cursor.skip(size);
-        return 0;
-    }
-    let sibling = 0;
-    for (let index = 0; index < forms.length; index++) {
-        const form = forms[index];
-        if (names[index] === (At.Sibling as number) && form === (Form.Ref4 as number)) {
-            sibling = cursor.u32();
-        } else {
-            skipForm(cursor, form, format);
-        }
-    }
-    return sibling;
 }
 
 /** Passes over entries up to the null entry that ends them; `at` is the first one's offset. */

@@ -3,9 +3,8 @@ import { SymbolFileError } from '../errors';
 import { NamePlaces } from '../name-places';
 import type { Abbreviation } from './abbreviations';
 import { At, Form, Tag } from './constants';
-import { skipChildren } from './die';
 import type { DwarfFile } from './dwarf-file';
-import { skipForm } from './forms';
+import { SiblingScan } from './siblings';
 import type { Unit } from './unit';
 
 export const enum NameKind {
@@ -32,14 +31,13 @@ const KIND_OF_TAG: Readonly<Partial<Record<number, NameKind>>> = {
     [Tag.Subprogram]: NameKind.Function,
 };
 
-/** How an entry of an abbreviation is read: positions of the attributes that matter, -1 for absent ones. */
+/** How an entry of an abbreviation is read: position of the name's attribute, -1 without one. */
 interface Plan {
     readonly kind: NameKind | 0;
     readonly isNamespace: boolean;
     readonly isEnumerator: boolean;
     readonly isDeclaration: boolean;
     readonly name: number;
-    readonly sibling: number;
 }
 
 /** Names as arrays: they go from thread to thread, and to disk. */
@@ -86,66 +84,33 @@ export class NameCollector {
     }
 
     private scan(unit: Unit, start: number, depth: number): void {
-        const { abbreviations, format } = unit;
-        const cursor = unit.cursor(start);
-        const base = unit.offset;
-        while (cursor.left > 0) {
-            const offset = base + cursor.at;
-            const code = cursor.uleb();
-            const abbreviation = code === 0 ? undefined : abbreviations.get(code);
-            if (abbreviation === undefined) {
-                return;
-            }
+        const scan = new SiblingScan(unit, start);
+        for (let abbreviation = scan.next(); abbreviation !== undefined; abbreviation = scan.next()) {
             const plan = this.plan(abbreviation);
-            const { forms, size } = abbreviation;
-            let nameAt = -1;
-            let siblingAt = -1;
-            if (plan.name < 0 && plan.sibling < 0 && size >= 0) {
-                cursor.skip(size);
-            } else {
-                for (let index = 0; index < forms.length; index++) {
-                    if (index === plan.name) nameAt = cursor.at;
-                    else if (index === plan.sibling) siblingAt = cursor.at;
-                    skipForm(cursor, forms[index], format);
-                }
-            }
+            const { offset } = scan;
+            const nameAt = scan.passAttributes(abbreviation, plan.name);
             if (nameAt >= 0 && plan.kind !== 0 && !plan.isDeclaration) {
-                this.note(unit, plan.kind, offset, forms[plan.name], nameAt);
+                this.note(unit, plan.kind, offset, abbreviation.forms[plan.name], nameAt);
             }
             if (!abbreviation.hasChildren) continue;
-            const children = cursor.at;
             if (plan.kind === NameKind.Enum) {
-                this.enumerators(unit, base + children, offset);
+                this.enumerators(unit, scan.firstChild, offset);
             } else if (plan.isNamespace && depth < DEEPEST) {
-                this.scan(unit, base + children, depth + 1);
+                this.scan(unit, scan.firstChild, depth + 1);
             }
-            let next = -1;
-            if (siblingAt >= 0 && forms[plan.sibling] === (Form.Ref4 as number)) {
-                next = cursor.view.getUint32(siblingAt, true);
-            }
-            cursor.at = next > children && next <= cursor.end ? next : skipChildren(unit, base + children) - base;
+            scan.passChildren();
         }
     }
 
     private enumerators(unit: Unit, start: number, enumOffset: number): void {
-        const { abbreviations, format } = unit;
-        const cursor = unit.cursor(start);
-        while (cursor.left > 0) {
-            const code = cursor.uleb();
-            const abbreviation = code === 0 ? undefined : abbreviations.get(code);
-            if (abbreviation === undefined || abbreviation.hasChildren) {
-                return;
-            }
-            const { forms } = abbreviation;
+        const scan = new SiblingScan(unit, start);
+        for (let abbreviation = scan.next(); abbreviation !== undefined; abbreviation = scan.next()) {
             const plan = this.plan(abbreviation);
-            let nameAt = -1;
-            for (let index = 0; index < forms.length; index++) {
-                if (index === plan.name) nameAt = cursor.at;
-                skipForm(cursor, forms[index], format);
-            }
+            const nameAt = scan.passAttributes(abbreviation, plan.name);
             if (plan.isEnumerator && nameAt >= 0) {
-                this.note(unit, NameKind.Enumerator, enumOffset, forms[plan.name], nameAt);
+                this.note(unit, NameKind.Enumerator, enumOffset, abbreviation.forms[plan.name], nameAt);
             }
+            scan.passChildren();
         }
     }
 
@@ -207,7 +172,6 @@ export class NameCollector {
                 // A declaration of a variable tells its type all the same.
                 isDeclaration: names.includes(At.Declaration) && !isVariable,
                 name: kind !== 0 || isEnumerator ? names.indexOf(At.Name) : -1,
-                sibling: names.indexOf(At.Sibling),
             };
             this.plans.set(abbreviation, plan);
         }

@@ -12,7 +12,8 @@ import {
     VOID,
 } from '../types';
 import { At, Encoding, Tag } from './constants';
-import { type Die, selectSiblings } from './die';
+import type { Die } from './die';
+import { selectSiblings } from './siblings';
 import type { Unit } from './unit';
 
 /** Finds the definition of a type that a unit only declares. */
