@@ -5,8 +5,10 @@ export type Answer = string | { readonly packet: Uint8Array };
 
 export const OK = 'OK';
 
-/** The protocol does not say what the numbers of errors mean: these are errno's. */
+/** The protocol does not say what the numbers of errors mean, but for one: these are errno's. */
 export const enum Failure {
+    /** Of `qXfer`: the one number that the protocol gives a meaning. */
+    NoSuchDocument = 'E00',
     NoSuchProcess = 'E03',
     Fault = 'E0e',
     Invalid = 'E16',

@@ -130,7 +130,7 @@ export class ExecutionPackets {
 
     /** `c` and `s`, at an address if one is given. */
     resumeAt(text: string, kind: 'continue' | 'step'): Promise<string | undefined> {
-        const vcpu = this.threads.selected;
+        const vcpu = (kind === 'step' ? this.threads.stepped : undefined) ?? this.threads.selected;
         const prepare = async (): Promise<void> => {
             const address = parseHex(text);
             if (address !== undefined) await this.target.setProgramCounter(vcpu, address);

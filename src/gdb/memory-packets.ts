@@ -15,7 +15,11 @@ export class MemoryPackets {
     /** Addresses are physical ones. */
     physical = false;
 
-    constructor(private readonly target: DebugTarget) {}
+    /** @param isOver nobody waits for an answer any more */
+    constructor(
+        private readonly target: DebugTarget,
+        private readonly isOver: () => boolean,
+    ) {}
 
     private address(offset: bigint): Address {
         return { space: this.physical ? 'physical' : 'linear', offset };
@@ -71,7 +75,7 @@ export class MemoryPackets {
         const { offset: start, length } = range;
         const pattern = bytes.subarray(head.length);
         const end = start + (length < LONGEST_SEARCH ? length : BigInt(LONGEST_SEARCH));
-        for (let at = start; at + BigInt(pattern.length) <= end; at += BigInt(SEARCH_PIECE)) {
+        for (let at = start; at + BigInt(pattern.length) <= end && !this.isOver(); at += BigInt(SEARCH_PIECE)) {
             const rest = end - at;
             const wanted = SEARCH_PIECE + pattern.length - 1;
             const piece = await this.target.readMemory(

@@ -8,6 +8,13 @@ import { GdbSession, type SessionHost } from './session';
 /** The address cannot be listened at. */
 export class GdbServerError extends HyperscopeError {}
 
+/** Packets that wait for their turn before no more are taken. */
+const MOST_PENDING = 100;
+/** Milliseconds that a client which takes no answers has when the server closes. */
+const PATIENCE = 1_000;
+/** Milliseconds of silence after which the host asks whether the client is still there. */
+const KEEP_ALIVE = 60_000;
+
 export interface GdbServerOptions extends Pick<SessionHost, 'program'> {
     /** A client wants the guest to end. */
     kill(): void;
@@ -65,12 +72,12 @@ export class GdbServer {
 
     /** Turns everybody away, now and from now on. */
     async close(): Promise<void> {
+        // A client that takes no answers holds nobody up.
+        const timer = setTimeout(() => this.sockets.forEach(socket => socket.destroy()), PATIENCE);
         await this.session?.settled();
-        for (const socket of this.sockets) {
-            socket.end();
-            socket.destroySoon();
-        }
+        this.sockets.forEach(socket => socket.destroySoon());
         await new Promise(resolve => this.server.close(resolve));
+        clearTimeout(timer);
     }
 
     private connected(socket: Socket): void {
@@ -82,8 +89,10 @@ export class GdbServer {
             return;
         }
         socket.setNoDelay(true);
+        socket.setKeepAlive(true, KEEP_ALIVE);
         const session = new GdbSession(this.target, {
             send: bytes => socket.write(bytes),
+            room: () => roomIn(socket),
             // The next one can come at once, whether or not this one hangs up.
             close: () => socket.destroySoon(),
             kill: () => this.options.kill(),
@@ -100,7 +109,26 @@ export class GdbServer {
         // gdb takes the guest to be stopped when it arrives.
         void this.target.pause(0).then(() => {
             this.options.attached?.(true);
-            socket.on('data', bytes => session.receive(bytes));
+            socket.on('data', bytes => {
+                session.receive(bytes);
+                if (session.pending > MOST_PENDING) {
+                    socket.pause();
+                    void session.settled().then(() => socket.resume());
+                }
+            });
         });
     }
+}
+
+function roomIn(socket: Socket): Promise<void> | undefined {
+    if (!socket.writableNeedDrain || socket.destroyed) {
+        return undefined;
+    }
+    return new Promise(resolve => {
+        const settle = (): void => {
+            socket.off('drain', settle).off('close', settle);
+            resolve();
+        };
+        socket.on('drain', settle).on('close', settle);
+    });
 }

@@ -22,6 +22,8 @@ import { Threads, threadName } from './threads';
 /** What a session needs of its surroundings. */
 export interface SessionHost {
     send(bytes: Uint8Array): void;
+    /** Settles when the client has taken what it was sent, or has gone; undefined if there is room for more at once. */
+    room?(): Promise<void> | undefined;
     /** The client is done with us. */
     close(): void;
     /** The client wants the guest to end. */
@@ -37,6 +39,8 @@ export interface SessionHost {
 }
 
 const LONGEST_WATCH = 0x10000;
+/** Answers between two looks at other requests, if a client sends packets without waiting. */
+const ANSWERS_AT_ONCE = 32;
 
 type Command = (text: string, bytes: Uint8Array) => Answer | undefined | Promise<Answer | undefined>;
 
@@ -55,6 +59,8 @@ export class GdbSession {
     private acknowledges = true;
     private lastSent: Uint8Array | undefined;
     private isClosed = false;
+    private waiting = 0;
+    private answered = 0;
 
     constructor(
         private readonly target: DebugTarget,
@@ -64,7 +70,7 @@ export class GdbSession {
         this.points = new Points(target);
         this.registers = new RegisterPackets(target);
         this.execution = new ExecutionPackets(target, this.threads, this.points, this.registers, this);
-        this.memory = new MemoryPackets(target);
+        this.memory = new MemoryPackets(target, () => this.isClosed);
         this.files = new HostFiles(host.program);
         this.monitor = new Monitor(target);
         this.reader = new PacketReader({
@@ -76,7 +82,7 @@ export class GdbSession {
                 if (this.acknowledges) host.send(REJECT);
             },
             rejected: () => {
-                if (this.lastSent !== undefined) host.send(this.lastSent);
+                this.enqueue(() => this.sendAgain());
             },
             interrupt: () => {
                 this.enqueue(() => this.execution.interrupt());
@@ -90,6 +96,11 @@ export class GdbSession {
 
     get closed(): boolean {
         return this.isClosed;
+    }
+
+    /** How much of what has been received waits for its turn. */
+    get pending(): number {
+        return this.waiting;
     }
 
     /** Settles when everything that has been received is answered. */
@@ -121,7 +132,11 @@ export class GdbSession {
 
     /** Does one thing after the other; what goes wrong with one is no matter of the next. */
     enqueue(task: () => Promise<void>): void {
-        this.queue = this.queue.then(task).catch((error: unknown) => this.host.failed(error));
+        this.waiting++;
+        this.queue = this.queue
+            .then(task)
+            .catch((error: unknown) => this.host.failed(error))
+            .finally(() => this.waiting--);
     }
 
     // ---- packets ---------------------------------------------------------------------------------------------------
@@ -149,7 +164,21 @@ export class GdbSession {
         }
         if (answer !== undefined) {
             this.send(answer);
+            await this.mayGoOn();
         }
+    }
+
+    private async sendAgain(): Promise<void> {
+        if (this.lastSent !== undefined && !this.isClosed) {
+            this.host.send(this.lastSent);
+            await this.mayGoOn();
+        }
+    }
+
+    /** Answers wait until the client has room for them, and leave others their turn. */
+    private async mayGoOn(): Promise<void> {
+        if (++this.answered % ANSWERS_AT_ONCE === 0) await new Promise(resolve => setImmediate(resolve));
+        await this.host.room?.();
     }
 
     /** The empty answer says that the packet means nothing to us. */
@@ -167,6 +196,7 @@ export class GdbSession {
         ['qSupported', text => this.supported(text)],
         ['QStartNoAckMode', () => this.stopAcknowledging()],
         ['qXfer:features:read:target.xml:', text => slice(this.description, text)],
+        ['qXfer:features:read:', () => Failure.NoSuchDocument],
         ['qXfer:threads:read::', text => this.threads.list(text)],
         ['qXfer:exec-file:read:', text => this.programName(text)],
         ['qAttached', () => '1'],

@@ -11,6 +11,8 @@ export function threadName(vcpu: number): string {
 export class Threads {
     /** The vCPU that `g`, `m` and their like mean. */
     selected = 0;
+    /** The vCPU that `s` steps; undefined: the one that is {@link selected}. */
+    stepped: number | undefined;
 
     constructor(private readonly target: DebugTarget) {}
 
@@ -30,6 +32,7 @@ export class Threads {
             return Failure.NoSuchProcess;
         }
         if (text.startsWith('g')) this.selected = vcpu;
+        else this.stepped = /^c(?:-1|0+)$/.test(text) ? undefined : vcpu;
         return OK;
     }
 
