@@ -4,6 +4,7 @@ import type { CodeRegion } from '../debug/code-region';
 import type { DisassembledInstruction } from '../debug/disassembler';
 import type { DebugTarget } from '../debug/target';
 import { LISTING_EXTENSION, type ListingLine } from '../messages/listing';
+import { type SourceText, sourceHeadings } from './listing-headings';
 import { RequestError } from './request-error';
 
 /** The oldest listings go once there are more. */
@@ -18,7 +19,7 @@ const ZERO_LINES = 8;
 
 interface Line {
     readonly text: string;
-    /** Linear; absent for a label. */
+    /** Linear; absent for a label and a heading. */
     readonly address?: bigint;
     readonly length: number;
     /** Instructions that it stands for, if they are several. */
@@ -86,8 +87,14 @@ export class ListingStore {
     private readonly byRegion = new Map<string, Listing>();
     private lastReference = 0;
 
-    /** @param created a new document exists */
-    constructor(private readonly created: (listing: Listing) => void) {}
+    /**
+     * @param created a new document exists
+     * @param text what stands above the instructions
+     */
+    constructor(
+        private readonly created: (listing: Listing) => void,
+        private readonly text: SourceText,
+    ) {}
 
     get all(): readonly Listing[] {
         return [...this.byReference.values()];
@@ -115,7 +122,9 @@ export class ListingStore {
     async at(target: DebugTarget, vcpu: number, address: bigint): Promise<Listing | undefined> {
         const region = await target.codeRegion(vcpu, address);
         const length = Number(region.end - region.start);
-        const key = `${region.start}-${length}-${region.codeSize}`;
+        // Where its program is may be found out later: then the code has lines.
+        const hasLines = (await target.sourceLines?.lineAt(region.start)) !== undefined;
+        const key = `${region.start}-${length}-${region.codeSize}-${hasLines}`;
         const known = this.byRegion.get(key);
         const bytes = await target.readMemory(vcpu, { space: 'linear', offset: region.start }, length);
         if (known?.lineOf(address) !== undefined && Buffer.compare(known.bytes, bytes) === 0) {
@@ -125,13 +134,15 @@ export class ListingStore {
         if (instructions.every(({ bytes: { length } }) => length === 0)) {
             return undefined;
         }
+        const addresses = instructions.map(instruction => instruction.address);
+        const headings = await sourceHeadings(target, addresses, this.text);
         const name = region.name ?? `0x${region.start.toString(16)}`;
         const listing = new Listing(
             ++this.lastReference,
             `${name}${LISTING_EXTENSION}`,
             region,
             bytes,
-            layOut(instructions, region),
+            layOut(instructions, region, headings),
         );
         this.byReference.set(listing.reference, listing);
         this.byRegion.set(key, listing);
@@ -182,13 +193,19 @@ async function disassembleRegion(
     return [...before, ...after];
 }
 
-function layOut(instructions: readonly DisassembledInstruction[], { codeSize }: CodeRegion): Line[] {
+function layOut(
+    instructions: readonly DisassembledInstruction[],
+    { codeSize }: CodeRegion,
+    headings: ReadonlyMap<bigint, string>,
+): Line[] {
     const lines: Line[] = [];
     for (let at = 0; at < instructions.length;) {
         const { address, bytes, text, symbol } = instructions[at];
         if (symbol !== undefined && !symbol.includes('+')) {
             lines.push({ text: `${symbol}:`, length: 0 });
         }
+        const heading = headings.get(address);
+        if (heading !== undefined) lines.push({ text: heading, length: 0 });
         const digits = address.toString(16).padStart(codeSize === 64 ? 16 : 8, '0');
         const zeros = zeroLines(instructions, at);
         if (zeros >= ZERO_LINES) {

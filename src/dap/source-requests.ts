@@ -8,6 +8,7 @@ import { LISTING_EXTENSION, type ListingBody } from '../messages/listing';
 import type { RequestArguments } from './arguments';
 import { whatIsReadable } from '../debug/source/program-lines';
 import { FetchedSources } from './fetched-sources';
+import { SourceText } from './listing-headings';
 import { type Listing, ListingStore } from './listings';
 import { hex } from './presentation';
 import type { RequestHandlers } from './protocol-session';
@@ -47,8 +48,9 @@ export class SourceRequests {
         'hyperscope/listing': args => this.listing(args),
     };
 
-    private readonly listings = new ListingStore(listing =>
-        this.session.emitEvent('loadedSource', { reason: 'new', source: listing.source }),
+    private readonly listings = new ListingStore(
+        listing => this.session.emitEvent('loadedSource', { reason: 'new', source: listing.source }),
+        new SourceText(() => this.session.sharesFiles),
     );
 
     private readonly fetched = new FetchedSources(

@@ -15,6 +15,15 @@ export interface SourceLine {
     readonly isStatement: boolean;
 }
 
+/** A call that the compiler has put the called function's code in the place of. */
+export interface InlinedCall {
+    /** Of the function. */
+    readonly name?: string;
+    /** Where it was called, as {@link SourceLine} has it. */
+    readonly path?: string;
+    readonly line?: number;
+}
+
 /** Lines of everything that has debug information; linear addresses of the guest as it runs, KASLR included. */
 export interface SourceLines {
     /** The line that an address belongs to. */
@@ -28,6 +37,8 @@ export interface SourceLines {
     linesOf(path: string, first: number, last: number): Promise<readonly SourceLine[]>;
     /** Where copies of an inlined function begin; none for one that is only called. */
     inlinedCopies(name: string): Promise<readonly bigint[]>;
+    /** The inlined calls that an address lies in, innermost first. */
+    inlinedAt(address: bigint): Promise<readonly InlinedCall[]>;
     /** All files, as `path` of their lines. */
     files(): Promise<readonly string[]>;
 }

@@ -2,6 +2,7 @@
  * Listings: guest disassembly as documents in which breakpoints can be set and the current line is shown.
  *
  * Frames without source code have a listing as their DAP `source`: `{ name: 'start_kernel.disasm', sourceReference }`.
+ * Above instructions stand the source lines that they were compiled from, as comments, where debugging information tells.
  * Clients fetch its text with the request `source`; `hyperscope/listing` gives the same for any address, with the lines.
  * A listing never changes: where the guest has other code by now, there is another listing with another reference.
  * Breakpoints go to `setBreakpoints` by line, with the listing as their source.

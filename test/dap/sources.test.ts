@@ -5,6 +5,7 @@ import type { DebugProtocol } from '@vscode/debugprotocol';
 import { openFile } from '../../src/dap/symbol-files';
 import { fromAddress } from '../../src/symbols/cursor';
 import { Program } from '../../src/symbols/program';
+import type { ListingBody } from '../../src/messages/listing';
 import { projectRoot } from '../support/project';
 import { debugKernel, guestFiles, guestsDirectory, needs } from '../support/requirements';
 import { SourceClient } from './source-client';
@@ -227,6 +228,38 @@ describe('debugging with sources', () => {
             const text = readFileSync(location.path!, 'utf8').split('\n')[line! - 1];
             assert.ok(text.trim() !== '', `${location.path}:${line}`);
         }
+    });
+
+    it('shows listings with the source lines above their instructions, and where calls were inlined', async () => {
+        await start();
+        await client.breakAt('return value % 2');
+        await client.run('continue');
+        const [inner, outer] = await client.frames();
+        const { text, lines, line, sourceReference } = await client.ask<ListingBody>('hyperscope/listing', {
+            address: 'pc',
+        });
+        const rows = text.split('\n');
+        const above = rows
+            .slice(0, line - 1)
+            .reverse()
+            .find(row => row.startsWith(';'))!;
+        assert.ok(above.includes(`workload.c:${inner.line}  return value % 2`), above);
+        assert.match(above, new RegExp(`\\[collatz_next, inlined at workload\\.c:${outer.line}\\]$`));
+        const headings = rows.filter(row => row.startsWith(';'));
+        assert.ok(headings[0].startsWith(`; ${WORKLOAD}:`), headings[0]);
+        const sources = readFileSync(WORKLOAD, 'utf8').split('\n');
+        for (const heading of headings) {
+            const [, number, code] = /^; \S*workload\.c:(\d+) {2}(.*?)(?: {2}\[.*\])?$/.exec(heading) ?? [];
+            if (number !== undefined) assert.equal(code, sources[Number(number) - 1].trim().replace(/\s+/g, ' '));
+        }
+        // A heading stands for the instruction below.
+        const heading = rows.indexOf(above) + 1;
+        assert.deepEqual(lines[heading - 1], { length: 0 });
+        const { breakpoints } = await client.ask<DebugProtocol.SetBreakpointsResponse['body']>('setBreakpoints', {
+            source: { sourceReference },
+            breakpoints: [{ line: heading }],
+        });
+        assert.equal(breakpoints[0].line, rows.findIndex((row, index) => index >= heading && !row.startsWith(';')) + 1);
     });
 
     it('shows disassembly in VS Code where a source file is missing, and says how to name its place', async () => {

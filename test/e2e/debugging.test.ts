@@ -55,6 +55,22 @@ describe('debugging in VS Code', function () {
     });
 
     const statusBar = (text: string | RegExp) => code.page.locator('.statusbar-item', { hasText: text }).first();
+    /** The lines of the active editor that can be seen, with their numbers. */
+    const numberedLines = async (): Promise<{ number: number; text: string }[]> => {
+        const rowsOf = async (selector: string): Promise<{ y: number; text: string }[]> => {
+            const rows = await code.page.locator(`.editor-group-container.active ${selector}`).all();
+            return Promise.all(
+                rows.map(async row => ({ y: (await row.boundingBox())?.y ?? -1, text: await row.innerText() })),
+            );
+        };
+        const numbers = await rowsOf('.line-numbers');
+        return (await rowsOf('.view-line'))
+            .map(({ y, text }) => ({
+                number: Number(numbers.find(number => Math.abs(number.y - y) < 2)?.text ?? 0),
+                text,
+            }))
+            .sort((a, b) => a.number - b.number);
+    };
     const callStack = (text: string) =>
         code.page.locator('.debug-call-stack .monaco-list-row', { hasText: text }).first();
 
@@ -172,13 +188,17 @@ describe('debugging in VS Code', function () {
             const position = code.page.locator('.statusbar-item', { hasText: /^Ln \d+,/ });
             await code.page.locator('.tab.active', { hasText: '.disasm' }).waitFor();
             const line = Number(/Ln (\d+)/.exec(await position.innerText())![1]);
+            // Between instructions stand the source lines that they were compiled from.
+            const instructions = (await numberedLines()).filter(
+                row => row.number > line && row.text.startsWith('ffff'),
+            );
             const widget = code.page.locator('.breakpoint-widget');
             for (const [offset, command, text] of [
-                [1, 'Debug: Add Logpoint...', 'the stack is at {rsp}'],
-                [2, 'Debug: Add Conditional Breakpoint...', 'rsp == 0'],
-                [3, 'Debug: Add Conditional Breakpoint...', 'rsp != 0'],
+                [0, 'Debug: Add Logpoint...', 'the stack is at {rsp}'],
+                [1, 'Debug: Add Conditional Breakpoint...', 'rsp == 0'],
+                [2, 'Debug: Add Conditional Breakpoint...', 'rsp != 0'],
             ] as const) {
-                await code.goToLine(line + offset);
+                await code.goToLine(instructions[offset].number);
                 await code.command(command);
                 await widget.locator('.monaco-editor.focused').waitFor();
                 await code.page.keyboard.type(text);

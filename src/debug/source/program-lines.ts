@@ -2,7 +2,7 @@
 import { HyperscopeError } from '../../common/errors';
 import { commonTail, normalizePath } from '../../symbols/paths';
 import type { Program, ProgramSet } from '../../symbols/program';
-import type { SourceLine, SourceLines } from '../source-lines';
+import type { InlinedCall, SourceLine, SourceLines } from '../source-lines';
 
 /** Rewrites paths: those of the machine that compiled to those of this one, and back. */
 export interface PathMapping {
@@ -93,6 +93,20 @@ export class ProgramLines implements SourceLines {
 
     async inlinedCopies(name: string): Promise<readonly bigint[]> {
         return this.set.programs.flatMap(program => whatIsReadable(() => program.inlinedCopies(name)) ?? []);
+    }
+
+    async inlinedAt(address: bigint): Promise<readonly InlinedCall[]> {
+        const program = this.set.at(address);
+        const found = program && whatIsReadable(() => this.inlinedCalls(program, program.linked(address)));
+        return found ?? [];
+    }
+
+    private inlinedCalls({ info }: Program, linked: number): InlinedCall[] {
+        const calls = info.blocksAt(linked).filter(({ kind }) => kind === 'inlined');
+        return calls.reverse().map(block => {
+            const site = info.callSiteOf(block);
+            return { name: info.nameOf(block), path: site && this.mapping.toLocal(site.path), line: site?.line };
+        });
     }
 
     async files(): Promise<readonly string[]> {
