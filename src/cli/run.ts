@@ -17,6 +17,7 @@ import { type GdbRunEnd, runWithGdb } from './run-with-gdb';
 import { restoreFrom, StateFile } from './state-file';
 import { describeTripleFault } from './triple-fault';
 import { SerialOutput } from './serial-output';
+import { LONGEST_SLICE, nextSlice } from './slice-length';
 import { type TierShares, TierSampling } from './tier-sampling';
 import { UsageError, writeText } from './usage';
 
@@ -32,8 +33,6 @@ const enum Status {
     ReaderGone = 141,
 }
 
-/** Virtual nanoseconds between looks at the terminal, the timeout and the signals. */
-const SLICE = 5_000_000;
 /** Host milliseconds after which a slice of idle skipping comes back. */
 const IDLE_SKIPS = 200;
 
@@ -139,10 +138,13 @@ async function runToEnd(
     if (terminal !== undefined) {
         terminal.onSave = requestSave;
     }
+    let slice = LONGEST_SLICE;
     try {
         for (;;) {
             state?.saveIfRequested(machine);
-            const stop = machine.run({ time: machine.clock.now() + SLICE, idleSkips: IDLE_SKIPS });
+            const started = performance.now();
+            const stop = machine.run({ time: machine.clock.now() + slice, idleSkips: IDLE_SKIPS });
+            slice = nextSlice(slice, performance.now() - started);
             const status = await endStatus(stop, machine, terminal);
             if (status !== undefined) {
                 return status;

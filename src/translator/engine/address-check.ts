@@ -20,12 +20,14 @@ function isStackAccess({ row: { mnemonic }, segment }: Instruction, write: boole
 }
 
 /**
- * Checks the linear address of an access of `size` bytes that the instruction makes.
+ * Checks the linear address of an access of `size` bytes that the running instruction makes.
+ * @param running tells which one that is. It may have to be decoded again, which costs more than all the rest, so it
+ * is asked only where it decides something.
  * @throws GuestFault #SS(0), #GP(0)
  */
 export function checkAddress(
     cpu: Cpu,
-    instruction: Instruction,
+    running: (cpu: Cpu) => Instruction,
     lo: number,
     hi: number,
     size: number,
@@ -37,11 +39,11 @@ export function checkAddress(
     if ((mode & ModeKey.CodeSizeMask) === 2) {
         const lastHi = last > 0xffffffff ? (hi + 1) >>> 0 : hi;
         legal = cpu.memory.isCanonical(lo, hi) && cpu.memory.isCanonical(last >>> 0, lastHi);
-    } else if ((mode & ModeKey.Flat) !== 0 && instruction.segment < Segment.Fs) {
+    } else if (last > 0xffffffff && (mode & ModeKey.Flat) !== 0) {
         // Offset and linear address are the same. Other segments have been checked against their limits.
-        legal = last <= 0xffffffff;
+        legal = running(cpu).segment >= Segment.Fs;
     }
     if (!legal) {
-        raise(isStackAccess(instruction, write) ? Vector.SS : Vector.GP);
+        raise(isStackAccess(running(cpu), write) ? Vector.SS : Vector.GP);
     }
 }

@@ -20,7 +20,7 @@ export interface SlowPathContext {
     /** The vCPU whose state is at this address of the shared memory. */
     cpuAt(base: number): Cpu;
     /** The instruction that the vCPU executes in the interpreter tier. */
-    running(cpu: Cpu): Instruction;
+    readonly running: (cpu: Cpu) => Instruction;
     /** A region begins, or ends, to ask for a page: no record says which instruction is running. */
     regionAsks(asks: boolean): void;
 }
@@ -34,7 +34,7 @@ export function slowPaths(context: SlowPathContext): HelperFunctions {
             const lo = cpu.lo(StateOffset.accessAddress);
             const hi = cpu.hi(StateOffset.accessAddress);
             const mode = mmuMode(cpu);
-            checkAddress(cpu, context.running(cpu), lo, hi, size, forWrite);
+            checkAddress(cpu, context.running, lo, hi, size, forWrite);
             if (forWrite) {
                 cpu.memory.probeWrite(lo, hi, size, mode);
             }
@@ -45,7 +45,7 @@ export function slowPaths(context: SlowPathContext): HelperFunctions {
             const cpu = context.cpuAt(base);
             const lo = cpu.lo(StateOffset.accessAddress);
             const hi = cpu.hi(StateOffset.accessAddress);
-            checkAddress(cpu, context.running(cpu), lo, hi, SIZES[access], true);
+            checkAddress(cpu, context.running, lo, hi, SIZES[access], true);
             cpu.memory.writeFrom(base + StateOffset.scratch, lo, hi, SIZES[access], mmuMode(cpu));
         },
         [REGION_MISS.name]: (base, kind) =>
@@ -55,7 +55,7 @@ export function slowPaths(context: SlowPathContext): HelperFunctions {
             const cpu = context.cpuAt(base);
             const lo = cpu.lo(StateOffset.accessAddress);
             const hi = cpu.hi(StateOffset.accessAddress);
-            checkAddress(cpu, context.running(cpu), lo, hi, bytes, forWrite !== 0);
+            checkAddress(cpu, context.running, lo, hi, bytes, forWrite !== 0);
             raise(Vector.AC);
         },
         [SEGMENT_CHECK.name]: (base, segment, bytes, forWrite) => {
