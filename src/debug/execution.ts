@@ -37,6 +37,8 @@ export interface DebugEngine extends Engine {
     readonly standIn?: string;
 }
 
+/** Instructions that others execute while one is stepped, if they do. */
+const MEANWHILE = 10_000;
 /** Host milliseconds between two looks for programs while the guest runs. */
 const LOOKING_INTERVAL = 200;
 
@@ -73,6 +75,8 @@ export class Execution {
     private single = false;
     /** The vCPU whose step ends at the handler of an interrupt. */
     private steppedInto: number | undefined;
+    /** Those that run while another one steps. */
+    private meanwhile: readonly number[] = [];
     private wasInterrupted = false;
     private tripleFaultShown = false;
     private pausedVcpu = 0;
@@ -156,6 +160,7 @@ export class Execution {
         };
         const steps = new Steps(this.stepHost, vcpu, view, options);
         const plan = steps.plan(kind);
+        this.meanwhile = (options.meanwhile ?? []).filter(other => other !== vcpu);
         this.start(async () => {
             const outcome = await steps.run(kind, plan);
             return outcome === 'stepped' ? { reason: 'stepped' } : outcome;
@@ -235,15 +240,21 @@ export class Execution {
                 return outcome;
             }
             await this.programsChanged();
-            const isOurs =
-                outcome.reason === 'breakpoint' &&
-                outcome.id !== WATCH_STOP &&
-                this.events.length === 0 &&
-                this.breakpoints.noneHit;
+            const isOurs = this.isOurs(outcome);
             if (!isOurs || this.runner.isPauseRequested) {
                 return isOurs ? { reason: 'paused' } : outcome;
             }
         }
+    }
+
+    /** Whether nobody but the debugger itself has wanted to stop there. */
+    private isOurs(outcome: RunOutcome): boolean {
+        return (
+            outcome.reason === 'breakpoint' &&
+            outcome.id !== WATCH_STOP &&
+            this.events.length === 0 &&
+            this.breakpoints.noneHit
+        );
     }
 
     /** Engines that tell of no writes to control registers give no other occasion. */
@@ -421,14 +432,17 @@ export class Execution {
             machine.loop.finish({ reason: 'tripleFault', vcpu, report: cpu.shutdownReport });
         }
         // What is due between two instructions: alarms, input, the end of the machine.
-        const after = machine.run({ instructions: 0 });
+        const { meanwhile } = this;
+        const instructions = meanwhile.length > 0 ? MEANWHILE : 0;
+        const after = machine.run({ instructions, idleSkips: 0, vcpus: meanwhile });
         switch (after.reason) {
             case 'budget':
             case 'idle':
             case 'stopRequested':
                 return 'stepped';
             default:
-                return after;
+                // What there is to do about a stop of the debugger's own is done at the end of the step.
+                return instructions > 0 && this.isOurs(after) ? 'stepped' : after;
         }
     }
 

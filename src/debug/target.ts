@@ -28,6 +28,11 @@ export interface StepOptions {
     readonly granularity?: StepGranularity;
     /** An interrupt that arrives is stepped into; otherwise interrupts wait while an instruction is stepped. */
     readonly intoInterrupts?: boolean;
+    /**
+     * Other vCPUs that run, some microseconds for each instruction that is stepped: it may wait for what they do. Else
+     * they stand still. A gdb stub does as it pleases.
+     */
+    readonly meanwhile?: readonly number[];
 }
 
 export type TargetState = 'stopped' | 'running' | 'ended';

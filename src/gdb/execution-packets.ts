@@ -18,6 +18,8 @@ const MOST_RANGE_STEPS = 100_000;
 /** Instructions of a thread that are stepped over while the RIP stays in a range. */
 interface RangeStep {
     readonly vcpu: number;
+    /** The vCPUs that run at the same time. */
+    readonly meanwhile: readonly number[];
     readonly start: bigint;
     readonly end: bigint;
     left: number;
@@ -140,7 +142,7 @@ export class ExecutionPackets {
 
     /**
      * `vCont`: actions for threads, of which the first that names a thread, or none, is for it; threads without one stand
-     * still. While one steps the others stand still, too.
+     * still. Those that continue while one steps do so for a moment.
      */
     async resumeThreads(text: string): Promise<string | undefined> {
         const actions: Action[] = [];
@@ -160,27 +162,30 @@ export class ExecutionPackets {
             await this.interrupt();
             return OK;
         }
-        const stepping = actions.find(({ action }) => STEPS.test(action));
-        if (stepping !== undefined) {
-            return this.step(stepping);
-        }
         const going = Array.from({ length: this.target.vcpus }, (_, vcpu) => vcpu).filter(vcpu => {
             const first = actions.find(({ vcpu: named }) => named === undefined || named === vcpu);
-            return first !== undefined && first.action !== 't';
+            return first !== undefined && CONTINUES.test(first.action);
         });
+        const stepping = actions.find(({ action }) => STEPS.test(action));
+        if (stepping !== undefined) {
+            return this.step(stepping, going);
+        }
         return this.start(() => this.target.resume(going.length === this.target.vcpus ? undefined : going));
     }
 
-    private async step({ action, vcpu = this.threads.selected }: Action): Promise<string | undefined> {
+    private async step(
+        { action, vcpu = this.threads.selected }: Action,
+        meanwhile: readonly number[],
+    ): Promise<string | undefined> {
         if (action.startsWith('r')) {
             const range = parseRange(action.slice(1));
             if (range === undefined) {
                 return Failure.Invalid;
             }
             const { offset: start, length: end } = range;
-            this.rangeStep = { vcpu, start, end, left: MOST_RANGE_STEPS };
+            this.rangeStep = { vcpu, meanwhile, start, end, left: MOST_RANGE_STEPS };
         }
-        return this.start(() => this.target.step(vcpu, 'into'));
+        return this.start(() => this.target.step(vcpu, 'into', { meanwhile }));
     }
 
     /** No answer now: the stop reply is it. */
@@ -209,7 +214,7 @@ export class ExecutionPackets {
         }
         const [pc = 0n] = await this.target.registerValues(range.vcpu, ['pc']);
         if (pc >= range.start && pc < range.end && --range.left > 0 && !this.host.closed) {
-            await this.target.step(range.vcpu, 'into');
+            await this.target.step(range.vcpu, 'into', { meanwhile: range.meanwhile });
             return;
         }
         this.rangeStep = undefined;

@@ -1,6 +1,10 @@
 /** The real gdb on our server: what it finds there that is ours, and how it comes and goes. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import net from 'node:net';
+import { littleEndian } from '../../src/debug/memory-access';
+import { readElfSymbols } from '../../src/symbols/elf';
+import { SymbolTable } from '../../src/symbols/symbol-table';
 import { kvm, needs, tool } from '../support/requirements';
 import { sampleElf } from '../support/sample';
 import { startCli } from './support/cli';
@@ -108,6 +112,37 @@ describe('gdb', function () {
     });
 
     for (const engine of ['translator', 'kvm']) {
+        it(`steps one vCPU on ${engine} while others run, or alone`, async function () {
+            if (engine === 'kvm') needs(this, kvm);
+            const symbols = new SymbolTable(readElfSymbols(sampleElf, readFileSync(sampleElf)));
+            const { cli, port } = await startOurs('--wait', '--cpus', '2', '--engine', engine);
+            const client = await RawClient.connect(port);
+            const placeOf = async (thread: number): Promise<string | undefined> => {
+                await client.ask(`Hg${thread}`);
+                const rip = littleEndian(Buffer.from(await client.ask('p10'), 'hex'));
+                return symbols.at(rip)?.symbol.name;
+            };
+            for (const name of ['apic_send_startup', 'ap_main']) {
+                await client.ask(`Z0,${symbols.named(name)[0].address.toString(16)},1`);
+            }
+            assert.match(await client.ask('vCont;c'), /thread:01;/);
+            // The second one is started on the way, and stands still.
+            for (let steps = 0; steps < 200 && (await placeOf(1)) !== 'start_other_processors'; steps++) {
+                assert.match(await client.ask('vCont;s:1'), /^T05thread:01;/);
+            }
+            assert.equal(await placeOf(1), 'start_other_processors');
+            assert.notEqual(await placeOf(2), 'ap_main');
+            let stop = '';
+            for (let steps = 0; steps < 5 && !stop.includes('thread:02;'); steps++) {
+                stop = await client.ask('vCont;s:1;c');
+            }
+            assert.match(stop, /^T05thread:02;/);
+            assert.equal(await placeOf(2), 'ap_main');
+            client.send('k');
+            await cli.result;
+            client.close();
+        });
+
         it(`pauses a guest that runs on ${engine}, and lets it go on`, async function () {
             if (engine === 'kvm') needs(this, kvm);
             const { cli, port } = await startOurs(
