@@ -100,6 +100,34 @@ describe('a Linux kernel without symbol files', function () {
         assert.match(await evaluate('((struct open_how *)rdx)->resolve'), /^0(x0)?\b/);
         assert.match(await evaluate('do_sys_openat2'), /do_sys_openat2/);
     });
+
+    it("changes members of the kernel's structures, bit-fields among them", async () => {
+        const task = '((struct task_struct *)init_task)';
+        const evaluate = async (expression: string): Promise<string> =>
+            (await client.ask<{ result: string }>('evaluate', { expression, context: 'watch' })).result;
+        const { variablesReference } = await client.ask<{ variablesReference: number }>('evaluate', {
+            expression: task,
+            context: 'watch',
+        });
+        const set = async (name: string, value: string): Promise<string> =>
+            (await client.ask<{ value: string }>('setVariable', { variablesReference, name, value })).value;
+        const fields = ['sched_reset_on_fork', 'sched_contributes_to_load', 'sched_migrated'];
+        const before = await Promise.all(fields.map(name => evaluate(`${task}->${name}`)));
+        assert.deepEqual(before, ['0', '0', '0']);
+        assert.equal(await set('sched_contributes_to_load', '1'), '1');
+        assert.deepEqual(await Promise.all(fields.map(name => evaluate(`${task}->${name}`))), ['0', '1', '0']);
+        assert.match(
+            await client.refusal('setVariable', { variablesReference, name: fields[1], value: '2' }),
+            /2 does not fit a bit-field of 1 bit: it holds 0 to 1/,
+        );
+        await set('sched_contributes_to_load', '0');
+        const prio = await evaluate(`${task}->prio`);
+        assert.equal(await set('prio', '77'), '77');
+        await client.ask('setExpression', { expression: `${task}->rt_priority`, value: '0x12' });
+        assert.deepEqual([await evaluate(`${task}->prio`), await evaluate(`${task}->rt_priority`)], ['77', '18']);
+        await set('prio', prio);
+        await client.ask('setExpression', { expression: `${task}->rt_priority`, value: '0' });
+    });
 });
 
 describe('a Linux kernel with a list of its symbols', function () {

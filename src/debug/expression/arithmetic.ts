@@ -122,7 +122,7 @@ export function arithmetic(operator: Exclude<BinaryOperator, '&&' | '||'>, left:
     }
 }
 
-const DOUBLE: ValueType = { kind: 'float', size: 8, name: 'double' };
+export const DOUBLE: ValueType = { kind: 'float', size: 8, name: 'double' };
 
 /** Undefined if neither side is a floating-point number. */
 function floatArithmetic(operator: BinaryOperator, left: Value, right: Value): Value | undefined {

@@ -19,7 +19,8 @@ export interface TypeSpelling {
 
 /** A node of a parsed expression; `position` is where errors about it point. */
 export type Node = { readonly position: number } & (
-    | { readonly kind: 'number'; readonly value: bigint }
+    | { readonly kind: 'number'; readonly value: bigint; readonly unsigned: boolean }
+    | { readonly kind: 'float'; readonly value: number }
     /** A variable, a register or a symbol, whichever there is; with a `$` only a register, in backquotes a symbol. */
     | { readonly kind: 'name'; readonly name: string; readonly register: boolean; readonly symbol?: boolean }
     | { readonly kind: 'unary'; readonly operator: UnaryOperator; readonly operand: Node }

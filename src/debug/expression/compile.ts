@@ -58,7 +58,7 @@ class Compilation {
     compile(node: Node): Term {
         switch (node.kind) {
             case 'number':
-                return term(constant(node.value), node.value < 1n << 63n ? I64 : U64);
+                return term(constant(node.value), node.unsigned ? U64 : I64);
             case 'name':
                 return node.symbol === true ? this.symbol(node.name) : this.name(node.name, node.register);
             case 'unary': {

@@ -1,9 +1,9 @@
 /** Evaluates expressions against a stopped vCPU. */
 import { bare, type CType, findMember } from '../../symbols/types';
-import { add, arithmetic, truth, unary } from './arithmetic';
+import { add, arithmetic, DOUBLE, truth, unary } from './arithmetic';
 import type { BinaryOperator, Node, TypeSpelling } from './ast';
 import { EvaluationProblem, ExpressionError } from './error';
-import { assignTo, loadValue, memberOf } from './memory';
+import { assignTo, checkField, loadValue, memberOf } from './memory';
 import { parseExpression } from './parser';
 import {
     type AddressSpace,
@@ -93,6 +93,7 @@ function collectNames(node: Node, found: NamePlace[]): void {
             found.push({ name: node.name, position: node.position });
             return;
         case 'number':
+        case 'float':
         case 'sizeOfType':
         case 'offsetOf':
             return;
@@ -125,6 +126,7 @@ function assigns(node: Node): boolean {
         case 'assign':
             return true;
         case 'number':
+        case 'float':
         case 'name':
         case 'sizeOfType':
         case 'offsetOf':
@@ -142,6 +144,12 @@ function assigns(node: Node): boolean {
     }
 }
 
+/** What booleans read as, where the program has no other meaning for it. */
+const CONSTANTS: ReadonlyMap<string, Value> = new Map([
+    ['true', truth(true)],
+    ['false', truth(false)],
+]);
+
 /** Linux has fewer (CONFIG_NR_CPUS). */
 const MOST_CPUS = 8192n;
 
@@ -155,7 +163,9 @@ class Evaluation {
     evaluate(node: Node): Value {
         switch (node.kind) {
             case 'number':
-                return makeValue(node.value, node.value < 1n << 63n ? I64 : U64);
+                return makeValue(node.value, node.unsigned ? U64 : I64);
+            case 'float':
+                return makeValue(encodeFloat(node.value, 8), DOUBLE);
             case 'name':
                 return node.symbol === true
                     ? this.symbol(node.name, node.position)
@@ -265,6 +275,10 @@ class Evaluation {
                 return value;
             }
         }
+        const constant = registerOnly ? undefined : CONSTANTS.get(name);
+        if (constant !== undefined) {
+            return constant;
+        }
         const unknown = parts[0] ?? name;
         const others = this.context.local === undefined ? ' or symbol' : ', variable or symbol';
         throw this.error(`there is no register${registerOnly ? '' : others} '${unknown}'`, position);
@@ -334,13 +348,13 @@ class Evaluation {
         switch (to.kind) {
             case 'float': {
                 const value = number ?? Number(operand.bits);
+                if (to.size > 8) throw this.error(`numbers of type ${typeName(type)} can only be read`, position);
                 return { ...makeValue(encodeFloat(value, to.size), type), space: operand.space };
             }
             case 'integer':
             case 'enum':
             case 'pointer': {
-                const bits =
-                    number === undefined ? operand.bits : BigInt(Math.trunc(Number.isFinite(number) ? number : 0));
+                const bits = isBoolean(to) ? truth((number ?? Number(operand.bits)) !== 0).bits : wholeNumber(operand);
                 return makeValue(bits, type, operand.space);
             }
             default:
@@ -428,11 +442,19 @@ class Evaluation {
             throw this.error("this must not change anything: '==' compares", position);
         }
         const target = this.evaluate(targetNode);
-        const value = this.cast(target.type, this.number(valueNode), position);
-        if (target.place === undefined) {
+        const given = this.number(valueNode);
+        const value = this.cast(target.type, given, position);
+        const { place } = target;
+        if (place === undefined) {
             throw this.error(target.unavailable ?? 'only a register or memory can be assigned to', position);
         }
-        const result: Value = { ...value, place: target.place };
+        const { field } = place.kind === 'memory' ? place : {};
+        if (field !== undefined) {
+            // The number itself: the cast may have cut it down to one that fits.
+            const bits = isBoolean(target.type) ? value.bits : wholeNumber(given);
+            this.at(position, () => checkField(bits, target.type, field.size));
+        }
+        const result: Value = { ...value, place };
         this.at(position, () => assignTo(this.context, result));
         return result;
     }
@@ -440,6 +462,17 @@ class Evaluation {
     private error(problem: string, position: number): ExpressionError {
         return new ExpressionError(problem, this.text, position);
     }
+}
+
+function isBoolean(type: ValueType): boolean {
+    const plain = bare(type);
+    return plain.kind === 'integer' && plain.reads === 'boolean';
+}
+
+/** A number without its fraction. */
+function wholeNumber(value: Value): bigint {
+    const number = floatOf(value);
+    return number === undefined ? value.bits : BigInt(Math.trunc(Number.isFinite(number) ? number : 0));
 }
 
 function placeAt(address: Value): Place {

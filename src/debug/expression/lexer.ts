@@ -1,7 +1,8 @@
 import { ExpressionError } from './error';
 
 export type Token =
-    | { readonly kind: 'number'; readonly value: bigint; readonly position: number }
+    | { readonly kind: 'number'; readonly value: bigint; readonly unsigned: boolean; readonly position: number }
+    | { readonly kind: 'float'; readonly value: number; readonly position: number }
     | {
           readonly kind: 'name';
           readonly name: string;
@@ -22,6 +23,8 @@ const LONGEST = 2_000;
 const SPACE = /\s+/y;
 /** Digits and letters together: `0x1g` is one broken number, not a number and a name. */
 const NUMBER = /[0-9][0-9A-Za-z_']*/y;
+/** C's floating-point constants. */
+const FLOAT = /(?:[0-9]+\.[0-9]*(?:e[+-]?[0-9]+)?|[0-9]+e[+-]?[0-9]+)[fl]?(?![\w.])/iy;
 /** Symbols of compilers hold dots and dollars: `foo.isra.0`; registers and records have parts: `cs.base`. */
 const NAME = /\$?[A-Za-z_][\w$]*(?:\.[\w$]+)*/y;
 /** A symbol of any spelling. */
@@ -54,9 +57,13 @@ export function tokenize(text: string): Token[] {
 }
 
 function readToken(text: string, position: number): [Token, number] {
+    const float = matchAt(FLOAT, text, position);
+    if (float !== null) {
+        return [{ kind: 'float', value: parseFloat(float[0]), position }, float[0].length];
+    }
     const number = matchAt(NUMBER, text, position);
     if (number !== null) {
-        return [{ kind: 'number', value: parseNumber(number[0], text, position), position }, number[0].length];
+        return [{ kind: 'number', ...parseNumber(number[0], text, position), position }, number[0].length];
     }
     const name = matchAt(NAME, text, position);
     if (name !== null) {
@@ -71,7 +78,7 @@ function readToken(text: string, position: number): [Token, number] {
     if (character !== null) {
         const body = character[0].slice(1, -1);
         const code = (body[0] === '\\' ? (ESCAPES[body[1]] ?? body[1]) : body).charCodeAt(0);
-        return [{ kind: 'number', value: BigInt(code), position }, character[0].length];
+        return [{ kind: 'number', value: BigInt(code), unsigned: false, position }, character[0].length];
     }
     const operator = OPERATORS.find(candidate => text.startsWith(candidate, position));
     if (operator === undefined) {
@@ -80,20 +87,23 @@ function readToken(text: string, position: number): [Token, number] {
     return [{ kind: 'operator', text: operator, position }, operator.length];
 }
 
-const DIGITS = /^(?:0x[0-9a-f]+|0b[01]+|0o[0-7]+|[0-9]+)$/i;
+/** With C's suffixes behind them. */
+const DIGITS = /^(0x[0-9a-f]+|0b[01]+|0o[0-7]+|[0-9]+)(u?l{0,2}|l{1,2}u)$/i;
 
-function parseNumber(word: string, text: string, position: number): bigint {
-    const digits = word.replace(/[_']/g, '');
-    if (!DIGITS.test(digits)) {
+function parseNumber(word: string, text: string, position: number): { value: bigint; unsigned: boolean } {
+    const match = DIGITS.exec(word.replace(/[_']/g, ''));
+    if (match === null) {
         throw new ExpressionError(
             `'${word}' is not a number: write 1234, 0x4d2, 0b101 or 0o17, with _ between digits`,
             text,
             position,
         );
     }
+    const [, digits, suffix] = match;
     const value = BigInt(digits);
     if (value >= 1n << 64n) {
         throw new ExpressionError(`'${word}' does not fit 64 bits`, text, position);
     }
-    return value;
+    // Unsigned numbers of 32 bits fit a signed one of 64, as C's promotions have it.
+    return { value, unsigned: value >= 1n << 63n || /ul|lu/i.test(suffix) };
 }

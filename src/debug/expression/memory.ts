@@ -92,9 +92,12 @@ function fromImage(
 
 function fieldOf(bits: bigint, { offset, size }: { offset: number; size: number }, type: ValueType): bigint {
     const value = (bits >> BigInt(offset)) & ((1n << BigInt(size)) - 1n);
+    return isSigned(type) ? BigInt.asIntN(size, value) : value;
+}
+
+function isSigned(type: ValueType): boolean {
     const plain = bare(type);
-    const signed = (plain.kind === 'integer' || plain.kind === 'enum') && plain.signed;
-    return signed ? BigInt.asIntN(size, value) : value;
+    return (plain.kind === 'integer' || plain.kind === 'enum') && plain.signed;
 }
 
 /** A member of a record. @throws EvaluationProblem if it cannot be read */
@@ -106,7 +109,24 @@ export function memberOf(memory: Memory, record: Value, { type, offset, bits }: 
     });
 }
 
-/** Writes a value to its place. @throws EvaluationProblem if that is not possible */
+/**
+ * Whether a bit-field holds a number: what does not fit would become another one, and be shown as it was written.
+ * @throws EvaluationProblem if it does not
+ */
+export function checkField(bits: bigint, type: ValueType, size: number): void {
+    const [least, most] = isSigned(type)
+        ? [-(1n << BigInt(size - 1)), (1n << BigInt(size - 1)) - 1n]
+        : [0n, (1n << BigInt(size)) - 1n];
+    if (bits < least || bits > most) {
+        const width = size === 1 ? '1 bit' : `${size} bits`;
+        throw new EvaluationProblem(`${bits} does not fit a bit-field of ${width}: it holds ${least} to ${most}`);
+    }
+}
+
+/**
+ * Writes a value to its place. Of a bit-field, the bytes that it lies in and no others: its neighbours keep their bits.
+ * @throws EvaluationProblem if that is not possible
+ */
 export function assignTo(memory: Memory, value: Value): void {
     const { place, type } = value;
     const bits = pattern(value);
@@ -119,13 +139,13 @@ export function assignTo(memory: Memory, value: Value): void {
     }
     const { space, address, field } = place;
     const size = field === undefined ? sizeOf(type) : Math.ceil((field.offset + field.size) / 8);
-    let pattern64 = bits;
+    let content = value.bits;
     if (field !== undefined) {
         const mask = ((1n << BigInt(field.size)) - 1n) << BigInt(field.offset);
         const before = littleEndian(readBytes(memory, space, address, size));
-        pattern64 = (before & ~mask) | ((bits << BigInt(field.offset)) & mask);
+        content = (before & ~mask) | ((bits << BigInt(field.offset)) & mask);
     }
-    const bytes = Uint8Array.from({ length: size }, (_, index) => Number((pattern64 >> BigInt(8 * index)) & 0xffn));
+    const bytes = Uint8Array.from({ length: size }, (_, index) => Number((content >> BigInt(8 * index)) & 0xffn));
     if (!memory.writeMemory(space, address, bytes)) {
         throw new EvaluationProblem(`no memory to write at ${describeAddress(space, address)}`);
     }

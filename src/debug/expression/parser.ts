@@ -176,7 +176,10 @@ class Parser {
         switch (token.kind) {
             case 'number':
                 this.next++;
-                return { kind: 'number', value: token.value, position };
+                return { kind: 'number', value: token.value, unsigned: token.unsigned, position };
+            case 'float':
+                this.next++;
+                return { kind: 'float', value: token.value, position };
             case 'name':
                 this.next++;
                 if (token.quoted === true) {
@@ -286,7 +289,12 @@ class Parser {
     /** Whether what follows can only be a value. */
     private isValueNext(): boolean {
         const token = this.peek();
-        return token.kind === 'name' || token.kind === 'number' || this.isOperator(this.next, '(');
+        return (
+            token.kind === 'name' ||
+            token.kind === 'number' ||
+            token.kind === 'float' ||
+            this.isOperator(this.next, '(')
+        );
     }
 
     private expectType(): TypeSpelling {
@@ -403,6 +411,7 @@ class Parser {
             case 'end':
                 return 'the end';
             case 'number':
+            case 'float':
                 return 'this number';
             case 'name':
                 return `'${token.name}'`;
