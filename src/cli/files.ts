@@ -1,13 +1,9 @@
 /** The files that a guest is made of. */
 import { existsSync, readFileSync } from 'node:fs';
-import { gunzipSync } from 'node:zlib';
-import type { BootModule, Decompressors } from '../machine/loaders/boot-context';
+import type { BootModule } from '../machine/loaders/boot-context';
 import type { ImageFile } from '../machine/loaders/image';
 import { parseModuleList } from '../machine/loaders/multiboot';
 import { UsageError } from './usage';
-
-/** Lets a damaged initrd be refused before the guest panics over it. */
-export const decompressors: Decompressors = { gzip: data => gunzipSync(data) };
 
 /** @throws UsageError naming the option and the file */
 export function readImage(option: string, path: string): ImageFile {

@@ -5,7 +5,8 @@ import { buildPair, type Pair } from '../engines/lockstep-pair';
 import { idleKernel, randomStream, RandomNumbers, startStream, type StreamBits } from '../engines/random-streams';
 import { formatInstruction } from '../isa/x86';
 import type { MachineStop } from '../machine/stop';
-import { decompressors, readImage, readModules } from './files';
+import { decompressors } from '../dap/decompressors';
+import { readImage, readModules } from './files';
 import { parseSize } from './options';
 import { UsageError } from './usage';
 

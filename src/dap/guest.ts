@@ -24,6 +24,7 @@ import type { BackgroundIndex } from './background-index';
 import { KernelModules } from './kernel-modules';
 import type { LaunchConfiguration } from './launch-configuration';
 import type { GuestLinux } from './linux-context';
+import { decompressors } from './decompressors';
 import { ModuleFiles } from './module-files';
 import { NODE_HOST } from './node-host';
 import { RequestError } from './request-error';
@@ -89,6 +90,7 @@ export function createGuest(configuration: LaunchConfiguration, output: GuestOut
             kernel: kernelFile,
             modules: readModules(configuration.initrd),
             commandLine: configuration.append,
+            decompressors,
         },
         stopOnReset: configuration.stopOnReset,
         exitClock: () => performance.now() * 1e6,

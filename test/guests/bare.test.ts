@@ -50,6 +50,12 @@ describe('small kernels', function () {
         assert.equal(status, 1);
     });
 
+    it('may call the BIOS from real mode, where there is none', async () => {
+        const { status, errors } = await run('bios-calls');
+
+        assert.equal(status, 2 * 1 + 1, errors);
+    });
+
     it('end with a report when they triple fault', async () => {
         const { status, errors } = await run('triple-fault');
 

@@ -6,6 +6,7 @@ import type { BootContext } from '../loaders/boot-context';
 import type { GuestMemory } from '../memory';
 import { mpTable } from '../mp-table';
 import type { Processor } from '../processor';
+import { writeBiosCalls } from './bios-calls';
 import type { Board } from './board';
 import { BoardMap } from './board-map';
 import { setUpPci } from './pci-setup';
@@ -52,6 +53,7 @@ export function prepareDirectBoot(target: DirectBootTarget): BootContext {
     bus.write(BoardMap.elcr, 2, levels);
     processors[0].apic.configureVirtualWire();
     writeBiosData(target);
+    writeBiosCalls((address, bytes) => memory.writeBytes(address, bytes));
 
     const reserved = Math.ceil(tables.set.size / TABLES_ALIGNMENT) * TABLES_ALIGNMENT;
     const base = memory.layout.lowRam - reserved;

@@ -7,7 +7,7 @@ export interface BootRequest {
     /** The initial RAM disk, or the modules of a Multiboot kernel. */
     readonly modules: readonly BootModule[];
     readonly commandLine: string;
-    /** What the host can unpack, for checking a compressed initrd. */
+    /** What the host can unpack: for compressed kernels, and for checking a compressed initrd. */
     readonly decompressors?: Decompressors;
 }
 

@@ -1,7 +1,8 @@
 import type { GuestMemory } from '../memory';
 import { type ImageFile, ImageReader } from './image';
 
-const UNIT = 0x10000;
+/** Flash blocks: images of 64 KiB blocks are usual, but the code of OVMF's 4 MiB build ends at none. */
+const UNIT = 0x1000;
 const LARGEST = 16 * 0x100000;
 const FOUR_GIB = 0x1_0000_0000;
 const ONE_MIB = 0x100000;
@@ -11,7 +12,7 @@ const LEGACY_WINDOW = 0x20000;
 const RESET_VECTOR_SIZE = 16;
 
 /**
- * Checks a ROM image: whole 64 KiB blocks with code at the reset vector.
+ * Checks a ROM image: whole 4 KiB blocks with code at the reset vector.
  * @throws LoadError
  */
 export function checkFirmware(file: ImageFile): void {
@@ -23,7 +24,7 @@ export function checkFirmware(file: ImageFile): void {
         throw reader.error('too large for a ROM image: at most 16 MiB fit below 4 GiB');
     }
     if (reader.size % UNIT !== 0) {
-        throw reader.error(`truncated or not a ROM image: ${reader.size} bytes are no multiple of 64 KiB`);
+        throw reader.error(`truncated or not a ROM image: ${reader.size} bytes are no multiple of 4 KiB`);
     }
     const vector = reader.bytes(reader.size - RESET_VECTOR_SIZE, RESET_VECTOR_SIZE, 'the reset vector');
     if (vector.every(byte => byte === vector[0])) {

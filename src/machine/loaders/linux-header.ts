@@ -11,6 +11,8 @@ export const enum Setup {
     jump = 0x200,
     magic = 0x202,
     version = 0x206,
+    /** Where the version text is, counted from 0x200; 0 if there is none. */
+    kernelVersion = 0x20e,
     typeOfLoader = 0x210,
     loadFlags = 0x211,
     code32Start = 0x214,
@@ -41,6 +43,10 @@ export const VIDEO_MODE_NORMAL = 0xffff;
 const HDRS = 0x53726448;
 const BOOT_FLAG = 0xaa55;
 const SECTOR = 512;
+const VERSION_BASE = 0x200;
+const LONGEST_VERSION = 256;
+/** Linux's begins so: release, then who built it. */
+const LINUX_VERSION = /^\d+\.\d+\S* \(/;
 
 /** Defaults of fields that older protocols do not have, as boot.rst gives them. */
 const DEFAULT_INITRD_MAX = 0x37ffffff;
@@ -69,6 +75,11 @@ export interface LinuxKernel {
     readonly preferredAddress: number;
     /** Memory that decompression needs from the runtime start on, at least the size of the image. */
     readonly initSize: number;
+    /**
+     * By its version text it is something else that only starts like Linux, such as MEMDISK or iPXE: what it makes of
+     * an initrd nobody here knows.
+     */
+    readonly foreign: boolean;
     /** Best first. */
     readonly entries: readonly LinuxEntry[];
 }
@@ -128,8 +139,19 @@ export function readLinuxKernel(file: ImageFile): LinuxKernel {
             since(0x20a, () => reader.u32(Setup.initSize), 0),
             system.length,
         ),
+        foreign: isForeign(reader, setup.length),
         entries: entryPoints(reader, protocol, loadedHigh),
     };
+}
+
+function isForeign(reader: ImageReader, setupSize: number): boolean {
+    const pointer = reader.u16(Setup.kernelVersion);
+    const start = VERSION_BASE + pointer;
+    if (pointer === 0 || start >= setupSize) {
+        return false;
+    }
+    const [version] = reader.text(start, Math.min(LONGEST_VERSION, setupSize - start)).split('\0');
+    return !LINUX_VERSION.test(version);
 }
 
 function systemPart(reader: ImageReader, setupSize: number, protocol: number): Uint8Array {

@@ -61,7 +61,7 @@ export function linuxOptionRom(kernel: LinuxKernel, request: BootRequest, contex
         throw new LoadError(kernel.name, 'a zImage, which loads below 1 MiB: only bzImages are supported');
     }
     const commandLine = checkedCommandLine(kernel, request.commandLine);
-    const initrd = theInitrd(request);
+    const initrd = theInitrd(kernel, request);
     const ramEnd = context.ramEnd - FIRMWARE_RESERVE;
     const place = placeLinux(kernel, initrd?.data.length, { ...context, ramEnd }, initrd?.name);
 

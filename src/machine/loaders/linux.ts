@@ -72,7 +72,7 @@ export function loadLinux(
     context: BootContext,
 ): InitialCpuState {
     const commandLine = checkedCommandLine(kernel, request.commandLine);
-    const initrd = theInitrd(request);
+    const initrd = theInitrd(kernel, request);
     const place = placeLinux(kernel, initrd?.data.length, context, initrd?.name);
 
     context.write(place.kernel, kernel.system);
@@ -92,13 +92,13 @@ export function loadLinux(
     return longModeState(place.kernel + ENTRY_64_OFFSET, gprs, LowMemory.gdt, LowMemory.pageTables);
 }
 
-/** The single initrd of a request, checked to be one. */
-export function theInitrd(request: BootRequest): BootRequest['modules'][number] | undefined {
+/** The single initrd of a request; for Linux checked to be one. */
+export function theInitrd(kernel: LinuxKernel, request: BootRequest): BootRequest['modules'][number] | undefined {
     const [initrd, second] = request.modules;
     if (second !== undefined) {
         throw new LoadError(second.name, 'a Linux kernel takes one initrd only');
     }
-    if (initrd !== undefined) {
+    if (initrd !== undefined && !kernel.foreign) {
         checkInitrd(initrd, request.decompressors);
     }
     return initrd;

@@ -22,11 +22,35 @@ export interface LoadOptions {
     readonly firmware?: boolean;
 }
 
+/** RFC 1952, section 2.3.1, with deflate as its only method. */
+const GZIP = [0x1f, 0x8b, 0x08];
+
 /**
- * Loads a kernel of any kind that {@link detectKernel} knows.
+ * Multiboot and PVH kernels are often installed gzipped, for boot loaders to unpack.
+ * @throws LoadError for one that is damaged, or where the host cannot unpack
+ */
+function unpacked(request: BootRequest): BootRequest {
+    const { kernel, decompressors } = request;
+    if (!GZIP.every((byte, index) => kernel.data[index] === byte)) {
+        return request;
+    }
+    if (decompressors?.gzip === undefined) {
+        throw new LoadError(kernel.name, 'compressed with gzip: unpack it first');
+    }
+    try {
+        return { ...request, kernel: { name: kernel.name, data: decompressors.gzip(kernel.data) } };
+    } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        throw new LoadError(kernel.name, `truncated or corrupt: its gzip stream cannot be unpacked (${reason})`);
+    }
+}
+
+/**
+ * Loads a kernel, gzipped or not, of any kind that {@link detectKernel} knows.
  * @throws LoadError
  */
-export function loadKernel(request: BootRequest, context: BootContext, options: LoadOptions = {}): LoadedKernel {
+export function loadKernel(given: BootRequest, context: BootContext, options: LoadOptions = {}): LoadedKernel {
+    const request = unpacked(given);
     const kind = detectKernel(request.kernel);
     if (kind !== 'linux' && options.firmware === true) {
         throw new LoadError(request.kernel.name, `a ${kind} kernel, which starts without firmware: leave that out`);

@@ -140,6 +140,22 @@ describe('Linux boot protocol', () => {
         });
     }
 
+    it('leaves the initrd of what is not Linux to itself', () => {
+        const image = { name: 'floppy.img', data: new Uint8Array(1440 * 1024).fill(0xf6) };
+        const kernelWithVersion = (version: string): Uint8Array => {
+            const data = bzImage();
+            new DataView(data.buffer).setUint16(0x20e, 0x300, true);
+            data.set(new TextEncoder().encode(`${version}\0`), 0x500);
+            return data;
+        };
+        for (const version of ['MEMDISK 6.04 20200816', '1.0.0+git-20190125.36a4c85-5.1']) {
+            const { memory, gpr } = boot(request(kernelWithVersion(version), { modules: [image] }));
+            assert.equal(memory.read(gpr(Gpr.Rsi) + 0x21c, 4), image.data.length);
+        }
+        const linux = kernelWithVersion('6.1.0-56-amd64 (builder@host) #1 SMP');
+        assert.match(refusal(() => boot(request(linux, { modules: [image] }))).message, /^floppy.img: not an initrd/);
+    });
+
     it('refuses an entry that the kernel does not offer', () => {
         const { message } = refusal(() => boot(request(bzImage({ xloadFlags: 0 })), 32, { entry: '64-bit' }));
         assert.match(message, /no 64-bit entry, only 32-bit and 16-bit/);
@@ -304,6 +320,18 @@ describe('Multiboot', () => {
 });
 
 describe('kernel detection', () => {
+    it('unpacks a gzipped kernel', () => {
+        const kernel = elf(32, MIB + 12, [{ address: MIB, bytes: multibootHeader(0) }]);
+        const decompressors = { gzip: (data: Uint8Array): Uint8Array => gunzipSync(data) };
+        const { memory, state } = boot(request(gzipSync(kernel), { decompressors }));
+        assert.equal(state.rip, MIB + 12);
+        assert.equal(memory.read(MIB, 4), 0x1badb002);
+
+        const damaged = request(gzipSync(kernel).subarray(0, 40), { decompressors });
+        assert.match(refusal(() => boot(damaged)).message, /^vmlinuz: truncated or corrupt: its gzip stream/);
+        assert.match(refusal(() => boot(request(gzipSync(kernel)))).message, /^vmlinuz: compressed with gzip/);
+    });
+
     it('tells the kinds apart', () => {
         assert.equal(detectKernel({ name: 'k', data: bzImage() }), 'linux');
         assert.equal(
@@ -371,14 +399,14 @@ describe('firmware check', () => {
         new Uint8Array(size).fill(0xea, Math.max(0, size - 16), Math.max(0, size - 10));
 
     it('accepts whole blocks with a reset vector', () => {
-        for (const size of [0x10000, 0x20000, 0x40000, 0x400000]) {
+        for (const size of [0x10000, 0x20000, 0x40000, 0x37c000, 0x400000]) {
             checkFirmware({ name: 'bios.bin', data: rom(size) });
         }
     });
 
     for (const [what, data, problem] of [
         ['an empty file', rom(0), /empty/],
-        ['a truncated image', rom(0x20000 - 1), /no multiple of 64 KiB/],
+        ['a truncated image', rom(0x20000 - 1), /no multiple of 4 KiB/],
         ['an image without a reset vector', new Uint8Array(0x20000), /no code at the reset vector/],
         ['an image that is too large', rom(17 * MIB), /at most 16 MiB/],
     ] as const) {
