@@ -357,3 +357,16 @@ export const enum MsrExitReason {
 }
 
 export const XSAVE_SIZE = 4096;
+
+/** `kvm_msrs`. */
+export const enum MsrField {
+    count = 0,
+    entries = 8,
+}
+
+/** `kvm_msr_entry`. */
+export const enum MsrEntry {
+    index = 0,
+    data = 8,
+    size = 16,
+}

@@ -58,7 +58,8 @@ export class DebugExits {
     /** The vCPU, whose state has been copied, is at one of our breakpoints. */
     hitPatch(vcpu: KvmVcpu): Outcome {
         const { cpu, processor } = vcpu;
-        if (this.state.traps.isAt(cpu) && !this.state.told.has(processor.index)) {
+        const isToBeTold = this.state.traps.isAt(cpu) && !this.state.told.has(processor.index);
+        if (isToBeTold || this.state.traps.maybeAtSyscall(cpu)) {
             const outcome = this.tellException(vcpu);
             if (outcome !== undefined) return outcome;
             if (!this.state.isAtBreakpoint(cpu)) {
@@ -76,8 +77,8 @@ export class DebugExits {
     }
 
     /**
-     * The vCPU is at a handler of exceptions that somebody wants to be told: goes back, and has the instruction executed by
-     * somebody who tells. The exception has been delivered afterwards, unless the guest is to stop before it.
+     * The vCPU is at a handler of exceptions that somebody wants to be told, or where half a SYSCALL has led it: goes back,
+     * and has the instruction executed by somebody who tells. The exception has been delivered afterwards, unless the guest is to stop before it.
      */
     private tellException(vcpu: KvmVcpu): Outcome {
         const { state } = this;

@@ -17,7 +17,7 @@ import type { Processor } from '../machine/processor';
 import { ActivityState, StateOffset } from '../machine/state';
 import type { AccessObserver, Watchpoint } from '../machine/watchpoints';
 import { RUN_SIZE } from './abi';
-import { debugAbilities } from './debug-trial';
+import { hostAbilities } from './host-trial';
 import { KvmError } from './errors';
 import { trapsAll } from './exception-traps';
 import { hostNanoseconds } from './guest-time';
@@ -189,7 +189,7 @@ export class KvmEngine implements Engine {
     /** Why what is watched cannot be, as a vCPU's debug registers are; undefined if it can. */
     watchProblem(cpu: Cpu): string | undefined {
         const problem = this.state.watchpoints.problem(cpu);
-        return problem ?? (debugAbilities().data ? undefined : "this host's KVM overlooks data breakpoints");
+        return problem ?? (hostAbilities().data ? undefined : "this host's KVM overlooks data breakpoints");
     }
 
     /** Whether the guest would pass events that the debugger wants to stop at. */
@@ -210,7 +210,7 @@ export class KvmEngine implements Engine {
 
     /** Whether the guest would pass a breakpoint, as things stand, because this host's KVM overlooks those at CPL 3. */
     missesUserCode(cpu: Cpu): boolean {
-        return !debugAbilities().userCode && this.state.breakpoints.mayBeMetInUserMode(cpu);
+        return !hostAbilities().userCode && this.state.breakpoints.mayBeMetInUserMode(cpu);
     }
 
     /** The kernel's counters of the machine and of its vCPUs, where this kernel offers them. */
@@ -387,8 +387,9 @@ export class KvmEngine implements Engine {
     /** Takes over the state, after whatever is unfinished has been finished. */
     private leave(vcpu: KvmVcpu, stop: RunStop): RunStop {
         const finished = this.exits.finish(vcpu);
-        vcpu.tsc.left();
+        vcpu.tsc.left(vcpu.cpu);
         this.state.copyShared(vcpu);
+        this.state.undoSyscall(vcpu);
         if (stop.reason === 'halted') {
             vcpu.cpu.activity = ActivityState.Halted;
         }

@@ -4,6 +4,7 @@
  * who tells (`KvmEngineOptions.executeElsewhere`). In protected and long mode; in real mode interrupts share the vectors.
  */
 import type { Cpu } from '../machine/cpu/cpu';
+import { Efer } from '../machine/cpu/cpu-state';
 import { GuestFault, hasErrorCode, Vector } from '../machine/cpu/fault';
 import { interruptReturn } from '../machine/cpu/interrupt-return';
 import { currentStack } from '../machine/cpu/stack';
@@ -11,6 +12,7 @@ import type { StopWish } from '../machine/engine';
 import type { GuestMemory } from '../machine/memory';
 import { MachineEventKind } from '../machine/observation/kinds';
 import { Flag, ModeKey, StateOffset } from '../machine/state';
+import { maybeFromHalfSyscall } from './half-syscall';
 import { locate } from './linear-memory';
 import { linearRip } from './vcpu';
 
@@ -53,16 +55,28 @@ function trappedVectors({ kind, cause }: StopWish): readonly number[] | undefine
 export class ExceptionTraps {
     private vectors: readonly number[] = [];
     private handlers = new Map<bigint, Handler[]>();
+    /** Where the handler of page faults is, if it is only of interest for what SYSCALL leads there. */
+    private syscallFaults: bigint | undefined;
 
-    constructor(private readonly memory: GuestMemory) {}
+    /** @param halfSyscalls KVM does SYSCALL by halves: see half-syscall.ts */
+    constructor(
+        private readonly memory: GuestMemory,
+        private readonly halfSyscalls: boolean,
+    ) {}
 
     replace(wishes: readonly StopWish[]): void {
         this.vectors = [...new Set(wishes.flatMap(wish => trappedVectors(wish) ?? []))];
         this.handlers.clear();
     }
 
+    /** Nobody wants to be told of an exception. */
     get isEmpty(): boolean {
         return this.vectors.length === 0;
+    }
+
+    /** A vCPU does not have to stop anywhere, as of the last {@link look}. */
+    get hasNoHandlers(): boolean {
+        return this.handlers.size === 0;
     }
 
     /** Whether a vCPU is in a mode in which exceptions are not told. */
@@ -73,13 +87,21 @@ export class ExceptionTraps {
     /** Looks where the handlers are, as a vCPU's IDT is now. */
     look(cpu: Cpu): void {
         this.handlers.clear();
+        this.syscallFaults = undefined;
         if ((cpu.mode & ModeKey.Protected) === 0) return;
-        for (const vector of this.vectors) {
-            const found = this.handlerOf(cpu, vector);
-            if (found !== undefined) {
-                const others = this.handlers.get(found.address) ?? [];
-                this.handlers.set(found.address, [...others, found.handler]);
-            }
+        for (const vector of this.vectors) this.addHandler(cpu, vector);
+        if (this.halfSyscalls && cpu.efer & Efer.SCE && cpu.longMode && !this.vectors.includes(Vector.PF)) {
+            const found = this.handlerOf(cpu, Vector.PF);
+            if (found !== undefined && !this.handlers.has(found.address)) this.syscallFaults = found.address;
+            this.addHandler(cpu, Vector.PF);
+        }
+    }
+
+    private addHandler(cpu: Cpu, vector: number): void {
+        const found = this.handlerOf(cpu, vector);
+        if (found !== undefined) {
+            const others = this.handlers.get(found.address) ?? [];
+            this.handlers.set(found.address, [...others, found.handler]);
         }
     }
 
@@ -88,8 +110,19 @@ export class ExceptionTraps {
         return this.handlers.keys();
     }
 
-    isAt(cpu: Cpu): boolean {
+    /** Whether a vCPU is at one of them. */
+    isAtHandler(cpu: Cpu): boolean {
         return this.handlers.size > 0 && this.handlers.has(linearRip(cpu));
+    }
+
+    /** Whether it is at the handler of an exception that somebody wants to be told of. */
+    isAt(cpu: Cpu): boolean {
+        return this.isAtHandler(cpu) && linearRip(cpu) !== this.syscallFaults;
+    }
+
+    /** Whether half a SYSCALL may have led a vCPU where it is. */
+    maybeAtSyscall(cpu: Cpu): boolean {
+        return this.halfSyscalls && this.isAtHandler(cpu) && maybeFromHalfSyscall(cpu, this.memory);
     }
 
     /**

@@ -20,6 +20,8 @@ const LONGEST_PAUSE = 200_000;
 
 /** How far the guest's TSC may be off, in ticks, before it is set again. */
 const TOLERANCE = 20_000;
+/** How far it may be off right after it has been set, in ticks: the host may have been busy elsewhere. */
+const FARTHEST = 100e6;
 /** The host's clock and its TSC drift apart: look again after so many host nanoseconds. */
 const RESYNCHRONIZE_AFTER = 50e6;
 
@@ -71,6 +73,8 @@ export class TimeStampCounter {
     private readonly msr = new NativeBuffer(24);
     private readonly attribute = new NativeBuffer(ATTRIBUTE_SIZE + 8);
     private readonly hasOffset: boolean;
+    /** KVM does as if it set the TSC, and the guest goes on to read the host's. Found out when it is first set. */
+    private fixed: boolean | undefined;
     /** What the TSC was at {@link at} in host nanoseconds. */
     private value = 0;
     private at = -Infinity;
@@ -94,11 +98,16 @@ export class TimeStampCounter {
     }
 
     /**
-     * Makes the guest's TSC what the machine's clock says it is, unless it is near that already.
+     * Makes the guest's TSC what the machine's clock says it is, unless it is near that already. Where that has no effect,
+     * the machine takes over the TSC that the guest reads.
      * @param force the guest or the clock has moved it
      * @throws KvmError
      */
     align(cpu: Cpu, force: boolean): void {
+        if (this.fixed === true) {
+            this.follow(cpu);
+            return;
+        }
         const now = hostNanoseconds();
         // It must not go back in the guest's eyes.
         const wanted = Math.max(cpu.hooks.tsc(), this.seen);
@@ -109,10 +118,20 @@ export class TimeStampCounter {
         this.set(BigInt.asUintN(64, BigInt(wanted) + cpu.get64(StateOffset.tscOffset)));
         this.value = wanted;
         this.at = now;
+        this.fixed ??= Math.abs(Number(this.read() - cpu.get64(StateOffset.tscOffset)) - wanted) > FARTHEST;
+        if (this.fixed) this.follow(cpu);
+    }
+
+    private follow(cpu: Cpu): void {
+        const value = Number(BigInt.asUintN(64, this.read() - cpu.get64(StateOffset.tscOffset)));
+        if (Math.abs(value - cpu.hooks.tsc()) > TOLERANCE && value <= Number.MAX_SAFE_INTEGER) {
+            cpu.hooks.moveTsc(value);
+        }
     }
 
     /** The guest has been left. */
-    left(): void {
+    left(cpu: Cpu): void {
+        if (this.fixed === true) this.follow(cpu);
         this.seen = Math.floor(this.value + (hostNanoseconds() - this.at) * this.ticksPerNanosecond);
     }
 

@@ -17,6 +17,8 @@ import { CodeBreakpoints } from './breakpoints';
 import { decodeExit, explainExit } from './exits';
 import { ExceptionTraps } from './exception-traps';
 import { GuestTime } from './guest-time';
+import { undoHalfSyscall } from './half-syscall';
+import { hostAbilities } from './host-trial';
 import { ThreadAlarm } from './libc';
 import { MemorySlots } from './memory-slots';
 import { addInstructions, instructionsOf, KvmVcpu } from './vcpu';
@@ -60,6 +62,8 @@ export class RunState {
     readonly breakpoints: CodeBreakpoints;
     readonly watchpoints: RegisterWatchpoints;
     readonly traps: ExceptionTraps;
+    /** See half-syscall.ts. */
+    private readonly halfSyscalls: boolean;
     /** vCPUs at the handler of an exception that has been told already. */
     readonly told = new Set<number>();
     time = new GuestTime(1);
@@ -100,7 +104,8 @@ export class RunState {
         this.slots = new MemorySlots(this.vm.fd, memory, this.vm.hostBase);
         this.breakpoints = new CodeBreakpoints(memory);
         this.watchpoints = new RegisterWatchpoints(memory);
-        this.traps = new ExceptionTraps(memory);
+        this.halfSyscalls = this.timed && options.emulated === true && !hostAbilities().syscall;
+        this.traps = new ExceptionTraps(memory, this.halfSyscalls);
     }
 
     retiredBy(vcpu: number): number {
@@ -187,10 +192,10 @@ export class RunState {
 
     arm(vcpu: KvmVcpu): void {
         const { traps } = this;
-        if (!(this.breakpoints.isEmpty && this.watchpoints.isEmpty && traps.isEmpty) && vcpu.holdsRest) {
+        traps.look(vcpu.cpu);
+        if (!(this.breakpoints.isEmpty && this.watchpoints.isEmpty && traps.hasNoHandlers) && vcpu.holdsRest) {
             vcpu.transfer.saveDebugRegisters();
         }
-        traps.look(vcpu.cpu);
         const setting = this.breakpoints.prepare(vcpu.cpu, this.watchpoints.registers, [...traps.addresses]);
         if (setting.control !== vcpu.debugSetting.control || setting.control !== 0) {
             this.takeOver(vcpu);
@@ -201,6 +206,7 @@ export class RunState {
     /** Has the instruction at RIP executed by somebody else. */
     elsewhere(vcpu: KvmVcpu): Outcome {
         this.bringBack(vcpu);
+        if (this.halfSyscalls) undoHalfSyscall(vcpu.cpu, this.options.memory);
         const { current } = this;
         this.countTime();
         this.current = -1;
@@ -209,6 +215,20 @@ export class RunState {
         if (this.traps.isAt(vcpu.cpu)) this.told.add(vcpu.processor.index);
         vcpu.takeBack();
         return stop;
+    }
+
+    /** Leaves no vCPU in the middle of half a SYSCALL. */
+    undoSyscall(vcpu: KvmVcpu): void {
+        const { cpu } = vcpu;
+        const { memory } = this.options;
+        const faulted = this.traps.maybeAtSyscall(cpu);
+        if (!faulted && !(this.halfSyscalls && cpu.cpl === 3 && cpu.ripHi >>> 31 === 1)) return;
+        this.bringBack(vcpu);
+        const saved = cpu.bytes.slice();
+        if ((faulted && !this.traps.undo(cpu)) || !undoHalfSyscall(cpu, memory)) {
+            cpu.bytes.set(saved);
+            cpu.stateReplaced();
+        }
     }
 
     /** Exits that only KVM has. */
@@ -240,7 +260,7 @@ export class RunState {
     }
 
     isAtBreakpoint(cpu: Cpu): boolean {
-        return this.breakpoints.at(cpu).length > 0 || this.traps.isAt(cpu);
+        return this.breakpoints.at(cpu).length > 0 || this.traps.isAtHandler(cpu);
     }
 
     /** Asks the breakpoints at RIP whether to stop, and stops at the first that says so. */

@@ -15,6 +15,8 @@ import {
     EventField,
     EventFlag,
     Ioctl,
+    MsrEntry,
+    MsrField,
     RegsOffset,
     RunOffset,
     SegmentField,
@@ -55,19 +57,6 @@ export function nativeMsrs(offered: ReadonlySet<number>): number[] {
     return [...NATIVE_MSRS.filter(([index, , always]) => always || offered.has(index)).map(([index]) => index)].concat(
         SYSTEM_REGISTER_MSRS,
     );
-}
-
-/** `kvm_msrs`. */
-const enum MsrField {
-    count = 0,
-    entries = 8,
-}
-
-/** `kvm_msr_entry`. */
-const enum MsrEntry {
-    index = 0,
-    data = 8,
-    size = 16,
 }
 
 /** The XSAVE image: which components are not in their initial state. */

@@ -26,10 +26,15 @@ export class VirtualClock implements Clock {
     /** Called when an alarm becomes the next one due, for the run loop to shorten the slice it is in. */
     onEarlierDeadline: ((deadline: number) => void) | undefined;
 
+    /** Called when the TSC has been moved: what waits for a value of it waits for another time. */
+    readonly onTimeStampMoved: (() => void)[] = [];
+
     private readonly retired: () => number;
     /** Virtual time when the instruction count was `epochRetired`. */
     private epochTime = 0;
     private epochRetired: number;
+    /** Ticks by which the TSC is ahead of virtual time, or behind it. */
+    private timeStampLead = 0;
     /** Armed alarms by deadline, then by creation; a few dozen at most, so insertion beats a heap. */
     private readonly queue: Event[] = [];
     private created = 0;
@@ -47,6 +52,20 @@ export class VirtualClock implements Clock {
     /** The time, for callers who know how many instructions have retired by now. */
     at(retired: number): number {
         return this.epochTime + retired - this.epochRetired;
+    }
+
+    /** Ticks of the TSC: virtual nanoseconds since power-on, unless somebody has moved it. */
+    timeStamp(): number {
+        return this.now() + this.timeStampLead;
+    }
+
+    /**
+     * Makes the TSC what it is to be now. Virtual time stays what it is.
+     * @param value an integer below 2^53
+     */
+    moveTimeStamp(value: number): void {
+        this.timeStampLead = value - this.now();
+        for (const listener of this.onTimeStampMoved) listener();
     }
 
     alarm(name: string, fire: () => void): Alarm {
@@ -110,12 +129,18 @@ export class VirtualClock implements Clock {
 
     /** Alarms are saved by the devices that own them: each knows its next deadline and arms it again. */
     save(): StateRecord {
-        return { kind: 'clock', version: 1, fields: { now: this.now() } };
+        const now = this.now();
+        return this.timeStampLead === 0
+            ? { kind: 'clock', version: 1, fields: { now } }
+            : { kind: 'clock', version: 2, fields: { now, timeStamp: this.timeStamp() } };
     }
 
     /** Disarms every alarm: to be called before the devices are restored. */
     restore(record: StateRecord): void {
-        const now = new StateReader(record, 'clock', 1).unsigned('now', Number.MAX_SAFE_INTEGER);
+        const hasTimeStamp = record.version === 2;
+        const reader = new StateReader(record, 'clock', hasTimeStamp ? 2 : 1);
+        const now = reader.count('now');
+        this.timeStampLead = hasTimeStamp ? reader.count('timeStamp') - now : 0;
         for (const event of this.queue) {
             event.armed = false;
         }

@@ -39,7 +39,10 @@ export interface EngineStatistics {
  * The part of a vCPU's hooks (see `CpuHooks`) that is the engine's: they concern translated code and its run loop.
  * `watch` and `accessed` are for engines with watchpoints.
  */
-export type EngineCpuHooks = Omit<CpuHooks, 'apic' | 'ports' | 'tsc' | 'random' | 'watch' | 'accessed' | 'observer'> &
+export type EngineCpuHooks = Omit<
+    CpuHooks,
+    'apic' | 'ports' | 'tsc' | 'moveTsc' | 'random' | 'watch' | 'accessed' | 'observer'
+> &
     Partial<Pick<CpuHooks, 'watch' | 'accessed'>>;
 
 /** Makes the engine of a machine, once its memory exists; processors are added before the first run. */

@@ -1,8 +1,8 @@
 import type { ApicBus } from '../devices/apic-bus';
-import type { Clock, StateRecord } from '../devices/device';
+import type { StateRecord } from '../devices/device';
 import { type ApicCpu, LocalApic } from '../devices/local-apic';
 import { StateReader } from '../devices/state-reader';
-import { TSC_FREQUENCY } from './clock';
+import { TSC_FREQUENCY, type VirtualClock } from './clock';
 import { type ApicPort, Cpu, type CpuHooks, type PortSpace } from './cpu/cpu';
 import type { FeatureWords } from './cpu/cpuid';
 import { wake } from './cpu/interrupts';
@@ -28,7 +28,7 @@ export interface ProcessorOptions {
     readonly index: number;
     readonly count: number;
     readonly memory: GuestMemory;
-    readonly clock: Clock;
+    readonly clock: VirtualClock;
     readonly ports: PortSpace;
     readonly apicBus: ApicBus;
     /** INTA cycles go to the PIC: the bootstrap processor's only. */
@@ -81,6 +81,7 @@ export class Processor implements ApicCpu {
             physicalAddressBits: PHYSICAL_ADDRESS_BITS,
             timeOfTsc: (low, high) => this.timeOfTsc(low, high),
         });
+        clock.onTimeStampMoved.push(() => this.apic.tscChanged());
         this.cpu = new Cpu(memory.memory.buffer, memory.layout.cpus[index], memory, this.hooks(), {
             apicId: index,
             processors: options.count,
@@ -235,7 +236,8 @@ export class Processor implements ApicCpu {
             ports,
             observer,
             random,
-            tsc: () => clock.now() * Number(TSC_TICKS_PER_NANOSECOND),
+            tsc: () => clock.timeStamp(),
+            moveTsc: value => clock.moveTimeStamp(value),
             watch: engine.watch ?? (() => 0),
             accessed: engine.accessed ?? (() => undefined),
         };
@@ -268,9 +270,10 @@ export class Processor implements ApicCpu {
 
     /** Virtual time at which this processor's TSC, compared as an unsigned number, reaches a value. */
     private timeOfTsc(low: number, high: number): number {
-        const now = this.options.clock.now();
+        const { clock } = this.options;
+        const now = clock.now();
         const offset = this.cpu.get64(StateOffset.tscOffset);
-        const tsc = BigInt.asUintN(64, BigInt(now) * TSC_TICKS_PER_NANOSECOND + offset);
+        const tsc = BigInt.asUintN(64, BigInt(clock.timeStamp()) + offset);
         const deadline = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
         const remaining = (deadline - tsc) / TSC_TICKS_PER_NANOSECOND;
         const time = BigInt(now) + remaining;

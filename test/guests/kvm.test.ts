@@ -8,8 +8,6 @@ import { kvm, needs } from '../support/requirements';
 import { SAMPLE_END, sampleElf, sampleOutput } from '../support/sample';
 import { runCli } from './support/cli';
 
-/** KVM without hardware beneath it does not execute SYSCALL rightly: the guest takes interrupts for system calls. */
-const COMMAND_LINE = 'nosyscall';
 const MEMORY = 32;
 
 const MOVES = 1000;
@@ -31,7 +29,7 @@ class SampleMachine {
             kernel: {
                 kernel: { name: sampleElf, data: readFileSync(sampleElf) },
                 modules: [],
-                commandLine: COMMAND_LINE,
+                commandLine: '',
             },
             serial: [byte => (this.output += String.fromCharCode(byte))],
         });
@@ -64,7 +62,7 @@ describe('guests on KVM', function () {
     for (const cpus of [1, 3]) {
         it(`the sample guest prints what it always prints, with ${cpus} vCPUs`, async () => {
             const result = await runCli([
-                ...['run', '--kernel', sampleElf, '--append', COMMAND_LINE, '--engine', 'kvm'],
+                ...['run', '--kernel', sampleElf, '--engine', 'kvm'],
                 ...['--memory', `${MEMORY}M`, '--cpus', String(cpus), '--timeout', '60'],
             ]);
 

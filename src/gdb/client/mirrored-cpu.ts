@@ -154,6 +154,7 @@ export class MirroredCpu {
             },
             ports: { read: () => 0, write: () => undefined },
             tsc: () => 0,
+            moveTsc: () => undefined,
             retired: () => this.generation,
             random: () => 0,
             modeChanged: () => undefined,

@@ -57,8 +57,10 @@ export interface CpuHooks extends AccessHooks {
     readonly ports: PortSpace;
     /** Hears of what the guest does to its machine. */
     readonly observer?: CpuObserver;
-    /** Ticks of the virtual TSC since power-on (1 GHz), an integer below 2^53; the vCPU adds its own offset. */
+    /** Ticks of the machine's TSC (1 GHz), an integer below 2^53; the vCPU adds its own offset. */
     tsc(): number;
+    /** Makes {@link tsc} another value from now on, for all vCPUs: an engine has a TSC that it cannot move. */
+    moveTsc(value: number): void;
     /** Instructions this vCPU has retired, exact at every instruction boundary; an integer below 2^53. */
     retired(): number;
     /** 32 random bits for RDRAND and RDSEED (recorded and replayed by the machine). */

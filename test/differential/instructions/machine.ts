@@ -175,6 +175,7 @@ export class TestMachine {
             apic: undefined as never,
             ports: undefined as never,
             tsc: nothing,
+            moveTsc: () => undefined,
             random: nothing,
         });
         this.engine.addProcessor({

@@ -134,6 +134,34 @@ describe('the engine on KVM', function () {
         assert.equal(machine.run({ instructions: 1e5 }).reason, 'budget');
     });
 
+    it('lets the TSC go on where it was, on either engine', () => {
+        const { machine, engine } = build(
+            [
+                '31 ed 31 f6 31 ff', // 0: xor ebp, ebp; xor esi, esi; xor edi, edi
+                '0f 31', // 6: rdtsc
+                '39 fa 72 0c', // 8: cmp edx, edi; jb 24
+                '77 04', // 12: ja 18
+                '39 f0 72 06', // 14: cmp eax, esi; jb 24
+                '89 c6 89 d7 eb ee', // 18: mov esi, eax; mov edi, edx; jmp 6
+                '45 eb f7', // 24: inc ebp; jmp 18
+            ].join(' '),
+        );
+        const { cpu } = machine.processors[0];
+        const latest = (): number => cpu.gpr(6) + cpu.gpr(7) * 0x100000000;
+        const first = cpu.hooks.tsc();
+        for (let move = 0; move < 100; move++) {
+            machine.run({ instructions: engine.active === 'kvm' ? 2e5 : 2e3 });
+            assert.ok(latest() <= cpu.hooks.tsc() + 1e6, `${latest()} read, ${cpu.hooks.tsc()} now`);
+            engine.switchTo(engine.active === 'kvm' ? 'translator' : 'kvm');
+        }
+        assert.equal(cpu.gpr(5), 0, 'it went back');
+        assert.ok(latest() > first);
+        const copy = kvmMachine('f4').machine;
+        copy.restoreState(Buffer.concat([...machine.saveState()]));
+        assert.ok(copy.processors[0].cpu.hooks.tsc() >= latest());
+        copy.engine.dispose?.();
+    });
+
     it("tells the kernel's counters", () => {
         const { machine, engine } = build('e6 80 eb fc'); // out 0x80, al; jmp
         // A busy host may leave a slice no time at all.

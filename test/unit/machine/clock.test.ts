@@ -122,6 +122,23 @@ describe('virtual clock', () => {
         assert.equal(clock.instructionsUntil(6010), 10);
     });
 
+    it('has a time stamp that can be moved, and goes on from there, also after it was restored', () => {
+        const { cpu, clock } = setUp();
+        let told = 0;
+        clock.onTimeStampMoved.push(() => told++);
+        cpu.retired = 100;
+        assert.equal(clock.timeStamp(), 100);
+        clock.moveTimeStamp(5000);
+        cpu.retired = 101;
+        assert.deepEqual([clock.now(), clock.timeStamp(), told], [101, 5001, 1]);
+        const saved = clock.save();
+        const { clock: other } = setUp();
+        other.restore(saved);
+        assert.deepEqual([other.now(), other.timeStamp()], [101, 5001]);
+        assert.throws(() => other.restore({ ...saved, fields: { now: 101, timeStamp: -1 } }), /timeStamp/);
+        assert.deepEqual(setUp().clock.save().version, 1);
+    });
+
     it('restores its time whatever has been retired since, with nothing armed', () => {
         const { cpu, clock, alarm } = setUp();
         cpu.retired = 77;

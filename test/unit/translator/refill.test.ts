@@ -41,6 +41,7 @@ class Paged {
             apic: undefined as never,
             ports: undefined as never,
             tsc: nothing,
+            moveTsc: nothing,
             random: nothing,
         });
         const map = { base: this.ram, low: RAM, high: 0, isPlain: () => true };

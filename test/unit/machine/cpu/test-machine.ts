@@ -118,6 +118,7 @@ export class TestMachine implements PhysicalMemory {
                 },
             },
             tsc: () => this.time,
+            moveTsc: value => (this.time = value),
             retired: () => this.instructions,
             random: () => 0x12345678,
             modeChanged: () => {},

@@ -1,12 +1,14 @@
 /**
- * What this host's KVM does with debug registers, tried with guests of two instructions: KVM that has no hardware beneath
- * it may take them over and never look at them.
+ * What this host's KVM does with debug registers and with SYSCALL, tried with guests of two instructions: KVM that has no
+ * hardware beneath it may take debug registers over and never look at them, and may enter the kernel at CPL 3.
  */
 import {
     ExitReason,
     GuestDebug,
     GuestDebugField,
     Ioctl,
+    MsrEntry,
+    MsrField,
     RegsOffset,
     RunOffset,
     SegmentField,
@@ -17,21 +19,23 @@ import { hostNanoseconds } from './guest-time';
 import { closeDescriptor, ioctl, mapDescriptor, mapPlainMemory, NativeBuffer, rawIoctl, ThreadAlarm } from './libc';
 import { openKvm } from './probe';
 
-export interface DebugAbilities {
+export interface HostAbilities {
     /** Breakpoints on execution stop the guest at CPL 0: they always should. */
     readonly kernelCode: boolean;
     /** Data breakpoints stop the guest. */
     readonly data: boolean;
     /** Breakpoints on execution stop the guest also at CPL 3. */
     readonly userCode: boolean;
+    /** SYSCALL of 64-bit code leads to CPL 0. */
+    readonly syscall: boolean;
 }
 
-const NONE: DebugAbilities = { kernelCode: false, data: false, userCode: false };
+const NONE: HostAbilities = { kernelCode: false, data: false, userCode: false, syscall: false };
 
-let abilities: DebugAbilities | undefined;
+let abilities: HostAbilities | undefined;
 
 /** Tries once; a host on which the trial itself fails has none of them. */
-export function debugAbilities(): DebugAbilities {
+export function hostAbilities(): HostAbilities {
     abilities ??= tryAbilities();
     return abilities;
 }
@@ -44,6 +48,8 @@ const enum Place {
     store = 0x4000,
     kernelCode = 0x4100,
     userCode = 0x4200,
+    systemCall = 0x4300,
+    systemCallEntry = 0x4400,
     data = 0x5000,
     size = 0x6000,
 }
@@ -55,16 +61,23 @@ const LARGE = 0x80;
 const STORE = [0x89, 0x04, 0x25, 0x00, 0x50, 0x00, 0x00, 0xf4];
 /** nop; nop; hlt, which is a triple fault at CPL 3 */
 const NOTHING = [0x90, 0x90, 0xf4];
+const SYSCALL = [0x0f, 0x05];
+/** hlt, which is a triple fault at CPL 3 */
+const HALT = [0xf4];
 const CR0 = 0x80010033; // PG, WP, NE, ET, MP, PE
 const CR4_PAE = 0x20;
-const EFER_LONG = 0x500; // LME, LMA
+const EFER_LONG = 0x501; // LMA, LME, SCE
+const MSR_STAR = 0xc0000081;
+const MSR_LSTAR = 0xc0000082;
+/** SYSCALL takes CS 8 and SS 16. */
+const STAR = 8n << 32n;
 /** DR7: breakpoint 0, global; a write of four bytes, or execution. */
 const WRITE = 0x000d0402;
 const EXECUTION = 0x00000402;
 /** A guest of two instructions that takes longer has gone astray. */
 const LONGEST_RUN = 500e6;
 
-function tryAbilities(): DebugAbilities {
+function tryAbilities(): HostAbilities {
     const descriptors: number[] = [];
     let run: AlignedMemory | undefined;
     let alarm: ThreadAlarm | undefined;
@@ -87,11 +100,12 @@ function tryAbilities(): DebugAbilities {
         alarm.letInterrupt(vcpu);
         const { view } = run;
         const ring = alarm;
-        const tries = (trial: Trial): boolean => stops(vcpu, view, ring, trial);
+        const tries = (trial: Trial): boolean => exitOf(vcpu, view, ring, trial) === ExitReason.Debug;
+        setSystemCallMsrs(vcpu);
         return {
             kernelCode: tries({ rip: Place.kernelCode, cpl: 0, breakpoint: Place.kernelCode + 1, dr7: EXECUTION }),
             data: tries({ rip: Place.store, cpl: 0, breakpoint: Place.data, dr7: WRITE }),
-            // Last: a triple fault leaves little of a vCPU.
+            syscall: exitOf(vcpu, view, ring, { rip: Place.systemCall, cpl: 3 }) === ExitReason.Hlt,
             userCode: tries({ rip: Place.userCode, cpl: 3, breakpoint: Place.userCode + 1, dr7: EXECUTION }),
         };
     } catch (error) {
@@ -109,28 +123,31 @@ function tryAbilities(): DebugAbilities {
 interface Trial {
     readonly rip: number;
     readonly cpl: number;
-    readonly breakpoint: number;
-    readonly dr7: number;
+    readonly breakpoint?: number;
+    readonly dr7?: number;
 }
 
-/** Whether the guest comes back for a breakpoint. @throws KvmError */
-function stops(vcpu: number, run: DataView, alarm: ThreadAlarm, { rip, cpl, breakpoint, dr7 }: Trial): boolean {
+/** What the guest comes back for; undefined if it does not. @throws KvmError */
+function exitOf(vcpu: number, run: DataView, alarm: ThreadAlarm, trial: Trial): number | undefined {
+    const { rip, cpl, breakpoint, dr7 } = trial;
     setRegisters(vcpu, rip, cpl);
     const debug = new NativeBuffer(GuestDebugField.size);
-    debug.view.setUint32(0, GuestDebug.Enable | GuestDebug.HardwareBreakpoints, true);
-    debug.view.setBigUint64(GuestDebugField.dr0, BigInt(breakpoint), true);
-    debug.view.setBigUint64(GuestDebugField.dr7, BigInt(dr7), true);
+    if (breakpoint !== undefined && dr7 !== undefined) {
+        debug.view.setUint32(0, GuestDebug.Enable | GuestDebug.HardwareBreakpoints, true);
+        debug.view.setBigUint64(GuestDebugField.dr0, BigInt(breakpoint), true);
+        debug.view.setBigUint64(GuestDebugField.dr7, BigInt(dr7), true);
+    }
     ioctl(vcpu, Ioctl.SetGuestDebug, debug.address);
     const end = hostNanoseconds() + LONGEST_RUN;
     do {
         alarm.set(LONGEST_RUN);
         if (rawIoctl(vcpu, Ioctl.Run, 0) === 0) {
-            return run.getUint32(RunOffset.exitReason, true) === ExitReason.Debug;
+            return run.getUint32(RunOffset.exitReason, true);
         }
         // The signal may be one that an engine's alarm has left behind.
         alarm.consume();
     } while (hostNanoseconds() < end);
-    return false;
+    return undefined;
 }
 
 interface AlignedMemory {
@@ -155,6 +172,26 @@ function layOut(view: DataView): void {
     put(Place.store, STORE);
     put(Place.kernelCode, NOTHING);
     put(Place.userCode, NOTHING);
+    put(Place.systemCall, SYSCALL);
+    put(Place.systemCallEntry, HALT);
+}
+
+/** @throws KvmError */
+function setSystemCallMsrs(vcpu: number): void {
+    const values = [
+        [MSR_STAR, STAR],
+        [MSR_LSTAR, BigInt(Place.systemCallEntry)],
+    ] as const;
+    const msrs = new NativeBuffer(MsrField.entries + values.length * MsrEntry.size);
+    msrs.view.setUint32(MsrField.count, values.length, true);
+    values.forEach(([index, value], number) => {
+        const at = MsrField.entries + number * MsrEntry.size;
+        msrs.view.setUint32(at + MsrEntry.index, index, true);
+        msrs.view.setBigUint64(at + MsrEntry.data, value, true);
+    });
+    if (ioctl(vcpu, Ioctl.SetMsrs, msrs.address) < values.length) {
+        throw new KvmError('KVM_SET_MSRS', 22, 'MSRs of a trial');
+    }
 }
 
 /** 64-bit mode at a privilege level, as reset left everything else. @throws KvmError */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { isEmulated } from '../../../src/engines/choose';
-import { debugAbilities } from '../../../src/kvm/debug-trial';
+import { hostAbilities } from '../../../src/kvm/host-trial';
 import { kvm, needs } from '../../support/requirements';
 
 describe('the trial of debug registers', () => {
@@ -9,14 +9,14 @@ describe('the trial of debug registers', () => {
     });
 
     it('finds that execution at CPL 0 is stopped anywhere, and all of it where there is hardware', () => {
-        const abilities = debugAbilities();
+        const abilities = hostAbilities();
         assert.equal(abilities.kernelCode, true);
         if (!isEmulated()) {
-            assert.deepEqual(abilities, { kernelCode: true, data: true, userCode: true });
+            assert.deepEqual(abilities, { kernelCode: true, data: true, userCode: true, syscall: true });
         }
     });
 
     it('is made once', () => {
-        assert.equal(debugAbilities(), debugAbilities());
+        assert.equal(hostAbilities(), hostAbilities());
     });
 });
