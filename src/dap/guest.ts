@@ -14,6 +14,7 @@ import { linuxNaming } from '../linux/naming';
 import { RunningKernel } from '../linux/kernel-source';
 import { MemoryKernels } from '../linux/memory-kernel';
 import { ProgramKernels } from '../linux/program-kernel';
+import { userCodeNaming } from '../linux/user-code';
 import type { GuestNaming } from '../inspect/naming';
 import type { BootModule } from '../machine/loaders/boot-context';
 import type { ImageFile } from '../machine/loaders/image';
@@ -111,6 +112,7 @@ export function createGuest(configuration: LaunchConfiguration, output: GuestOut
     );
     const own: MachineTarget = new MachineTarget(machine, table, host, {
         ...{ programs, mapping, discovery, plain: symbols.plain, loadable: kernelModules },
+        userCode: userCodeNaming(running),
     });
     const target =
         configuration.gdbServer === undefined

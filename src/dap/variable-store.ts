@@ -348,6 +348,7 @@ const ORIGINS: Readonly<Record<FrameOrigin, string>> = {
     cfi: 'call frame information',
     orc: "the kernel's ORC tables",
     framePointer: 'the frame pointer',
+    return: 'a return that its callee goes straight on to',
 };
 
 /** Linear address of a frame's first word on the stack, and bytes of a word. */

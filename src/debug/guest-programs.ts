@@ -6,6 +6,7 @@
 import type { PlainSymbols } from '../symbols/plain-symbols';
 import { ProgramSet } from '../symbols/program';
 import type { SymbolTable } from '../symbols/symbol-table';
+import { hex } from '../machine/format';
 import { codeSize } from './address';
 import { type CodeRegion, codeRegion } from './code-region';
 import { Expression } from './expression/evaluator';
@@ -39,7 +40,15 @@ export interface DebugInformation {
     /** Finds what a kernel tells of itself, where no symbol file does. */
     readonly discovery?: KernelDiscovery;
     readonly loadable?: LoadablePrograms;
+    readonly userCode?: UserCodeNaming;
 }
+
+/**
+ * Names user code of the process that a vCPU executes, where no symbols do.
+ * @param source as that vCPU sees the guest
+ * @returns for the code at an address what the place is called; undefined if nothing is known of the process
+ */
+export type UserCodeNaming = (source: InspectionSource) => ((address: bigint) => string | undefined) | undefined;
 
 export const NO_DEBUG_INFORMATION: DebugInformation = { programs: new ProgramSet() };
 
@@ -67,17 +76,19 @@ export class GuestPrograms {
     private readonly programs: ProgramSet;
     private readonly mapping: PathMapping | undefined;
     private readonly loadable: LoadablePrograms | undefined;
+    private readonly userCode: UserCodeNaming | undefined;
 
     /** Gives the views the variables of their innermost frames. */
     constructor(
         private readonly views: readonly VcpuView[],
         private readonly symbols: SymbolTable,
-        { programs, mapping, discovery, plain, loadable }: DebugInformation,
+        { programs, mapping, discovery, plain, loadable, userCode }: DebugInformation,
         private readonly listener: MoveListener,
     ) {
         this.programs = programs;
         this.mapping = mapping;
         this.loadable = loadable;
+        this.userCode = userCode;
         this.lines = new ProgramLines(programs, mapping);
         const inspection = listener.inspection?.bind(listener);
         this.search = new KernelSearch(discovery, views, programs, inspection);
@@ -232,7 +243,10 @@ export class GuestPrograms {
         const { cpu, memory, disassembler } = this.views[vcpu];
         const frames = this.sourceViews[vcpu].frames;
         if (frames !== undefined) {
-            return frames.map(frame => this.nameFrame(frame));
+            const names = frames.some(({ physical }) => physical.state.user !== undefined)
+                ? this.userCodeNames(vcpu)
+                : undefined;
+            return frames.map(frame => this.nameFrame(frame, names));
         }
         return walkStack(cpu, memory, disassembler).map((frame, depth) => ({
             ...frame,
@@ -241,14 +255,24 @@ export class GuestPrograms {
         }));
     }
 
-    private nameFrame({ physical, isInlined, name, path, line, column }: SourceFrame): NamedFrame {
+    private userCodeNames(vcpu: number): ((address: bigint) => string | undefined) | undefined {
+        const source = this.listener.inspection?.(vcpu);
+        return source && this.userCode?.(source);
+    }
+
+    private nameFrame(
+        { physical, isInlined, name, path, line, column }: SourceFrame,
+        userName?: (address: bigint) => string | undefined,
+    ): NamedFrame {
         const { state, numbering, origin } = physical;
-        const { pc, isReturn } = state;
+        const { pc, isReturn, user } = state;
+        const known = name ?? (isReturn ? this.symbols.formatReturn(pc) : this.symbols.format(pc));
+        const ofUser = user === undefined ? undefined : `user mode: ${userName?.(pc) ?? hex(pc)}`;
         const source = path === undefined || !line ? undefined : { path, line, column };
         return {
             pc,
             stackPointer: state.registers[numbering.stackPointer] ?? 0n,
-            symbol: name ?? (isReturn ? this.symbols.formatReturn(pc) : this.symbols.format(pc)),
+            symbol: known ?? ofUser,
             origin,
             inlined: isInlined || undefined,
             source: source && {

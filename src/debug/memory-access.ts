@@ -1,6 +1,6 @@
 /** Guest memory as the debugger reads and writes it: through the page tables without side effects, and never a device. */
 import type { Cpu } from '../machine/cpu/cpu';
-import { type PageWalk, walkPages } from '../machine/cpu/page-walk';
+import { type PageWalk, type PageWalkLevel, walkPages } from '../machine/cpu/page-walk';
 import type { GuestMemory } from '../machine/memory';
 import { type Address, halves } from './address';
 
@@ -49,6 +49,11 @@ export interface MemoryView {
     readNumber(address: Address, size: number): bigint | undefined;
     /** Whether code could be executed at a linear address; where that cannot be told, whether something can be read. */
     isExecutable(linear: bigint): boolean;
+    /**
+     * Whether user code could be executed at a linear address. The topmost entry does not count: where a kernel isolates
+     * page tables, its own forbid there to execute any of user space.
+     */
+    isUserCode(linear: bigint): boolean;
 }
 
 /** The bytes as an unsigned little-endian number. */
@@ -106,6 +111,21 @@ export class MemoryAccess implements MemoryView {
     isExecutable(linear: bigint): boolean {
         return translateAddress(this.cpu, linear).walk?.mapping?.executable === true;
     }
+
+    isUserCode(linear: bigint): boolean {
+        return mapsUserCode(this.cpu, linear);
+    }
+}
+
+/** {@link MemoryView.isUserCode} by a vCPU's page tables. */
+export function mapsUserCode(cpu: Cpu, linear: bigint): boolean {
+    const { walk } = translateAddress(cpu, linear);
+    if (walk?.mapping === undefined) {
+        return false;
+    }
+    const isWide = walk.mode === '4-level' || walk.mode === '5-level';
+    const forbids = ({ entry }: PageWalkLevel): boolean => isWide && entry >> 63n === 1n;
+    return walk.mapping.user && !walk.levels.slice(1).some(forbids);
 }
 
 /** A range of addresses, page by page; it may wrap at the end of the address space. */

@@ -39,21 +39,26 @@ export function scanForReturns(stack: ScannedStack): FoundReturn[] {
                 ? view.getBigUint64(offset, true)
                 : BigInt(width === 4 ? view.getUint32(offset, true) : view.getUint16(offset, true));
         // Most words are small numbers or data: only then is it worth to look at the page tables.
-        if (address >= 0x1000n && followsCall(stack, address)) {
+        if (address >= 0x1000n && followsCall(stack.codeSize, address, stack.codeBefore.bind(stack))) {
             found.push({ address, offset });
         }
     }
     return found;
 }
 
-function followsCall(stack: ScannedStack, address: bigint): boolean {
-    const before = stack.codeBefore(address, LONGEST_CALL);
+/** Whether a code address is where a near call returns to. @param codeBefore as {@link ScannedStack} has it */
+export function followsCall(
+    codeSize: CodeSize,
+    address: bigint,
+    codeBefore: (address: bigint, length: number) => Uint8Array,
+): boolean {
+    const before = codeBefore(address, LONGEST_CALL);
     return CALL_LENGTHS.some(length => {
         const start = before.length - length;
         if (start < 0) {
             return false;
         }
-        const decoded = decode(before, start, before.length, stack.codeSize);
+        const decoded = decode(before, start, before.length, codeSize);
         return typeof decoded !== 'number' && decoded.length === length && decoded.row.mnemonic === 'CALL';
     });
 }

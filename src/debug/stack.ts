@@ -6,8 +6,11 @@ import { scanForReturns, SCANNED_WORDS } from './stack-scan';
 import type { CodeView, Disassembler } from './disassembler';
 import type { MemoryView } from './memory-access';
 
-/** What told of a frame: call frame information, a kernel's ORC tables, or frame pointers. */
-export type FrameOrigin = 'cfi' | 'orc' | 'framePointer';
+/**
+ * What told of a frame: call frame information, a kernel's ORC tables, frame pointers, or a RET that the code goes
+ * straight on to.
+ */
+export type FrameOrigin = 'cfi' | 'orc' | 'framePointer' | 'return';
 
 export interface Frame {
     /** Linear address of the instruction: the next one to execute, or the one that is returned to. */

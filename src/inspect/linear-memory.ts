@@ -57,6 +57,15 @@ export class LinearMemory {
         );
     }
 
+    /** Whether user code could be executed there: see `MemoryView.isUserCode`. */
+    isUserCode(address: bigint): boolean {
+        const { tables, source } = this;
+        const at = this.wrap(address);
+        const mapping =
+            tables.mode === 'none' || !isCanonical(tables, at) ? undefined : walk(source, tables, at).mapping;
+        return mapping !== undefined && mapping.permissions.user && !mapping.leaf.noExecute;
+    }
+
     private wrap(address: bigint): bigint {
         return BigInt.asUintN(this.tables.linearBits === 32 ? 32 : 64, address);
     }

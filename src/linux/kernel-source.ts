@@ -42,6 +42,7 @@ export function kernelMemory(source: InspectionSource): KernelMemory {
         read: (address, length) => memory.read(address, length),
         physical: address => memory.physical(address),
         isExecutable: address => memory.isExecutable(address),
+        isUserCode: address => memory.isUserCode(address),
         space: cr3 => new LinearMemory(source, pageTables(source.system, cr3)),
     };
 }

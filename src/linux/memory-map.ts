@@ -47,6 +47,37 @@ export function memoryMap(reader: KernelReader, task: bigint): Listed<MemoryArea
     return { items: map, problem };
 }
 
+/** An area of a process, not named yet. */
+export interface PlainArea {
+    readonly first: bigint;
+    /** Exclusive. */
+    readonly end: bigint;
+    /** Address of the `struct file`; 0 for memory without. */
+    readonly file: bigint;
+    /** Where in the file it begins, in pages. */
+    readonly page: bigint;
+    /** As {@link MemoryArea.name}. */
+    name(): string | undefined;
+}
+
+/** The areas of a process alone, in their order, as far as they can be read: names take much longer than the rest. */
+export function plainAreas(reader: KernelReader, task: bigint): PlainArea[] {
+    return (
+        optional(() => {
+            const mm = reader.at('task_struct', task).pointer('mm');
+            return mm && areas(mm).items.map(area => plainArea(mm, area));
+        }) ?? []
+    );
+}
+
+function plainArea(mm: Structure, area: Structure): PlainArea {
+    return {
+        ...{ first: area.big('vm_start'), end: area.big('vm_end') },
+        ...{ file: area.big('vm_file'), page: area.big('vm_pgoff') },
+        name: () => optional(() => readArea(mm, area).name),
+    };
+}
+
 /** In a tree since 6.1, on a list before. */
 function areas(mm: Structure): Listed<Structure> {
     if (!mm.has('mm_mt')) {

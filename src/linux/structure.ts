@@ -14,6 +14,8 @@ export interface GuestMemory {
     /** Where a linear address is mapped to; undefined if nowhere. */
     physical(address: bigint): number | undefined;
     isExecutable(address: bigint): boolean;
+    /** Whether user code could be executed there. */
+    isUserCode(address: bigint): boolean;
 }
 
 /** Memory with the kernel's page tables. */

@@ -1,13 +1,14 @@
 /** Registers and stack of a task that does not run: what it saved when it gave up its CPU, and when it entered the kernel. */
-import type { SourceFrame } from '../debug/source/source-stack';
-import { type PhysicalFrame, SourceStack, type StackMemory } from '../debug/source/source-stack';
+import { type PhysicalFrame, type SourceFrame, SourceStack, type StackMemory } from '../debug/source/source-stack';
 import type { FrameOrigin } from '../debug/stack';
 import { hex } from '../inspect/hex';
 import { littleEndian } from '../inspect/linear-memory';
 import { ProgramSet } from '../symbols/program';
-import { AMD64, type FrameState } from '../symbols/unwind';
-import { LinuxError } from './errors';
-import type { KernelReader, Structure } from './structure';
+import { AMD64, type FrameState, USER_END, USER32_CS } from '../symbols/unwind';
+import { LinuxError, optional } from './errors';
+import type { GuestMemory, KernelReader, Structure } from './structure';
+import { pageTableRoot } from './tasks';
+import { UserCode } from './user-code';
 
 /** A register and its value; undefined where nobody has saved it. */
 export interface SavedRegister {
@@ -19,9 +20,10 @@ export interface TaskFrame {
     /** Linear address of the instruction that is returned to. */
     readonly pc: bigint;
     readonly stackPointer: bigint;
-    /** `schedule+0x5e`. */
+    /** `schedule+0x5e`; for user code `user mode: busybox+0x4f21c`. */
     readonly symbol?: string;
-    readonly origin?: FrameOrigin;
+    /** `saved`: the registers that user code had when it entered the kernel. */
+    readonly origin?: FrameOrigin | 'saved';
     readonly inlined?: boolean;
     readonly source?: { readonly path: string; readonly line: number; readonly column?: number };
 }
@@ -128,19 +130,57 @@ export function stackOf(task: Structure): { readonly start: bigint; readonly end
  * @throws LinuxError if its registers are not in memory
  */
 export function taskStack(reader: KernelReader, task: bigint): TaskFrame[] {
-    const { memory, kernel } = reader;
     const structure = reader.at('task_struct', task);
     const state = savedState(structure);
-    const stackMemory: StackMemory = {
-        readMemory: (address, size) => {
-            const { bytes } = memory.read(BigInt.asUintN(64, address), size);
+    const memory = stackMemory(structure);
+    const stacks = reader.kernel.stacks ?? new SourceStack(new ProgramSet());
+    const frames = stacks.walk(state, AMD64, memory) ?? byFramePointers(reader, state, stackOf(structure));
+    const names = new UserCode(reader, task);
+    const named = [...stacks.expand(frames)].map(frame => nameFrame(reader, frame, names));
+    // Where the stack could not be followed so far, the registers at its top tell all the same.
+    const user = frames.some(frame => frame.state.user !== undefined) ? undefined : userState(structure);
+    if (user === undefined) {
+        return named;
+    }
+    const outer = stacks.walk(user, AMD64, memory) ?? [{ state: user, numbering: AMD64 }];
+    const [first, ...callers] = [...stacks.expand(outer)].map(frame => nameFrame(reader, frame, names));
+    return [...named, { ...first, origin: 'saved' }, ...callers];
+}
+
+/** The kernel's memory, and the task's own in the lower half. */
+function stackMemory(task: Structure): StackMemory {
+    const { memory } = task.reader;
+    const root = optional(() => {
+        const mm = task.pointer('mm');
+        return mm && pageTableRoot(mm);
+    });
+    const own = root === undefined ? memory : memory.space(root);
+    const of = (address: bigint): GuestMemory => (address >= USER_END ? memory : own);
+    return {
+        readMemory: (offset, size) => {
+            const address = BigInt.asUintN(64, offset);
+            const { bytes } = of(address).read(address, size);
             return bytes.length === size ? bytes : undefined;
         },
-        isExecutable: address => memory.isExecutable(BigInt.asUintN(64, address)),
+        isExecutable: offset => memory.isExecutable(BigInt.asUintN(64, offset)),
+        isUserCode: offset => {
+            const address = BigInt.asUintN(64, offset);
+            return of(address).isUserCode(address);
+        },
     };
-    const stacks = kernel.stacks ?? new SourceStack(new ProgramSet());
-    const frames = stacks.walk(state, AMD64, stackMemory) ?? byFramePointers(reader, state, stackOf(structure));
-    return [...stacks.expand(frames)].map(frame => nameFrame(reader, frame));
+}
+
+function userState(task: Structure): FrameState | undefined {
+    return optional(() => {
+        const saved = userRegisters(task);
+        if (saved === undefined) return undefined;
+        const registers = AMD64.names.map(name => {
+            const member = USER_REGISTERS.find(([register]) => register === name)?.[1];
+            return member !== undefined && saved.has(member) ? saved.big(member) : undefined;
+        });
+        const user = saved.big('cs') === USER32_CS ? 32 : 64;
+        return { pc: saved.big('ip'), registers, isReturn: false, user };
+    });
 }
 
 /** Where no tables tell: kernels that keep frame pointers have them in a chain up the stack. */
@@ -174,12 +214,17 @@ function byFramePointers(
 function nameFrame(
     { kernel }: KernelReader,
     { physical, isInlined, name, path, line, column }: SourceFrame,
+    names: UserCode,
 ): TaskFrame {
     const { state, numbering, origin } = physical;
+    const symbol = (): string | undefined =>
+        state.user !== undefined
+            ? `user mode: ${names.name(state.pc) ?? hex(state.pc)}`
+            : returnSymbol(kernel.symbol(state.pc - 1n));
     return {
         pc: state.pc,
         stackPointer: state.registers[numbering.stackPointer] ?? 0n,
-        symbol: name ?? returnSymbol(kernel.symbol(state.pc - 1n)),
+        symbol: name ?? symbol(),
         origin,
         inlined: isInlined || undefined,
         source: path === undefined || !line ? undefined : { path, line, column: column || undefined },

@@ -55,7 +55,7 @@ export interface LinuxFrame {
     readonly pc: Hex;
     readonly stackPointer: Hex;
     readonly symbol?: string;
-    /** What told of the frame: `cfi`, `orc`, `framePointer`. */
+    /** What told of the frame: `cfi`, `orc`, `framePointer`, `return`, `saved` (registers), `guessed`. */
     readonly origin?: string;
     readonly inlined?: boolean;
     readonly source?: { readonly path: string; readonly line: number };

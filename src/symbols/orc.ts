@@ -11,6 +11,7 @@ import {
     type UnwindMemory,
     type UnwindSource,
     type UnwindStep,
+    USER32_CS,
 } from './unwind';
 
 /** ORC_REG_*. */
@@ -42,6 +43,8 @@ const RIP = 16;
 
 /** DWARF's numbers of `struct pt_regs`' registers in their order; -1 for what is no register of ours. */
 const PT_REGS = [15, 14, 13, 12, 6, 3, 11, 10, 9, 8, 0, 2, 1, 4, 5, -1, 16, -1, -1, 7, -1];
+/** Place of CS from the end. */
+const CS_FROM_END = 4;
 /** Offsets in `struct pt_regs` of what an interrupt itself saves. */
 const IRET_OFFSET = 16 * 8;
 
@@ -261,7 +264,9 @@ function interrupted(
         if (number >= 0) registers[number] = words[index];
     });
     const pc = registers[RIP];
+    const cs = words[words.length - CS_FROM_END];
+    const user = (cs & 3n) !== 3n ? undefined : cs === USER32_CS ? 32 : 64;
     return pc === undefined
         ? undefined
-        : { kind: 'caller', cfa: base + BigInt(PT_REGS.length * 8), frame: { pc, registers, isReturn: false } };
+        : { kind: 'caller', cfa: base + BigInt(PT_REGS.length * 8), frame: { pc, registers, isReturn: false, user } };
 }

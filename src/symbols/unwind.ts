@@ -48,6 +48,11 @@ export function wideRegister(
     return register >= st && register < st + 8 ? { name: `st${register - st}`, size: 10 } : undefined;
 }
 
+/** Linux' selector of 32-bit user code (arch/x86/include/asm/segment.h: __USER32_CS). */
+export const USER32_CS = 0x23n;
+/** Where the upper half of the address space begins, which is the kernel's. */
+export const USER_END = 1n << 63n;
+
 export interface UnwindMemory {
     /** `size` bytes of linear memory, or undefined if not all of them can be read. */
     readMemory(address: bigint, size: number): Uint8Array | undefined;
@@ -60,6 +65,8 @@ export interface FrameState {
     readonly registers: readonly (bigint | undefined)[];
     /** Whether `pc` is where a call returns to, and not an instruction that was interrupted. */
     readonly isReturn: boolean;
+    /** Width of the code, where it is user code that a kernel was entered from, or a caller of such. */
+    readonly user?: 32 | 64;
 }
 
 export type UnwindStep =

@@ -76,6 +76,7 @@ describe('a Linux kernel without symbol files', function () {
         const entry = names.findIndex(name => name.startsWith('do_syscall_64+'));
         assert.ok(entry > 1, names.join('\n'));
         assert.match(names[entry + 1], /^entry_SYSCALL_64_after_hwframe\+/);
+        assert.match(names[entry + 2], /^user mode: busybox\+0x[0-9a-f]+$/);
         const { stackFrames } = await client.ask<DebugProtocol.StackTraceResponse['body']>('stackTrace', {
             threadId: 1,
         });
@@ -89,6 +90,9 @@ describe('a Linux kernel without symbol files', function () {
         );
         const foundBy = shown.flatMap(({ variables }) => variables).find(({ name }) => name === 'found by');
         assert.equal(foundBy?.value, "the kernel's ORC tables");
+        const { id: frameId, instructionPointerReference } = stackFrames[entry + 2];
+        const { result } = await client.ask<{ result: string }>('evaluate', { expression: 'cs:rip', frameId });
+        assert.equal(result.split(' ')[0], instructionPointerReference);
     });
 
     it("knows the kernel's types: expressions go through its structures", async () => {

@@ -92,15 +92,21 @@ for (const kind of [fromMemory, withSymbols]) {
             });
             assert.equal(item.command, 'sleep 1000');
             const names = stack.items.map(({ symbol }) => symbol?.replace(/\+.*/, ''));
+            const inUser = names.findIndex(name => name?.startsWith('user mode: '));
             for (const name of ['do_nanosleep', 'do_syscall_64'])
                 assert.ok(names.includes(name), `${name} in ${names.join()}`);
             assert.ok(
-                stack.items.slice(2).every(({ origin, inlined }) => origin === 'cfi' || origin === 'orc' || inlined),
+                stack.items
+                    .slice(2, inUser)
+                    .every(({ origin, inlined }) => origin === 'cfi' || origin === 'orc' || inlined),
                 JSON.stringify(stack),
             );
             assert.equal(registers.items.find(({ name }) => name === 'rip')?.value, stack.items[0].pc);
             assert.equal(userRegisters.items.find(({ name }) => name === 'cs')?.value, '0x33');
             const rip = BigInt(userRegisters.items.find(({ name }) => name === 'rip')!.value);
+            assert.equal(BigInt(stack.items[inUser].pc), rip);
+            assert.match(stack.items[inUser].symbol ?? '', /^user mode: busybox\+0x[0-9a-f]+$/);
+            assert.match(stack.items[inUser - 1].symbol ?? '', /^entry_SYSCALL_64/);
             const code = memory.items.find(({ first, last }) => rip >= BigInt(first) && rip <= BigInt(last));
             assert.deepEqual([code?.rights, code?.name], ['r-xp', '/bin/busybox']);
             assert.deepEqual(files.items[1], { ...files.items[1], number: 1, name: '/dev/console' });

@@ -25,6 +25,7 @@ const COMMAND = [
     'sh -c "sleep 0 & exec sleep 1002" &',
     'cat /proc/$$/maps; ip link set lo up; cat /proc/mounts /proc/interrupts /proc/slabinfo; echo LOG; dmesg; echo LOG',
     'for f in /proc/[0-9]*; do echo STACK ${f#/proc/}; cat $f/stack 2>/dev/null; done',
+    'for f in /proc/[0-9]*; do echo SYSCALL ${f#/proc/} $(cat $f/syscall 2>/dev/null); done',
     'while :; do ps -o pid,ppid,stat,comm; echo READY; read line; done',
 ].join('\n');
 
@@ -261,6 +262,33 @@ for (const kind of [fromMemory, withSymbols]) {
                     );
             }
             assert.ok(compared > 20, `${compared} stacks are equal`);
+        });
+
+        it('follows them to the user code that /proc tells, and on to its callers', () => {
+            const calls = [...first.matchAll(/^SYSCALL (\d+) \d+ .*(0x[0-9a-f]+) (0x[0-9a-f]+)$/gm)];
+            let compared = 0;
+            let callers = 0;
+            for (const process of listTasks(reader()).processes) {
+                const [, , sp, pc] = calls.find(([, pid]) => Number(pid) === process.pid) ?? [];
+                if (process.state.letter !== 'S' || !/^(?:sleep|cat)$/.test(process.name)) continue;
+                const frames = taskStack(reader(), process.address);
+                const user = frames.findIndex(({ symbol }) => symbol?.startsWith('user mode: '));
+                assert.deepEqual([frames[user].pc, frames[user].stackPointer], [BigInt(pc), BigInt(sp)]);
+                assert.match(frames[user].symbol ?? '', /^user mode: busybox\+0x[0-9a-f]+$/);
+                assert.equal(frames[user].origin, 'orc', 'without a gap');
+                compared++;
+                const memory = reader().memory.space(process.cr3!);
+                // What calls a function that the inner frame is in: CALL rel32, and some of them are.
+                for (const [index, { pc: back }] of frames.slice(user + 1).entries()) {
+                    const call = Buffer.from(memory.read(back - 5n, 5).bytes);
+                    if (call[0] !== 0xe8) continue;
+                    const into = frames[user + index].pc - (back + BigInt(call.readInt32LE(1)));
+                    assert.ok(into >= 0n && into < 0x400n, `${frames[user + index].symbol}: 0x${into.toString(16)}`);
+                    callers++;
+                }
+            }
+            assert.ok(compared >= 4, `${compared} processes`);
+            assert.ok(callers >= 4, `${callers} callers`);
         });
     });
 }

@@ -11,11 +11,12 @@ import {
     lookupAddress,
     readUnsigned,
     type RegisterNumbering,
-    type UnwindMemory,
     type UnwindSource,
+    USER_END,
 } from '../../symbols/unwind';
 import type { FrameOrigin } from '../stack';
 import { whatIsReadable } from './program-lines';
+import { callerInUserCode, type UserMemory } from './user-stack';
 
 /** Deeper stacks are loops. */
 const DEEPEST = 512;
@@ -48,7 +49,7 @@ export interface SourceFrame {
     readonly column?: number;
 }
 
-export interface StackMemory extends UnwindMemory {
+export interface StackMemory extends UserMemory {
     /** Whether code could be executed at a linear address. */
     isExecutable(address: bigint): boolean;
 }
@@ -68,7 +69,7 @@ export class SourceStack {
     walk(innermost: FrameState, numbering: RegisterNumbering, memory: StackMemory): PhysicalFrame[] | undefined {
         const frames: PhysicalFrame[] = [{ state: innermost, numbering }];
         const seen = new Set<string>([keyOf(innermost, numbering)]);
-        let trusted = false;
+        let trusted = innermost.user !== undefined;
         while (frames.length < DEEPEST) {
             const last = frames[frames.length - 1];
             const next = this.step(last, memory, trusted);
@@ -116,6 +117,7 @@ export class SourceStack {
         memory: StackMemory,
         afterTrusted: boolean,
     ): PhysicalFrame | 'end' | undefined {
+        const { user } = state;
         const program = this.programs.at(lookupAddress(state));
         for (const source of this.sourcesFor(state, numbering)) {
             const step = whatIsReadable(() => source.step(state, memory));
@@ -123,13 +125,17 @@ export class SourceStack {
             if (step.kind === 'end') {
                 return source.method === 'orc' ? (this.outOfThunk(state, numbering, memory) ?? 'end') : 'end';
             }
-            const { pc } = step.frame;
+            const outer = user === undefined ? step.frame : { ...step.frame, user };
             // An address that is no code comes from a frame that was misread, or is not set up yet.
-            if (!memory.isExecutable(step.frame.isReturn ? pc - 1n : pc)) {
-                if (pc < 0x1000n) return 'end';
+            if (!isCode(outer, memory)) {
+                if (outer.pc < 0x1000n) return 'end';
                 continue;
             }
-            return { state: step.frame, numbering, origin: source.method };
+            return { state: outer, numbering, origin: source.method };
+        }
+        if (user !== undefined) {
+            const caller = user === 64 ? callerInUserCode(state, memory) : undefined;
+            return caller && { ...caller, numbering };
         }
         return afterTrusted || program !== undefined ? byFramePointer(state, numbering, memory) : undefined;
     }
@@ -191,6 +197,16 @@ export class SourceStack {
             }
         }
     }
+}
+
+/** Whether a frame can be where it says. */
+function isCode(frame: FrameState, memory: StackMemory): boolean {
+    const { pc, user, isReturn } = frame;
+    if (user === undefined) {
+        return memory.isExecutable(lookupAddress(frame));
+    }
+    // What a kernel was entered from is what the processor has saved: the page may be gone, or may never have been there.
+    return isReturn ? memory.isUserCode(pc - 1n) : pc < USER_END;
 }
 
 function keyOf({ pc, registers }: FrameState, { stackPointer }: RegisterNumbering): string {

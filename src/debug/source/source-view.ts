@@ -284,6 +284,7 @@ export class SourceView {
                 return bytes.length === size ? bytes : undefined;
             },
             isExecutable: address => memory.isExecutable(BigInt.asUintN(64, address)),
+            isUserCode: address => memory.isUserCode(BigInt.asUintN(64, address)),
         };
     }
 

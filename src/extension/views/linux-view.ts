@@ -224,6 +224,8 @@ const ORIGINS: Readonly<Record<string, string>> = {
     cfi: 'call frame information',
     orc: 'ORC tables',
     framePointer: 'frame pointers',
+    return: 'a return that its callee goes straight on to',
+    saved: 'the registers saved on entry to the kernel',
     guessed: 'looking through the stack',
 };
 

@@ -1,7 +1,7 @@
 /** Memory behind a stub as looks see it: pages that are not at hand are fetched, and then the look is taken again. */
 import type { Address } from '../../debug/address';
 import { GatheredMemory } from '../../debug/inspection-source';
-import { littleEndian, type MemoryView, pages, translateAddress } from '../../debug/memory-access';
+import { littleEndian, type MemoryView, pages, mapsUserCode, translateAddress } from '../../debug/memory-access';
 import type { MirroredCpu } from './mirrored-cpu';
 
 const PAGE = 0x1000n;
@@ -115,6 +115,15 @@ export class RemoteMemoryView implements MemoryView {
         if (this.hasPhysical && mirror !== undefined) {
             return translateAddress(mirror.cpu, linear).walk?.mapping?.executable === true;
         }
+        return this.isThere(linear);
+    }
+
+    isUserCode(linear: bigint): boolean {
+        const { mirror } = this;
+        return this.hasPhysical && mirror !== undefined ? mapsUserCode(mirror.cpu, linear) : this.isThere(linear);
+    }
+
+    private isThere(linear: bigint): boolean {
         return this.read({ space: 'linear', offset: linear }, 1).length === 1;
     }
 }

@@ -77,7 +77,7 @@ describe('variables outside of general registers', () => {
             xmm2: vector(4, 1, 2, 3, 4),
         };
         const host: FrameHost = {
-            memory: { readMemory: () => undefined, isExecutable: () => true },
+            memory: { readMemory: () => undefined, isExecutable: () => true, isUserCode: () => false },
             context,
             callerOf: () => undefined,
             cfaOf: () => undefined,

@@ -114,8 +114,8 @@ export class SyntheticKernel implements Kernel, KernelMemory {
         );
     }
 
-    write(at: bigint, bytes: Uint8Array): void {
-        bytes.forEach((byte, index) => {
+    write(at: bigint, bytes: ArrayLike<number>): void {
+        Array.from(bytes).forEach((byte, index) => {
             const place = at + BigInt(index);
             this.page(place & ~0xfffn)[Number(place & 0xfffn)] = byte;
         });
@@ -154,6 +154,10 @@ export class SyntheticKernel implements Kernel, KernelMemory {
 
     isExecutable(address: bigint): boolean {
         return this.physical(address) !== undefined;
+    }
+
+    isUserCode(address: bigint): boolean {
+        return address < BASE && this.isExecutable(address);
     }
 
     /** Every process has the same memory. */

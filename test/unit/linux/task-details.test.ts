@@ -4,6 +4,7 @@ import { mapleEntries } from '../../../src/linux/maple-tree';
 import { openFiles } from '../../../src/linux/open-files';
 import { taskRegisters, taskStack } from '../../../src/linux/task-stack';
 import { array, char, pointer, type SyntheticKernel, u32, u64 } from './synthetic-kernel';
+import { UserCode } from '../../../src/linux/user-code';
 import { SyntheticTasks } from './synthetic-tasks';
 
 /** Address of a maple node as parents keep it. */
@@ -171,6 +172,15 @@ describe('the memory, files and registers of a task', () => {
                 ],
             );
             assert.equal(commandLine(kernel.reader, task), 'sh -c true');
+            const code = new UserCode(kernel.reader, task);
+            assert.deepEqual(
+                [0x10123n, 0x2ffffn, 0x30010n, 0x40000n].map(address => code.name(address)),
+                ['sh+0x1123', undefined, '[heap]+0x10', undefined],
+            );
+            kernel.set('vm_area_struct', all[0], { vm_pgoff: 0 });
+            kernel.set('vm_area_struct', all[2], { vm_pgoff: 0x77, vm_file: file });
+            assert.equal(new UserCode(kernel.reader, task).name(0x40000n), 'sh+0x30000', 'from its first byte');
+            kernel.set('vm_area_struct', all[2], { vm_pgoff: 1, vm_file: 0 });
 
             kernel.set('dentry', shell, { 'd_hash.pprev': 0 });
             assert.equal(memoryMap(kernel.reader, task).items[0].name, '/usr/bin/sh (deleted)');
@@ -231,8 +241,29 @@ describe('the memory, files and registers of a task', () => {
             [
                 [code + 0x10n, undefined],
                 [code + 0x20n, 'framePointer'],
+                [0x401000n, 'saved'],
             ],
         );
+        // RET, and what called the stub, with a frame pointer to its own caller.
+        kernel.write(0x401000n, [0xc3]);
+        kernel.write(0x401100n, [0xe8, 0, 0, 0, 0, 0xe8]);
+        kernel.number(0x7ffe0000n, 0x401105n, 8);
+        kernel.number(0x7ffe0020n, 0n, 8);
+        kernel.number(0x7ffe0028n, 0x401105n, 8);
+        kernel.set('pt_regs', stack + 0x1000n - size, { bp: 0x7ffe0020 });
+        const frames = (): unknown[] =>
+            taskStack(kernel.reader, task)
+                .slice(2)
+                .map(({ pc, stackPointer, symbol, origin }) => [pc, stackPointer, symbol, origin]);
+        assert.deepEqual(frames(), [
+            [0x401000n, 0x7ffe0000n, 'user mode: 0x401000', 'saved'],
+            [0x401105n, 0x7ffe0008n, 'user mode: 0x401105', 'return'],
+            [0x401105n, 0x7ffe0030n, 'user mode: 0x401105', 'framePointer'],
+        ]);
+        kernel.set('pt_regs', stack + 0x1000n - size, { cs: 0x23 });
+        assert.equal(frames().length, 1, 'of 32-bit code no more is known');
+        kernel.set('pt_regs', stack + 0x1000n - size, { cs: 0x10 });
+        assert.deepEqual(frames(), [], 'it has never been in user mode');
 
         kernel.set('task_struct', task, { 'thread.sp': stack - 8n });
         assert.throws(() => taskStack(kernel.reader, task), /saved stack pointer 0x\w+ is not in the task's stack/);
