@@ -1,4 +1,4 @@
-/** Trees of the kernel's: red-black trees, and XArrays, which radix trees have become. */
+/** Trees of the kernel's: red-black trees, and XArrays, which radix trees have become in 4.20. */
 import { hex } from '../inspect/hex';
 import { LinuxError } from './errors';
 import { isKernelAddress, type KernelReader, type Listed } from './structure';
@@ -6,7 +6,7 @@ import { isKernelAddress, type KernelReader, type Listed } from './structure';
 const MOST_ENTRIES = 0x10000;
 /** 2^40 entries of a balanced binary tree. */
 const DEEPEST = 80;
-/** Levels of an XArray: each takes 4 bits of an index at least. */
+/** Levels of a tree over indices: each takes 4 bits of one at least. */
 const DEEPEST_ARRAY = 16;
 
 /**
@@ -39,22 +39,35 @@ export function treeNodes(reader: KernelReader, root: bigint): Listed<bigint> {
     return { items, problem };
 }
 
-/** The entries of an XArray in the order of their indices. @param head what its `xa_head` holds */
-export function arrayEntries(reader: KernelReader, head: bigint): Listed<bigint> {
-    const type = reader.layout.required('xa_node');
+/** How a tree over indices is put together in one version of the kernel or another. */
+interface ArrayKind {
+    /** The structure of its nodes. */
+    readonly node: string;
+    /** What the root holds. */
+    readonly head: bigint;
+    /** The node that an entry leads to; undefined for what is none. @param depth nodes above */
+    nodeOf(entry: bigint, depth: number): bigint | undefined;
+}
+
+/**
+ * The entries of a tree over indices, in their order: of an XArray (since 4.20), or of a radix tree before.
+ * @param root address of the `struct xarray`, or `struct radix_tree_root`
+ */
+export function arrayEntries(reader: KernelReader, root: bigint): Listed<bigint> {
+    const { node, head, nodeOf } = kindOf(reader, root);
+    const type = reader.layout.required(node);
     const slots = (reader.layout.field(type, 'slots')?.size ?? 0) / 8;
     const items: bigint[] = [];
     const seen = new Set<bigint>();
     let problem: string | undefined;
     const visit = (entry: bigint, depth: number): void => {
         if (entry === 0n || problem !== undefined) return;
-        if ((entry & 3n) !== 2n) {
+        const at = nodeOf(entry, depth);
+        if (at === undefined) {
+            // Others than addresses stand for numbers, siblings and such.
             if ((entry & 3n) === 0n) items.push(entry);
             return;
         }
-        // Small internal entries stand for siblings and such.
-        if (entry < 4096n) return;
-        const at = entry - 2n;
         const isTooLarge = depth > DEEPEST_ARRAY || seen.size > MOST_ENTRIES || items.length > MOST_ENTRIES;
         if (!isKernelAddress(at) || seen.has(at) || isTooLarge) {
             problem = `the array is corrupt at ${hex(at)}`;
@@ -71,4 +84,25 @@ export function arrayEntries(reader: KernelReader, head: bigint): Listed<bigint>
     };
     visit(head, 0);
     return { items, problem };
+}
+
+function kindOf(reader: KernelReader, root: bigint): ArrayKind {
+    if (reader.layout.record('xarray') !== undefined) {
+        const head = reader.at('xarray', root).big('xa_head');
+        // Small ones stand for siblings and such.
+        const isNode = (entry: bigint): boolean => (entry & 3n) === 2n && entry >= 4096n;
+        return { node: 'xa_node', head, nodeOf: entry => (isNode(entry) ? entry - 2n : undefined) };
+    }
+    const tree = reader.at('radix_tree_root', root);
+    const node = 'radix_tree_node';
+    const head = tree.big('rnode');
+    if (!tree.has('height')) {
+        return { node, head, nodeOf: entry => ((entry & 3n) === 1n ? entry - 1n : undefined) };
+    }
+    // Before 4.7 the root alone is marked, and says how many nodes lie above an entry.
+    const height = tree.number('height');
+    return {
+        ...{ node, head },
+        nodeOf: (entry, depth) => (depth < height ? entry & ~1n : undefined),
+    };
 }

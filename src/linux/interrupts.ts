@@ -25,7 +25,7 @@ function descriptors(reader: KernelReader): Listed<bigint> {
     }
     const radix = kernel.address('irq_desc_tree');
     if (radix !== undefined) {
-        return arrayEntries(reader, reader.at('xarray', radix).big('xa_head'));
+        return arrayEntries(reader, radix);
     }
     const size = BigInt(reader.layout.required('irq_desc').size);
     const first = reader.address('irq_desc');

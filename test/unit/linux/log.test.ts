@@ -165,28 +165,60 @@ describe('trees of a kernel', () => {
         assert.match(treeNodes(kernel.reader, root).problem ?? '', /the tree is corrupt at 0x/);
     });
 
-    it('XArrays: entries in nodes of nodes', () => {
+    /** Where an XArray begins that holds this. */
+    const xarray = (kernel: SyntheticKernel, xa_head: bigint): bigint => kernel.make('xarray', { xa_head });
+    const xarrays = (): SyntheticKernel => {
         const kernel = new SyntheticKernel();
+        kernel.struct('xarray', { xa_flags: u32, xa_head: u64 });
         kernel.struct('xa_node', { shift: u8, slots: array(u64, 4) });
+        return kernel;
+    };
+
+    it('XArrays: entries in nodes of nodes', () => {
+        const kernel = xarrays();
         const leaf = kernel.make('xa_node', { 'slots[1]': 0x100, 'slots[2]': 0x16, 'slots[3]': 0x200 });
         const top = kernel.make('xa_node', { 'slots[0]': leaf | 2n, 'slots[2]': 0x300 });
-        assert.deepEqual(arrayEntries(kernel.reader, top | 2n).items, [0x100n, 0x200n, 0x300n]);
-        assert.deepEqual(arrayEntries(kernel.reader, 0x40n).items, [0x40n]);
+        const root = xarray(kernel, top | 2n);
+        assert.deepEqual(arrayEntries(kernel.reader, root).items, [0x100n, 0x200n, 0x300n]);
+        assert.deepEqual(arrayEntries(kernel.reader, xarray(kernel, 0x40n)).items, [0x40n]);
         kernel.set('xa_node', leaf, { 'slots[0]': top | 2n });
-        assert.match(arrayEntries(kernel.reader, top | 2n).problem ?? '', /the array is corrupt/);
+        assert.match(arrayEntries(kernel.reader, root).problem ?? '', /the array is corrupt/);
     });
 
     it('XArrays: ends where they are deeper than any', () => {
-        const kernel = new SyntheticKernel();
-        kernel.struct('xa_node', { shift: u8, slots: array(u64, 4) });
+        const kernel = xarrays();
         let top = kernel.make('xa_node', { 'slots[1]': 0x100 });
         for (let level = 0; level < 20; level++) {
             top = kernel.make('xa_node', { 'slots[0]': 0x200 + level * 16, 'slots[1]': top | 2n });
         }
-        const { items, problem } = arrayEntries(kernel.reader, top | 2n);
+        const { items, problem } = arrayEntries(kernel.reader, xarray(kernel, top | 2n));
         assert.match(problem ?? '', /the array is corrupt/);
         assert.equal(items.length, 17);
     });
+
+    for (const [version, height] of [
+        ['from 4.7 to 4.19', undefined],
+        ['before 4.7', u32],
+    ] as const) {
+        it(`radix trees, as kernels ${version} have them`, () => {
+            const kernel = new SyntheticKernel();
+            kernel.struct('radix_tree_root', { ...(height && { height }), gfp_mask: u32, rnode: u64 });
+            kernel.struct('radix_tree_node', { count: u32, slots: array(u64, 4) });
+            const mark = height === undefined ? 1n : 0n;
+            const leaf = kernel.make('radix_tree_node', { 'slots[1]': 0x100, 'slots[3]': 0x200 });
+            const other = kernel.make('radix_tree_node', { 'slots[0]': 0x300, 'slots[2]': 0x16 });
+            const top = kernel.make('radix_tree_node', { 'slots[0]': leaf | mark, 'slots[2]': other | mark });
+            const tree = (rnode: bigint, levels: number): ReturnType<typeof arrayEntries> => {
+                const values = { rnode, ...(height && { height: levels }) };
+                return arrayEntries(kernel.reader, kernel.make('radix_tree_root', values));
+            };
+            assert.deepEqual(tree(top | 1n, 2), { items: [0x100n, 0x200n, 0x300n], problem: undefined });
+            assert.deepEqual(tree(0x40n, 0).items, [0x40n]);
+            assert.deepEqual(tree(0n, 0).items, []);
+            kernel.set('radix_tree_node', leaf, { 'slots[0]': top | mark });
+            assert.match(tree(top | 1n, 40).problem ?? '', /the array is corrupt/);
+        });
+    }
 });
 
 describe('modules of a kernel', () => {
