@@ -38,6 +38,11 @@ export class StopDecision {
         this.message = isBlank(logMessage) ? undefined : new LogMessage(logMessage);
     }
 
+    /** Whether it depends on an expression. */
+    get isConditional(): boolean {
+        return this.condition !== undefined;
+    }
+
     /**
      * What an engine may decide by itself; undefined if each time has to be asked about.
      * @param symbol address of a symbol

@@ -25,7 +25,8 @@ interface Term {
     readonly constant?: bigint;
 }
 
-const enum Op {
+/** Operations, by their codes (gdb manual, F.2). */
+export const enum Op {
     Add = 0x02,
     Sub = 0x03,
     Mul = 0x04,

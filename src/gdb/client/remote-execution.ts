@@ -1,5 +1,6 @@
 /** Running, pausing and stepping a guest behind a gdb stub. */
 import type { Relocation, SourceKnowledge } from '../../debug/program-knowledge';
+import type { StopDecision } from '../../debug/breakpoint-conditions';
 import { TargetError } from '../../debug/errors';
 import type { TemporaryBreakpoint } from '../../debug/breakpoints';
 import { codeView, programCounter } from '../../debug/stack';
@@ -19,6 +20,8 @@ export interface ExecutionHost {
     readonly views: readonly VcpuView[];
     readonly source: SourceKnowledge;
     readonly relocation: Relocation;
+    /** A condition at an address as bytecode that the stub evaluates; undefined if it has to be asked about each time. */
+    bytecode(decision: StopDecision, address: bigint): Promise<Uint8Array | undefined>;
     /** Reads a vCPU's registers, if the guest has gone on since that was done. */
     refresh(vcpu: number): Promise<void>;
     /** Looks until all memory is at hand. Only while the guest stands still. */
@@ -70,6 +73,7 @@ export class RemoteExecution {
         const points = {
             context: (vcpu: number) => host.views[vcpu].expressions,
             log: (text: string) => this.listener?.logged(text),
+            bytecode: host.bytecode.bind(host),
             gather: <T>(look: () => T) => host.gather(look),
         };
         this.breakpoints = new RemoteBreakpoints(points);

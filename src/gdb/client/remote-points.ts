@@ -13,9 +13,13 @@ interface WirePoint {
     readonly address: bigint;
     /** Bytes; 1 for a breakpoint, as INT3 has. */
     readonly length: number;
+    /** Bytecode, of which one has to hold for the stub to stop; none: it always stops. */
+    readonly conditions?: readonly Uint8Array[];
 }
 
 const keyOf = ({ kind, address, length }: WirePoint): string => `${kind}:${address}:${length}`;
+const isSame = (a: WirePoint, b: WirePoint): boolean => conditionsOf(a) === conditionsOf(b);
+const conditionsOf = ({ conditions = [] }: WirePoint): string => conditions.map(code => code.join()).join(';');
 
 /** The points that a stub has, and how to get from there to those that are wanted. */
 export class WirePoints {
@@ -41,7 +45,8 @@ export class WirePoints {
         this.problems.clear();
         for (const [key, point] of [...this.inserted]) {
             const isBreakpoint = point.kind <= PointKind.Hardware;
-            if (!goals.has(key) || (isBreakpoint && point.address === except)) {
+            const goal = goals.get(key);
+            if (goal === undefined || !isSame(goal, point) || (isBreakpoint && point.address === except)) {
                 this.inserted.delete(key);
                 await this.stub.clearPoint(this.wireKind(point), point.address, point.length);
             }
@@ -60,8 +65,11 @@ export class WirePoints {
     }
 
     private async insert(point: WirePoint): Promise<string | undefined> {
-        const { address, length } = point;
-        const problem = await this.stub.setPoint(this.wireKind(point), address, length);
+        const { address, length, conditions } = point;
+        const problem = await this.stub.setPoint(this.wireKind(point), address, length, conditions);
+        if (problem !== undefined && conditions !== undefined) {
+            return this.insert({ ...point, conditions: undefined });
+        }
         const isUnknown = problem?.includes('has no such') === true;
         if (point.kind === PointKind.Software && isUnknown && this.breakpointKind === PointKind.Software) {
             this.breakpointKind = PointKind.Hardware;
@@ -74,11 +82,15 @@ export class WirePoints {
 interface Breakpoint {
     readonly request: BreakpointRequest;
     readonly decision: StopDecision;
+    /** What the stub can decide of it, once that is known. */
+    bytecode?: Uint8Array;
 }
 
 export interface PointHost {
     context(vcpu: number): EvaluationContext;
     log(text: string): void;
+    /** A condition at an address as bytecode that the stub evaluates; undefined if it has to be asked about each time. */
+    bytecode(decision: StopDecision, address: bigint): Promise<Uint8Array | undefined>;
     /** Looks until all memory is at hand. */
     gather<T>(look: () => T): Promise<T>;
 }
@@ -103,7 +115,7 @@ function decide<R extends StopConditions & { readonly id: number }>(
     });
 }
 
-/** Breakpoints at linear addresses; conditions are the debugger's matter. */
+/** Breakpoints at linear addresses. The stub decides what it can about conditions, the debugger the rest. */
 export class RemoteBreakpoints {
     private breakpoints: Breakpoint[] = [];
     temporary: TemporaryBreakpoint | undefined;
@@ -122,18 +134,35 @@ export class RemoteBreakpoints {
     }
 
     move(isMoved: (address: bigint) => boolean, by: bigint): void {
-        this.breakpoints = this.breakpoints.map(breakpoint => {
-            const { request } = breakpoint;
-            return isMoved(request.address)
-                ? { ...breakpoint, request: { ...request, address: BigInt.asUintN(64, request.address + by) } }
-                : breakpoint;
+        this.breakpoints = this.breakpoints.map(({ request, decision }) => {
+            const address = isMoved(request.address) ? BigInt.asUintN(64, request.address + by) : request.address;
+            return { request: { ...request, address }, decision };
         });
     }
 
+    /** Finds out what the stub can decide. To be called before {@link wanted}. */
+    async encode(): Promise<void> {
+        for (const breakpoint of this.breakpoints) {
+            const { request, decision } = breakpoint;
+            if (decision.isConditional) breakpoint.bytecode ??= await this.host.bytecode(decision, request.address);
+        }
+    }
+
     wanted(): WirePoint[] {
-        const places = new Set(this.breakpoints.map(({ request }) => request.address));
-        if (this.temporary !== undefined) places.add(this.temporary.address);
-        return [...places].map(address => ({ kind: PointKind.Software, address, length: 1 }));
+        /** Null: somebody stops there whatever holds. */
+        const places = new Map<bigint, Uint8Array[] | null>();
+        for (const { request, bytecode } of this.breakpoints) {
+            const { address } = request;
+            const others = places.get(address);
+            places.set(address, bytecode === undefined || others === null ? null : [...(others ?? []), bytecode]);
+        }
+        if (this.temporary !== undefined) places.set(this.temporary.address, null);
+        return [...places].map(([address, conditions]) => ({
+            kind: PointKind.Software,
+            address,
+            length: 1,
+            conditions: conditions ?? undefined,
+        }));
     }
 
     get isEmpty(): boolean {

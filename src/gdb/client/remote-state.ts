@@ -28,6 +28,8 @@ export class RemoteState {
     readonly memories: readonly RemoteMemoryView[];
     readonly memory: RemoteMemory;
     readonly physical: PhysicalMemory;
+    /** The stub's instruction pointer is a linear address rather than an offset in CS. */
+    readonly isLinear: boolean;
     /** Counts the times that the guest has gone on. By vCPU: when its registers were read, and what the monitor says. */
     private epoch = 1;
     private readonly registersOf: number[];
@@ -55,7 +57,8 @@ export class RemoteState {
             physical: address => this.fetchPhysical(address),
         });
         this.memories = threads.map((_, vcpu) => new RemoteMemoryView(this.memory, vcpu));
-        const isLinear = layout.features.includes(OWN_FEATURE);
+        this.isLinear = layout.features.includes(OWN_FEATURE);
+        const { isLinear } = this;
         this.mirrors = threads.map(
             (_, vcpu) =>
                 new MirroredCpu(layout, { isLinear, physicalX87: isQemu }, vcpu, threads.length, address =>

@@ -1,6 +1,7 @@
 /** A guest behind a gdb stub, such as QEMU's, as the debugger sees it. */
 import type { Endpoint } from '../../common/endpoint';
 import { type Address, codeSize, halves, segmentLinear } from '../../debug/address';
+import type { StopDecision } from '../../debug/breakpoint-conditions';
 import type { BreakpointRequest } from '../../debug/breakpoints';
 import type { CodeRegion } from '../../debug/code-region';
 import type { DisassembledInstruction } from '../../debug/disassembler';
@@ -36,6 +37,7 @@ import { Segment } from '../../isa/x86/instruction';
 import { ActivityState } from '../../machine/state';
 import type { SymbolTable } from '../../symbols/symbol-table';
 import { PointKind } from '../point-kind';
+import { encodeCondition, StubRegisters } from './agent-code';
 import type { ConnectionTimes } from './connection';
 import { RemoteExecution } from './remote-execution';
 import { WirePoints } from './remote-points';
@@ -50,6 +52,7 @@ export class RemoteTarget implements DebugTarget {
     private readonly points: WirePoints;
     private readonly programs: GuestPrograms;
     private readonly execution: RemoteExecution;
+    private readonly stubRegisters: StubRegisters;
     /** Which of QEMU's bits of single-stepping are set now. */
     private steppingBits: number | undefined;
 
@@ -62,6 +65,7 @@ export class RemoteTarget implements DebugTarget {
     ) {
         this.guest = new RemoteState(stub, symbols, isQemu);
         const { guest } = this;
+        this.stubRegisters = new StubRegisters(stub.layout, guest.isLinear);
         this.points = new WirePoints(stub);
         this.programs = new GuestPrograms(guest.views, symbols, debugInformation, {
             move: (isMoved, by) => this.execution.breakpoints.move(isMoved, by),
@@ -72,6 +76,7 @@ export class RemoteTarget implements DebugTarget {
             views: guest.views,
             source: this.programs.source,
             relocation: this.programs.relocation,
+            bytecode: (decision, address) => this.bytecode(decision, address),
             refresh: vcpu => guest.refresh(vcpu),
             gather: look => guest.gather(look),
             readNumber: (vcpu, address, length) => guest.readNumber(vcpu, address, length),
@@ -222,14 +227,27 @@ export class RemoteTarget implements DebugTarget {
         }));
     }
 
+    private async bytecode(decision: StopDecision, address: bigint): Promise<Uint8Array | undefined> {
+        if (!this.stub.takesConditions) return undefined;
+        await this.guest.refresh(0);
+        const program = await this.guest.gather(() =>
+            decision.program(
+                name => this.guest.views[0].context.symbol(name),
+                name => this.programs.isVariable(name, address),
+            ),
+        );
+        return program?.condition && encodeCondition(program.condition, this.stubRegisters);
+    }
+
     private async setPoints(): Promise<void> {
         if (this.lost !== undefined || this.state === 'ended') return;
         await this.execution.wire.exclusive(() => this.applyPoints());
     }
 
     private async applyPoints(except?: bigint): Promise<void> {
-        await this.guest.physical.leave();
         const { breakpoints, watchpoints } = this.execution;
+        await breakpoints.encode();
+        await this.guest.physical.leave();
         await this.points.apply([...breakpoints.wanted(), ...watchpoints.wanted()], except);
     }
 

@@ -298,9 +298,26 @@ export class Stub {
 
     // ---- breakpoints and running ---------------------------------------------------------------------------------
 
-    /** @returns why it could not be set, if so */
-    async setPoint(kind: PointKind, address: bigint, length: number): Promise<string | undefined> {
-        const answer = await this.ask(`Z${kind},${address.toString(16)},${length.toString(16)}`);
+    /** Whether the stub evaluates conditions of breakpoints. */
+    get takesConditions(): boolean {
+        return this.features.has('ConditionalBreakpoints');
+    }
+
+    /**
+     * @param conditions in bytecode, of which one has to hold; only if the stub {@link takesConditions}
+     * @returns why it could not be set, if so
+     */
+    async setPoint(
+        kind: PointKind,
+        address: bigint,
+        length: number,
+        conditions: readonly Uint8Array[] = [],
+    ): Promise<string | undefined> {
+        const list = conditions.map(code => `X${code.length.toString(16)},${toHex(code)}`).join('');
+        const point = `Z${kind},${address.toString(16)},${length.toString(16)}`;
+        // Whoever asks for a condition evaluates it as well.
+        const fits = list !== '' && point.length + 1 + list.length <= this.packetSize;
+        const answer = await this.ask(fits ? `${point};${list}` : point);
         if (answer === OK) return undefined;
         return answer === '' ? 'the gdb stub has no such breakpoints' : `the gdb stub refuses (${answer.slice(0, 8)})`;
     }

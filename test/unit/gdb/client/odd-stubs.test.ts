@@ -118,6 +118,47 @@ describe('odd stubs', function () {
         assert.match(remote.description, /attached to a gdb stub at/);
     });
 
+    for (const ability of ['none', 'all', 'in words']) {
+        it(`that evaluate ${ability} of the conditions of breakpoints are asked what they can`, async () => {
+            const guest = new TinyGuest();
+            const remote = await connect((packet, self) => {
+                if (ability === 'in words' && packet.includes(';X')) return 'E01';
+                const answer = guest.script(packet, self);
+                const more = ability === 'none' ? '' : ';ConditionalBreakpoints+';
+                return packet.startsWith('qSupported') ? `${answer}${more}` : answer;
+            });
+            const insertions = async (...conditions: (string | undefined)[]): Promise<string[]> => {
+                stub!.heard.length = 0;
+                const requests = conditions.map((condition, id) => ({ id, address: 0x1008n, condition }));
+                const statuses = await remote.setBreakpoints(requests);
+                assert.ok(statuses.every(({ problem }) => problem === undefined));
+                return stub!.heard.filter(packet => /^[Zz]/.test(packet));
+            };
+            const first = await insertions('rax == 5');
+            assert.equal(first[0].startsWith(ability === 'none' ? 'Z0,1008,1' : 'Z0,1008,1;X'), true);
+            if (ability === 'all') {
+                assert.deepEqual(first, ['Z0,1008,1;X7,26000022051327']);
+                assert.deepEqual(await insertions('rax == 5'), []);
+                assert.deepEqual(await insertions('rax == 6'), ['z0,1008,1', 'Z0,1008,1;X7,26000022061327']);
+                const both = 'Z0,1008,1;X7,26000022061327X7,26000122071327';
+                assert.deepEqual(await insertions('rax == 6', 'rbx == 7'), ['z0,1008,1', both]);
+                assert.deepEqual(await insertions('rax == 6', undefined), ['z0,1008,1', 'Z0,1008,1']);
+            } else {
+                assert.equal(first.at(-1), 'Z0,1008,1');
+            }
+            // What it does not evaluate is decided here.
+            guest.onContinue = () => {
+                guest.registers[16] = 0x1008n;
+                guest.registers[0]++;
+                return 'T05thread:01;';
+            };
+            await insertions('rax == 5');
+            const stop = await stopAfter(() => remote.resume());
+            assert.deepEqual(stop.breakpoints, [0]);
+            assert.equal(guest.registers[0], 5n);
+        });
+    }
+
     it('that write registers only all at once are served so', async () => {
         const guest = new TinyGuest();
         let written = '';
