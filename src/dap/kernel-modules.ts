@@ -4,10 +4,10 @@ import type { InspectionSource } from '../debug/inspection-source';
 import type { LoadablePrograms, Passage } from '../debug/program-knowledge';
 import type { RunningKernel } from '../linux/kernel-source';
 import { type KernelModule, moduleSections, readModules } from '../linux/modules';
-import { readModuleNames, readModuleUnwinder } from '../linux/module-memory';
+import { readModuleNames, readModuleTypes, readModuleUnwinder } from '../linux/module-memory';
 import type { Listed } from '../linux/structure';
 import { ListedSymbols } from '../symbols/listed-symbols';
-import { Program } from '../symbols/program';
+import { Program, type TypeSource } from '../symbols/program';
 import type { UnwindSource } from '../symbols/unwind';
 import type { ModuleFiles } from './module-files';
 import { openModule } from './module-files';
@@ -38,6 +38,7 @@ interface Known extends LoadedModule {
     isInitialized: boolean;
     ownNames?: ListedSymbols;
     unwinder?: UnwindSource;
+    types?: TypeSource;
     readonly close?: () => void;
 }
 
@@ -96,6 +97,7 @@ export class KernelModules implements LoadablePrograms {
             if (known === undefined) {
                 const loaded = this.load(module);
                 if (loaded.program === undefined) this.takeOwnNames(loaded, module);
+                this.takeTypes(loaded, module);
                 this.known.push(loaded);
                 hasChanged = true;
             } else if (isInitialized && !known.isInitialized) {
@@ -192,6 +194,24 @@ export class KernelModules implements LoadablePrograms {
         }
     }
 
+    /** The types that the kernel keeps of a module, where no file tells them. */
+    private takeTypes(known: Known, module: KernelModule): void {
+        if (known.program?.info.isPresent === true) {
+            return;
+        }
+        try {
+            // Functions that were for the initialization alone are not among the names any more; types stay.
+            const types = readModuleTypes(
+                module,
+                name => (known.ownNames ?? known.program?.symbols)?.named(name).at(0)?.address,
+            );
+            known.types = types;
+            if (types !== undefined) this.symbols.programs.types.push(types);
+        } catch (error) {
+            if (!(error instanceof HyperscopeError)) throw error;
+        }
+    }
+
     private forgetOwnNames(known: Known): void {
         const { ownNames, unwinder } = known;
         if (ownNames !== undefined) this.symbols.table.removeSource(ownNames);
@@ -204,8 +224,12 @@ export class KernelModules implements LoadablePrograms {
     }
 
     private forget(known: Known): void {
-        const { program, close } = known;
+        const { program, types, close } = known;
         this.forgetOwnNames(known);
+        if (types !== undefined) {
+            const all = this.symbols.programs.types;
+            all.splice(all.indexOf(types), 1);
+        }
         if (program !== undefined) this.symbols.removeProgram(program);
         close?.();
     }

@@ -5,6 +5,7 @@
 import type { InspectionSource } from '../debug/inspection-source';
 import type { SourceStack } from '../debug/source/source-stack';
 import type { CType } from '../symbols/types';
+import type { Btf } from './btf';
 
 export type TypeKeyword = 'struct' | 'union' | 'enum';
 
@@ -26,6 +27,9 @@ export interface Kernel {
      * other versions and configurations lack some, and callers try alternatives.
      */
     type(keyword: TypeKeyword | undefined, name: string): CType | undefined;
+
+    /** Its types as BTF, which the types of its modules continue; absent where they come from elsewhere. */
+    readonly btf?: Btf;
 
     /** How to find callers in its code; absent where nobody knows: then stacks are what frame pointers tell. */
     readonly stacks?: SourceStack;

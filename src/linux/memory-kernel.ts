@@ -1,9 +1,9 @@
 /** A kernel that is known by what it has in its own memory: a stock kernel without any symbol file. */
-import type { DiscoveredKernel, DiscoveredName, KernelDiscovery } from '../debug/source/discovered-kernel';
+import type { DiscoveredKernel, KernelDiscovery } from '../debug/source/discovered-kernel';
 import type { InspectionSource } from '../debug/inspection-source';
 import { ListedSymbols } from '../symbols/listed-symbols';
 import { SourceStack } from '../debug/source/source-stack';
-import { ProgramSet } from '../symbols/program';
+import { type GlobalName, ProgramSet } from '../symbols/program';
 import { OrcUnwinder } from '../symbols/orc';
 import { IMAGE_FIRST } from '../symbols/kernel-range';
 import { formatSymbolic } from '../symbols/symbol-table';
@@ -70,7 +70,7 @@ export class MemoryKernel implements Kernel, DiscoveredKernel {
         return this.btf?.find(name, keyword);
     }
 
-    findGlobal(name: string): DiscoveredName | undefined {
+    findGlobal(name: string): GlobalName | undefined {
         const address = this.address(name);
         if (address !== undefined && address >= IMAGE_FIRST) {
             const type = this.btf?.function(name) ?? this.btf?.variable(name);

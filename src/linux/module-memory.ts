@@ -1,7 +1,12 @@
 /** What a module tells of itself in the guest's memory: the names and unwind tables that the kernel keeps of it. */
 import type { NameList } from '../symbols/listed-symbols';
 import { OrcUnwinder } from '../symbols/orc';
+import type { GlobalName, TypeKeyword, TypeSource } from '../symbols/program';
+import type { CType } from '../symbols/types';
 import type { UnwindSource } from '../symbols/unwind';
+import { Btf } from './btf';
+import { BtfTables } from './btf-format';
+import { optional } from './errors';
 import { readOrcTables } from './memory-orc';
 import type { KernelModule } from './modules';
 import { isKernelAddress, type Structure } from './structure';
@@ -11,6 +16,8 @@ const SYMBOL_SIZE = 24;
 const MOST_SYMBOLS = 0x10000;
 const LONGEST_NAME = 512;
 const MOST_ENTRIES = 0x100000;
+const MOST_MODULES = 4096;
+const LARGEST_BTF = 0x1000000;
 /** Names of assemblers' labels, and of the kernel's own lists, tell nothing. */
 const NO_NAME = /^(?:$|\.L|\$|__UNIQUE_ID_|__kstrtab|__ksymtab|__crc_)/;
 
@@ -71,6 +78,59 @@ export function readModuleUnwinder(module: KernelModule): UnwindSource | undefin
         tables &&
         new OrcUnwinder(tables, address => code.some(({ base, size }) => address >= base && address < base + size))
     );
+}
+
+/**
+ * The types of a module that continue the kernel's: BTF, of which the kernel keeps a copy.
+ * @param addressOf where its functions and variables are
+ * @throws LinuxError if what it keeps cannot be read
+ */
+export function readModuleTypes(
+    { structure }: KernelModule,
+    addressOf: (name: string) => bigint | undefined,
+): TypeSource | undefined {
+    const { reader } = structure;
+    const { btf, address } = { btf: reader.kernel.btf, address: reader.kernel.address('btf_modules') };
+    if (btf === undefined || address === undefined) {
+        return undefined;
+    }
+    const { items } = reader.list(address, 'btf_module', 'list', MOST_MODULES);
+    const own = items.find(one => one.big('module') === structure.address)?.pointer('btf');
+    const size = own?.number('data_size') ?? 0;
+    return own === undefined || size < 1 || size > LARGEST_BTF
+        ? undefined
+        : new ModuleTypes(reader.bytes(own.big('data'), size), btf, addressOf);
+}
+
+/** Types of a module, decoded when somebody asks for the first one. */
+class ModuleTypes implements TypeSource {
+    private decoded: { readonly btf: Btf | undefined } | undefined;
+
+    constructor(
+        private readonly bytes: Uint8Array,
+        private readonly base: Btf,
+        private readonly addressOf: (name: string) => bigint | undefined,
+    ) {}
+
+    findType(name: string, keyword: TypeKeyword | undefined): CType | undefined {
+        return this.btf?.find(name, keyword);
+    }
+
+    findGlobal(name: string): GlobalName | undefined {
+        const address = this.addressOf(name);
+        if (address !== undefined) {
+            const type = this.btf?.function(name) ?? this.btf?.variable(name);
+            return type && { kind: 'object', type, address };
+        }
+        const constant = this.btf?.enumerator(name);
+        return constant && { kind: 'constant', ...constant };
+    }
+
+    private get btf(): Btf | undefined {
+        const { bytes, base } = this;
+        this.decoded ??= { btf: optional(() => new Btf(new BtfTables(bytes, base.tables), base)) };
+        return this.decoded.btf;
+    }
 }
 
 /** Where the code of the initialization lies, in the members of one version or another. */

@@ -51,6 +51,14 @@ export type GlobalName =
           readonly threadOffset?: bigint;
       };
 
+/** Types and names that are of no file. */
+export interface TypeSource {
+    /** A type by its name, or by its tag. */
+    findType(name: string, keyword: TypeKeyword | undefined): CType | undefined;
+    /** The value of an enumerator, or the type of a function or variable. */
+    findGlobal(name: string): GlobalName | undefined;
+}
+
 export class Program {
     readonly elf: ElfFile;
     readonly info: DebugInfo;
@@ -366,6 +374,8 @@ export class ProgramSet {
     readonly programs: Program[] = [];
     /** Ways to find callers of code that is of none of them. */
     readonly unwinders: UnwindSource[] = [];
+    /** Types of code of none of them. */
+    readonly types: TypeSource[] = [];
 
     /** The program whose code is at a linear address. */
     at(address: bigint): Program | undefined {

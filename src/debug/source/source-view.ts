@@ -1,7 +1,7 @@
 /** What a vCPU does in terms of source code: frames, variables, and expressions over them. */
 import { HyperscopeError } from '../../common/errors';
 import type { Unit } from '../../symbols/dwarf/unit';
-import type { GlobalName, Program, ProgramSet } from '../../symbols/program';
+import type { GlobalName, Program, ProgramSet, TypeSource } from '../../symbols/program';
 import type { SymbolTable } from '../../symbols/symbol-table';
 import type { CType } from '../../symbols/types';
 import { AMD64, type FrameState, lookupAddress, numberOf, type RegisterNumbering } from '../../symbols/unwind';
@@ -122,7 +122,7 @@ export class SourceView {
                 if (other.isIndexing) return true;
                 const found = whatIsReadable(() => other.findGlobal(name, other === program ? unit : undefined));
                 return found !== undefined && found.type.kind !== 'function';
-            }) || this.kernel()?.findGlobal(name)?.kind === 'constant'
+            }) || this.typeSources().some(source => source.findGlobal(name)?.kind === 'constant')
         );
     }
 
@@ -254,8 +254,16 @@ export class SourceView {
             const found = whatIsReadable(() => program.findGlobal(name, unitIn(program, frame)));
             if (found !== undefined) yield { found, program };
         }
-        const found = this.kernel()?.findGlobal(name);
-        if (found !== undefined) yield { found };
+        for (const source of this.typeSources()) {
+            const found = source.findGlobal(name);
+            if (found !== undefined) yield { found };
+        }
+    }
+
+    /** What is known of types besides files: the kernel's, and those of its modules. */
+    private typeSources(): TypeSource[] {
+        const kernel = this.kernel();
+        return [...(kernel === undefined ? [] : [kernel]), ...this.programs.types];
     }
 
     private typeNamed(
@@ -267,7 +275,11 @@ export class SourceView {
             const found = whatIsReadable(() => program.findType(name, keyword, unitIn(program, frame)));
             if (found !== undefined) return found;
         }
-        return this.kernel()?.findType(name, keyword);
+        for (const source of this.typeSources()) {
+            const found = source.findType(name, keyword);
+            if (found !== undefined) return found;
+        }
+        return undefined;
     }
 
     /** The frame's own program first. */

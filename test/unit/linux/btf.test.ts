@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { Btf } from '../../../src/linux/btf';
 import { BtfTables } from '../../../src/linux/btf-format';
 import { LinuxError } from '../../../src/linux/errors';
+import { readModuleTypes } from '../../../src/linux/module-memory';
+import type { TypeSource } from '../../../src/symbols/program';
 import {
     bare,
     type CType,
@@ -13,6 +15,7 @@ import {
 } from '../../../src/symbols/types';
 import { damaged, randomNumbers } from '../../support/symbol-fuzz';
 import { buildBtf, type BuiltType } from './btf-tables';
+import { array, char, pointer, SyntheticKernel, u32, u64 } from './synthetic-kernel';
 
 const SIGNED = 0x01000000;
 const BOOL = 0x04000000;
@@ -153,6 +156,55 @@ describe('BTF', () => {
         assert.equal(module.find('node', 'struct'), btf.find('node', 'struct'));
         assert.equal(module.enumerator('RUNNING')?.value, 1n);
         assert.equal(btf.find('driver', 'struct'), undefined);
+    });
+
+    it('of a module that a kernel has loaded is the copy that the kernel keeps', () => {
+        const first = TYPES.length + 1;
+        const strings = new DataView(buildBtf(TYPES).buffer).getUint32(20, true);
+        const blob = buildBtf(
+            [
+                { kind: 4, name: 'driver', value: 72, extra: ['base', 9, 0, 'peer', first + 1, 512] },
+                { kind: 2, value: first },
+                { kind: 13, value: first + 1, extra: [] },
+                { kind: 12, name: 'find', value: first + 2 },
+            ],
+            strings,
+        );
+        const kernel = new SyntheticKernel();
+        const list = kernel.struct('list_head', { next: u64, prev: u64 });
+        kernel.struct('module', { name: array(char, 56) });
+        kernel.struct('btf', { data: u64, data_size: u32 });
+        kernel.struct('btf_module', { list, module: u64, btf: pointer(kernel.forward('btf')) });
+        const [other, module] = [kernel.make('module'), kernel.make('module')];
+        const data = kernel.allocate(blob.length);
+        kernel.write(data, blob);
+        const own = kernel.make('btf', { data, data_size: blob.length });
+        const entries = [
+            kernel.make('btf_module', { module: other, btf: kernel.make('btf') }),
+            kernel.make('btf_module', { module, btf: own }),
+        ];
+        const types = (address: bigint): TypeSource | undefined => {
+            const structure = kernel.reader.at('module', address);
+            const common = { address, name: 'probe', state: 'live', base: 0n, size: 0 } as const;
+            return readModuleTypes({ ...common, structure }, name => (name === 'find' ? 0x1234n : undefined));
+        };
+        assert.equal(types(module), undefined, 'no list');
+        kernel.link(kernel.allocate(16, 'btf_modules'), entries);
+        assert.equal(types(module), undefined, 'the types of the kernel come from elsewhere');
+        Object.assign(kernel, { btf });
+        assert.equal(types(other), undefined, 'no types of its own');
+        const found = types(module)!;
+        assert.equal(found.findType('driver', 'struct')?.kind, 'record');
+        assert.equal(found.findType('node', 'struct'), btf.find('node', 'struct'));
+        const named = found.findGlobal('find');
+        assert.ok(named?.kind === 'object' && named.type.kind === 'function' && named.address === 0x1234n);
+        assert.equal(found.findGlobal('nothing'), undefined);
+        kernel.set('btf', own, { data_size: 0x2000000 });
+        assert.equal(types(module), undefined, 'larger than any');
+        kernel.set('btf', own, { data_size: 8 });
+        assert.equal(types(module)!.findType('driver', 'struct'), undefined, 'cut off');
+        kernel.set('btf', own, { data: 0x1000 });
+        assert.throws(() => types(module), LinuxError);
     });
 
     it('that is cut off or of another version is refused, and unknown kinds end what is known', () => {
