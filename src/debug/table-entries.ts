@@ -10,6 +10,10 @@ const TYPE_SHIFT = 40n;
 const GATES = new Set([5n, 6n, 7n, 14n, 15n]);
 const LONG_GATES = new Set([14n, 15n]);
 
+/** Limits of IDTR after a reset (SDM Vol. 3, table 10-1), and where there are 256 vectors. */
+const RESET_LIMIT = 0xffff;
+const VECTOR_TABLE_LIMIT = 0x3ff;
+
 const ERROR_IDT = 2;
 const ERROR_LDT = 4;
 
@@ -38,13 +42,20 @@ function idtProblem(cpu: Cpu, memory: MemoryView, vector: number): string {
     }
     const type = (entry >> TYPE_SHIFT) & 31n;
     if (!(long ? LONG_GATES : GATES).has(type)) {
-        return entry === 0n ? ' is empty' : ' is no gate';
+        const problem = entry === 0n ? ' is empty' : ' is no gate';
+        return isRealModeTable(cpu) ? `${problem}: no IDT has been loaded` : problem;
     }
     if ((entry & PRESENT) === 0n) {
         return ' is not present';
     }
     const dpl = Number((entry >> DPL_SHIFT) & 3n);
     return dpl < cpu.cpl ? `, for privilege levels up to ${dpl}` : '';
+}
+
+/** IDTR as real mode leaves it: a program that goes on to protected mode finds interrupt vectors there, or nothing. */
+function isRealModeTable(cpu: Cpu): boolean {
+    const limit = cpu.lo(StateOffset.idtrLimit);
+    return cpu.get64(StateOffset.idtrBase) === 0n && (limit === RESET_LIMIT || limit === VECTOR_TABLE_LIMIT);
 }
 
 function gdtProblem(cpu: Cpu, memory: MemoryView, index: number): string {

@@ -13,11 +13,15 @@ const PF = 14;
 const UD = 6;
 
 /** What is said of #GP with an error code, with tables as `prepare` makes them. */
-function explain(errorCode: number, tables: Readonly<Record<number, bigint>> = {}): string {
+function explain(
+    errorCode: number,
+    tables: Readonly<Record<number, bigint>> = {},
+    { idtrBase, idtrLimit } = { idtrBase: IDT, idtrLimit: 0x7f },
+): string {
     const machine = romMachine(rom('f4'));
     const { cpu } = machine.processors[0];
-    cpu.set(StateOffset.idtrBase, IDT, 0);
-    cpu.setLo(StateOffset.idtrLimit, 0x7f);
+    cpu.set(StateOffset.idtrBase, idtrBase, 0);
+    cpu.setLo(StateOffset.idtrLimit, idtrLimit);
     cpu.set(StateOffset.gdtrBase, GDT, 0);
     cpu.setLo(StateOffset.gdtrLimit, 0x1f);
     for (const [address, entry] of Object.entries(tables)) {
@@ -47,6 +51,10 @@ describe('descriptions of faults', () => {
             explain(idt(6) + 1, { [IDT + 48]: descriptor(14) }),
             ': IDT[0x6], during the delivery of an event',
         );
+        const reset = { idtrBase: 0, idtrLimit: 0xffff };
+        assert.equal(explain(idt(6), {}, reset), ': IDT[0x6] is empty: no IDT has been loaded');
+        const vector = { [6 * 8]: 0xf000ff53f000ff53n };
+        assert.equal(explain(idt(6), vector, reset), ': IDT[0x6] is no gate: no IDT has been loaded');
         assert.equal(explain(0x18), ': GDT[0x3] is empty');
         assert.equal(explain(0x20), ": GDT[0x4] lies beyond the GDT's limit 0x1f");
         assert.equal(explain(0x18, { [GDT + 24]: descriptor(0x1b, false) }), ': GDT[0x3] is not present');
