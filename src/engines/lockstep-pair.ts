@@ -24,6 +24,7 @@ export function buildPair(options: Omit<MachineOptions, 'engine' | 'engineArena'
     let engine: KvmEngine | undefined;
     const kvm = new Machine({
         ...options,
+        slowCpuid: false,
         features,
         engineArena: CODE_ARENA_SIZE + kvmArenaSize(cpus),
         engine: memory => {
@@ -40,6 +41,8 @@ export function buildPair(options: Omit<MachineOptions, 'engine' | 'engineArena'
     try {
         const translator = new Machine({
             ...options,
+            // KVM executes it without telling us.
+            slowCpuid: false,
             features,
             engineArena: CODE_ARENA_SIZE + kvmArenaSize(cpus),
             engine: memory => {

@@ -24,7 +24,7 @@ import { GuestMemory } from './memory';
 import { Processor } from './processor';
 import { interruptSource } from './board/interrupt-source';
 import { Observation } from './observation/observation';
-import { MMIO_ACCESS_NS, PORT_ACCESS_NS, RunLoop } from './run-loop';
+import { CPUID_NS, MMIO_ACCESS_NS, PORT_ACCESS_NS, RunLoop } from './run-loop';
 import type { MachineStop, RunLimits } from './stop';
 
 /** 2025-01-01 00:00 UTC: a deterministic machine has to be switched on at some time. */
@@ -68,6 +68,8 @@ export interface MachineOptions extends MachineOutputs {
     readonly hypervisor?: boolean;
     /** Host nanoseconds, monotonic: tells how long the guest's exits take. Nothing of it reaches the guest. */
     readonly exitClock?: () => number;
+    /** Whether CPUID takes the time that it takes below a hypervisor; unless told otherwise, it does. */
+    readonly slowCpuid?: boolean;
     /** Mask on the processor's features, for machines that move between engines. */
     readonly features?: FeatureWords;
 }
@@ -121,7 +123,7 @@ export class Machine {
         this.memory.onExternalWrite(page => engine.invalidatePage(page));
         this.memory.onMapChange(() => engine.mapChanged());
         this.memory.dmaObserver = (address, size, write) => engine.deviceAccess?.(address, size, write);
-        this.memory.onDeviceAccess = () => this.loop.deviceAccess(MMIO_ACCESS_NS);
+        this.memory.onDeviceAccess = () => this.loop.passTime(MMIO_ACCESS_NS);
         if (options.firmware !== undefined) {
             mapFirmware(options.firmware, this.memory);
         }
@@ -293,11 +295,11 @@ export class Machine {
             clock: this.clock,
             ports: {
                 read: (port, size) => {
-                    this.loop.deviceAccess(PORT_ACCESS_NS);
+                    this.loop.passTime(PORT_ACCESS_NS);
                     return this.bus.read(port, size);
                 },
                 write: (port, size, value) => {
-                    this.loop.deviceAccess(PORT_ACCESS_NS);
+                    this.loop.passTime(PORT_ACCESS_NS);
                     this.bus.write(port, size, value);
                 },
             },
@@ -309,6 +311,7 @@ export class Machine {
                 this.entropy.fill(bytes);
                 return view.getUint32(0, true);
             },
+            identifying: this.options.slowCpuid === false ? undefined : () => this.loop.passTime(CPUID_NS),
             apicMoved: () => this.apicPages?.update(),
             executing: () => this.loop.executing === index,
             requestExit: () => this.engine.requestExit(),

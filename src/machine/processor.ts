@@ -35,6 +35,8 @@ export interface ProcessorOptions {
     readonly pic?: { acknowledge(): number };
     readonly engine: EngineCpuHooks;
     readonly random: () => number;
+    /** CPUID is about to execute. */
+    readonly identifying?: () => void;
     /** The local APIC answers at another address, or no more. */
     readonly apicMoved: () => void;
     /** Whether this processor is in the middle of an instruction. */
@@ -229,9 +231,10 @@ export class Processor implements ApicCpu {
     // ---- what the CPU asks ---------------------------------------------------------------------------------------
 
     private hooks(): CpuHooks {
-        const { engine, clock, ports, random, observer } = this.options;
+        const { engine, clock, ports, random, observer, identifying } = this.options;
         return {
             ...engine,
+            identifying,
             apic: this.apicPort(),
             ports,
             observer,

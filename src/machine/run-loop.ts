@@ -12,6 +12,11 @@ import type { MachineEnd, MachineStop, RunLimits } from './stop';
  */
 export const PORT_ACCESS_NS = 500;
 export const MMIO_ACCESS_NS = 250;
+/**
+ * CPUID leaves a guest for its hypervisor, which takes as long. Boot loaders wait in loops of CPUID and RDTSC (GRUB's
+ * menu), that would go on for a minute where a second is meant.
+ */
+export const CPUID_NS = 500;
 
 /**
  * Slices before a distant alarm end this much earlier, so that the time of a few hundred accesses fits in without the
@@ -97,10 +102,10 @@ export class RunLoop {
     }
 
     /**
-     * Lets the time of an access to a device pass; to be called before the access. In real-time mode it is the host's
+     * Lets the time of an access to a device, or of CPUID, pass; to be called before the access. In real-time mode it is the host's
      * time that passes, and between slices none.
      */
-    deviceAccess(nanoseconds: number): void {
+    passTime(nanoseconds: number): void {
         const { clock, engine, hostTime, processors } = this.parts;
         if (hostTime === undefined && engine.timed !== true && this.executing >= 0) {
             const now = clock.now() + nanoseconds;

@@ -65,6 +65,8 @@ export interface CpuHooks extends AccessHooks {
     retired(): number;
     /** 32 random bits for RDRAND and RDSEED (recorded and replayed by the machine). */
     random(): number;
+    /** CPUID is about to execute. */
+    readonly identifying?: () => void;
     /**
      * `StateOffset.mode` or `StateOffset.tlb` has changed: code specialised on the old values must be left.
      */

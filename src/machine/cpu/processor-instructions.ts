@@ -148,6 +148,7 @@ export const PROCESSOR_INSTRUCTIONS: OperationTable = {
     CPUID: (cpu, instruction) => {
         const leaf = cpu.gpr(Gpr.Rax);
         const subleaf = cpu.gpr(Gpr.Rcx);
+        cpu.hooks.identifying?.();
         cpuid(cpu);
         cpu.hooks.observer?.identified(cpu, leaf, subleaf);
         advance(cpu, instruction);
