@@ -1,12 +1,13 @@
 /** `hyperscope lockstep`: one guest on both engines, compared instruction by instruction. */
 import { parseArgs } from 'node:util';
+import { isEmulated } from '../engines/choose';
 import { Lockstep, type Divergence, isDivergence } from '../engines/lockstep';
 import { buildPair, type Pair } from '../engines/lockstep-pair';
 import { idleKernel, randomStream, RandomNumbers, startStream, type StreamBits } from '../engines/random-streams';
-import { formatInstruction } from '../isa/x86';
 import type { MachineStop } from '../machine/stop';
 import { decompressors } from '../dap/decompressors';
 import { readImage, readModules } from './files';
+import { describeDivergence } from './lockstep-report';
 import { parseSize } from './options';
 import { UsageError } from './usage';
 
@@ -24,6 +25,7 @@ interface LockstepOptions {
     readonly instructions: number;
     readonly random: number | undefined;
     readonly bits: StreamBits;
+    readonly floating: boolean;
     readonly except: ReadonlySet<string>;
 }
 
@@ -54,13 +56,16 @@ export async function lockstep(args: readonly string[]): Promise<number> {
 }
 
 async function compare(pair: Pair, options: LockstepOptions): Promise<number> {
-    const steps = new Lockstep(pair.translator, pair.kvm, pair.engine, { except: options.except });
+    const fullInterval = options.floating ? 1 : undefined;
+    const { except } = options;
+    const emulated = isEmulated();
+    const steps = new Lockstep(pair.translator, pair.kvm, pair.engine, { except, fullInterval, emulated });
     let interrupted = false;
     process.once('SIGINT', () => (interrupted = true));
     const random = options.random === undefined ? undefined : new RandomNumbers(options.random);
     let outcome: MachineStop | Divergence | undefined;
     while (steps.executed < options.instructions && !interrupted) {
-        outcome = random === undefined ? guestChunk(steps) : streamChunk(steps, pair, random, options.bits);
+        outcome = random === undefined ? guestChunk(steps) : streamChunk(steps, pair, random, options);
         if (outcome !== undefined) break;
         await new Promise(resolve => setImmediate(resolve));
     }
@@ -68,7 +73,7 @@ async function compare(pair: Pair, options: LockstepOptions): Promise<number> {
         `${steps.executed} instructions on both engines, ${steps.executedElsewhere} of them left to the translator by ` +
         `this host's KVM; ${[...steps.explained].map(([name, count]) => `${name} differed ${count} times, as expected; `).join('')}`;
     if (outcome !== undefined && isDivergence(outcome)) {
-        process.stdout.write(`${summary}a difference:\n${describe(outcome)}`);
+        process.stdout.write(`${summary}a difference:\n${describeDivergence(outcome)}`);
         return 1;
     }
     const end = outcome === undefined ? '' : ` (the guest ended: ${outcome.reason})`;
@@ -84,8 +89,13 @@ function guestChunk(steps: Lockstep): MachineStop | Divergence | undefined {
     return undefined;
 }
 
-function streamChunk(steps: Lockstep, pair: Pair, random: RandomNumbers, bits: StreamBits): Divergence | undefined {
-    const stream = randomStream(random, STREAM_LENGTH, bits);
+function streamChunk(
+    steps: Lockstep,
+    pair: Pair,
+    random: RandomNumbers,
+    { bits, floating }: LockstepOptions,
+): Divergence | undefined {
+    const stream = randomStream(random, STREAM_LENGTH, bits, floating);
     startStream(pair.translator, stream);
     startStream(pair.kvm, stream);
     const { cpu } = pair.translator.processors[0];
@@ -95,20 +105,6 @@ function streamChunk(steps: Lockstep, pair: Pair, random: RandomNumbers, bits: S
         if (outcome !== undefined || cpu.activity !== 0) break;
     }
     return undefined;
-}
-
-function describe({ vcpu, address, instruction, bytes, differences, within }: Divergence): string {
-    const text = instruction === undefined ? '(bad)' : formatInstruction(instruction, address);
-    const length = instruction?.length ?? bytes.length;
-    const hexBytes = Array.from(bytes.subarray(0, length), byte => byte.toString(16).padStart(2, '0')).join(' ');
-    const width = Math.max(...differences.map(({ name }) => name.length));
-    const lines = differences.map(
-        ({ name, translator, kvm }) =>
-            `  ${name.padEnd(width)}  translator ${translator.toString(16).padStart(16, '0')}` +
-            `  kvm ${kvm.toString(16).padStart(16, '0')}\n`,
-    );
-    const place = within === 1 ? 'after' : `in the ${within} instructions up to`;
-    return `  vCPU ${vcpu}, ${place} ${address.toString(16)}  ${text}  (${hexBytes})\n${lines.join('')}`;
 }
 
 /** @throws UsageError */
@@ -121,9 +117,10 @@ function bitsOf(text = '64'): StreamBits {
 /** @throws UsageError */
 function parse(args: readonly string[]): LockstepOptions {
     let values: Record<string, string | undefined>;
+    let floating: boolean;
     try {
         const string = { type: 'string' } as const;
-        values = parseArgs({
+        const parsed = parseArgs({
             args: [...args],
             allowPositionals: false,
             options: {
@@ -137,8 +134,12 @@ function parse(args: readonly string[]): LockstepOptions {
                 random: string,
                 bits: string,
                 except: string,
+                float: { type: 'boolean' },
             },
-        }).values;
+        });
+        const { float, ...others } = parsed.values;
+        floating = float === true;
+        values = others;
     } catch (error) {
         throw new UsageError(error instanceof Error ? error.message.split('. ')[0] : String(error));
     }
@@ -161,6 +162,7 @@ function parse(args: readonly string[]): LockstepOptions {
         instructions: number('instructions', '1000000', Number.MAX_SAFE_INTEGER),
         random: values.random === undefined ? undefined : number('random', '1', 0xffffffff),
         bits: bitsOf(values.bits),
+        floating,
         except: new Set((values.except ?? '').toUpperCase().split(',').filter(Boolean)),
     };
 }

@@ -6,15 +6,27 @@
  * differently is left out of the comparison: flags that the manual leaves undefined, and instructions that read the time.
  */
 import type { Cpu } from '../machine/cpu/cpu';
-import { SEGMENT_COUNT, SEGMENT_NAMES } from '../machine/cpu/cpu-state';
+import { SEGMENT_COUNT } from '../machine/cpu/cpu-state';
 import { readRflags, storeRflags } from '../machine/cpu/flags';
 import { mappingAt } from '../machine/cpu/page-walk';
 import type { Machine } from '../machine/machine';
 import type { MachineStop } from '../machine/stop';
-import { Flag, SegmentAttribute, StateOffset, SystemSegment } from '../machine/state';
-import { decode, type Instruction, MAX_INSTRUCTION_LENGTH, RepeatPrefix, GPR_NAMES } from '../isa/x86';
+import { Flag, StateOffset } from '../machine/state';
+import { decode, type Instruction, MAX_INSTRUCTION_LENGTH, RepeatPrefix } from '../isa/x86';
 import type { KvmEngine } from '../kvm/engine';
+import { ExceptionTraps } from '../kvm/exception-traps';
 import { linearRip } from '../kvm/vcpu';
+import { EMULATOR_FAULTS } from './emulator-faults';
+import {
+    compareSegment,
+    type Difference,
+    GPR_FIELDS,
+    REST_FIELDS,
+    REST_WORDS,
+    StateBefore,
+    type StateRow,
+    SYSTEM_FIELDS,
+} from './lockstep-state';
 
 /** Instructions between two comparisons of what is not compared after each: memory, x87, SSE, MSRs. */
 const FULL_INTERVAL = 256;
@@ -22,45 +34,6 @@ const MEMORY_INTERVAL = 16_384;
 
 /** Their results are the clock's or chance's. */
 const TIMED: ReadonlySet<string> = new Set(['RDTSC', 'RDTSCP', 'RDRAND', 'RDSEED', 'RDPMC']);
-
-const GPR_FIELDS = GPR_NAMES[8].map((name, index) => [name, StateOffset.gpr + index * 8] as const);
-const SYSTEM_FIELDS = [
-    ['gdtr', StateOffset.gdtrBase],
-    ['idtr', StateOffset.idtrBase],
-    ['cr0', StateOffset.cr0],
-    ['cr2', StateOffset.cr2],
-    ['cr3', StateOffset.cr3],
-    ['cr4', StateOffset.cr4],
-    ['efer', StateOffset.efer],
-] as const;
-const REST_FIELDS = [
-    ['star', StateOffset.star],
-    ['lstar', StateOffset.lstar],
-    ['cstar', StateOffset.cstar],
-    ['sfmask', StateOffset.sfmask],
-    ['kernel_gs_base', StateOffset.kernelGsBase],
-    ['sysenter_cs', StateOffset.sysenterCs],
-    ['sysenter_esp', StateOffset.sysenterEsp],
-    ['sysenter_eip', StateOffset.sysenterEip],
-    ['pat', StateOffset.pat],
-    ...[0, 1, 2, 3, 6, 7].map(index => [`dr${index}`, StateOffset.dr + index * 8] as const),
-    ...Array.from({ length: 16 }, (_, index) => [`xmm${index}.lo`, StateOffset.vector + index * 64] as const),
-    ...Array.from({ length: 16 }, (_, index) => [`xmm${index}.hi`, StateOffset.vector + index * 64 + 8] as const),
-    ...Array.from({ length: 8 }, (_, index) => [`r${index} (x87) significand`, StateOffset.x87 + index * 16] as const),
-] as const;
-const REST_WORDS = [
-    ['mxcsr', StateOffset.mxcsr],
-    ['fcw', StateOffset.fcw],
-    ['fsw', StateOffset.fsw],
-    ['x87 top', StateOffset.ftop],
-] as const;
-
-/** One register, or a place in memory, that is not the same. */
-export interface Difference {
-    readonly name: string;
-    readonly translator: bigint;
-    readonly kvm: bigint;
-}
 
 export interface Divergence {
     readonly vcpu: number;
@@ -71,14 +44,24 @@ export interface Divergence {
     readonly differences: readonly Difference[];
     /** The difference may have come up in so many instructions before. */
     readonly within: number;
+    /** Why each machine came back, if for different reasons. */
+    readonly stops?: { readonly translator: MachineStop; readonly kvm: MachineStop };
+    /** Vectors of the exceptions or interrupts to whose handlers they have gone; undefined for none. */
+    readonly handlers: { readonly translator: number | undefined; readonly kvm: number | undefined };
+    /** The general state of both vCPUs, after the instruction. */
+    readonly state: readonly StateRow[];
 }
 
-/** Instructions whose difference is expected, by mnemonic, with how often it has come up. */
+/** Differences that are expected, by the instruction's mnemonic or the fault of KVM's, with how often they came up. */
 export type Explained = Map<string, number>;
 
 export interface LockstepOptions {
     /** Mnemonics whose results are taken from the translator: known faults of this host's KVM. */
     readonly except?: ReadonlySet<string>;
+    /** KVM has no VT-x or AMD-V beneath it: known faults of its emulator explain differences (emulator-faults.ts). */
+    readonly emulated?: boolean;
+    /** x87, SSE and MSRs are compared after so many instructions (default 256). */
+    readonly fullInterval?: number;
 }
 
 export class Lockstep {
@@ -88,6 +71,7 @@ export class Lockstep {
     }
 
     readonly explained: Explained = new Map();
+    private readonly before = new StateBefore();
     private sinceFull = 0;
     private sinceMemory = 0;
 
@@ -115,24 +99,40 @@ export class Lockstep {
         const bytes = codeAt(left, address);
         const found = decode(bytes, 0, bytes.length, codeSize(left));
         const instruction = typeof found === 'number' ? undefined : found;
+        this.before.keep(left);
         // On KVM a repeated instruction is one, here one may come back in between.
         const limits = { instructions: 1, idleSkips: 1 };
         const first = this.translator.run(limits);
         const second = this.kvm.run(limits);
-        if (first.reason !== second.reason) {
-            const differences = [{ name: `stop: ${first.reason} / ${second.reason}`, translator: 0n, kvm: 0n }];
-            return { vcpu, address, instruction, bytes, differences, within: 1 };
-        }
         const right = this.kvm.processors[vcpu].cpu;
+        const handlers = (): Divergence['handlers'] => ({
+            translator: new ExceptionTraps(this.translator.memory).vectorAt(left),
+            kvm: new ExceptionTraps(this.kvm.memory).vectorAt(right),
+        });
+        const divergence = (differences: readonly Difference[], within = 1): Divergence => ({
+            ...{ vcpu, address, instruction, bytes, differences, within },
+            stops: first.reason === second.reason ? undefined : { translator: first, kvm: second },
+            handlers: handlers(),
+            state: this.before.sideBySide(left, right),
+        });
+        if (first.reason !== second.reason) {
+            this.engine.settle();
+            return divergence(this.compareShared(left, right, instruction));
+        }
         this.settleRepeat(left, right, instruction);
         const differences = this.compareShared(left, right, instruction);
-        if (differences.length > 0 && !this.explain(left, right, instruction)) {
-            return { vcpu, address, instruction, bytes, differences, within: 1 };
+        const isExplained = (what: readonly Difference[]): boolean => {
+            const reason = this.reasonFor(instruction, what, handlers);
+            if (reason !== undefined) this.explain(left, right, reason);
+            return reason !== undefined;
+        };
+        if (differences.length > 0 && !isExplained(differences)) {
+            return divergence(differences);
         }
         const ended = first.reason !== 'budget' && first.reason !== 'idle';
         const rest = this.compareRest(left, right, ended);
-        if (rest !== undefined) {
-            return { vcpu, address, instruction, bytes, ...rest };
+        if (rest !== undefined && !(rest.within === 1 && isExplained(rest.differences))) {
+            return divergence(rest.differences, rest.within);
         }
         return ended || first.reason === 'idle' ? first : undefined;
     }
@@ -181,13 +181,23 @@ export class Lockstep {
         return differences;
     }
 
-    /** Whether a difference has a known reason; both go on from the translator's state then. */
-    private explain(left: Cpu, right: Cpu, instruction: Instruction | undefined): boolean {
-        const mnemonic = instruction?.row.mnemonic ?? '';
-        if (!TIMED.has(mnemonic) && this.options.except?.has(mnemonic) !== true) {
-            return false;
-        }
-        this.explained.set(mnemonic, (this.explained.get(mnemonic) ?? 0) + 1);
+    /** Why a difference is no wonder; undefined if there is no such reason. */
+    private reasonFor(
+        instruction: Instruction | undefined,
+        differences: readonly Difference[],
+        handlers: () => Divergence['handlers'],
+    ): string | undefined {
+        if (instruction === undefined) return undefined;
+        const { mnemonic } = instruction.row;
+        if (TIMED.has(mnemonic) || this.options.except?.has(mnemonic) === true) return mnemonic;
+        if (this.options.emulated !== true) return undefined;
+        const observed = { instruction, differences, handlers: handlers() };
+        return EMULATOR_FAULTS.find(fault => fault.explains(observed))?.name;
+    }
+
+    /** Counts what has a reason, and has both go on from the translator's state. */
+    private explain(left: Cpu, right: Cpu, reason: string): void {
+        this.explained.set(reason, (this.explained.get(reason) ?? 0) + 1);
         this.engine.settle();
         const copy = (from: number, to: number): void => right.bytes.set(left.bytes.subarray(from, to), from);
         copy(0, StateOffset.zero);
@@ -197,7 +207,6 @@ export class Lockstep {
         right.setLo(StateOffset.activity, left.activity);
         right.stateReplaced();
         this.kvm.engine.stateChanged(this.kvm.processors.findIndex(({ cpu }) => cpu === right));
-        return true;
     }
 
     private compareRest(left: Cpu, right: Cpu, now: boolean): Pick<Divergence, 'differences' | 'within'> | undefined {
@@ -205,7 +214,7 @@ export class Lockstep {
         this.sinceMemory++;
         const differences: Difference[] = [];
         let within = 0;
-        if (now || this.sinceFull >= FULL_INTERVAL) {
+        if (now || this.sinceFull >= (this.options.fullInterval ?? FULL_INTERVAL)) {
             within = this.sinceFull;
             this.sinceFull = 0;
             this.engine.settle();
@@ -228,36 +237,6 @@ export class Lockstep {
         }
         return differences.length === 0 ? undefined : { differences, within };
     }
-}
-
-function compareSegment(
-    left: Cpu,
-    right: Cpu,
-    segment: number,
-    compare: (n: string, a: bigint, b: bigint) => void,
-): void {
-    const name = SEGMENT_NAMES[segment];
-    if (left.selector(segment) !== right.selector(segment)) {
-        compare(name, BigInt(left.selector(segment)), BigInt(right.selector(segment)));
-    }
-    // What an unusable segment still holds is nobody's business; nor is LDTR's, whose null selector says as much.
-    if (isUnusable(left, segment) && isUnusable(right, segment)) return;
-    const base = (cpu: Cpu): bigint => (BigInt(cpu.segmentBaseHi(segment)) << 32n) | BigInt(cpu.segmentBase(segment));
-    if (base(left) !== base(right)) compare(`${name}.base`, base(left), base(right));
-    if (left.code64 && segment < 4) return; // limits and rights play no part
-    if (left.segmentLimit(segment) !== right.segmentLimit(segment)) {
-        compare(`${name}.limit`, BigInt(left.segmentLimit(segment)), BigInt(right.segmentLimit(segment)));
-    }
-    const attributes = (cpu: Cpu): number => cpu.segmentAttributes(segment) & ~SegmentAttribute.Accessed & 0xffff;
-    if (attributes(left) !== attributes(right)) {
-        compare(`${name}.attributes`, BigInt(attributes(left)), BigInt(attributes(right)));
-    }
-}
-
-function isUnusable(cpu: Cpu, segment: number): boolean {
-    const attributes = cpu.segmentAttributes(segment);
-    const absent = (attributes & SegmentAttribute.Unusable) !== 0 || (attributes & SegmentAttribute.Present) === 0;
-    return absent || (segment === SystemSegment.Ldtr && (cpu.selector(segment) & ~3) === 0);
 }
 
 /** The first byte of RAM that differs. */

@@ -5,6 +5,7 @@
  */
 import { Attribute, decode, type Instruction, RepeatPrefix } from '../isa/x86';
 import { Cr0, Cr4, Efer } from '../machine/cpu/cpu-state';
+import type { Cpu } from '../machine/cpu/cpu';
 import { storeRflags } from '../machine/cpu/flags';
 import type { Machine } from '../machine/machine';
 import { ActivityState, SegmentAttribute, StateOffset, SystemSegment } from '../machine/state';
@@ -25,12 +26,21 @@ const NOP = 0x90;
 const IGNORED_OVERRIDES = [0x26, 0x2e, 0x36, 0x3e];
 const CS_OVERRIDE = 0x2e;
 const MOST_PREFIXES = 5;
+/** ModR/M bytes from here on name registers only. */
+const FIRST_REGISTER_FORM = 0xc0;
 
 /** What a stream must not hold: it would leave the stream, or hide where the two differ. */
 const LEFT_OUT =
     /^(HLT|IN|OUT|INS|OUTS|CLI|STI|POPF[DQ]?|PUSHF[DQ]?|CPUID|RD(TSC|TSCP|PMC|RAND|SEED|PID)|UD[012]|INT[13O]?|XGETBV|PAUSE|WBINVD|INVD|CLFLUSH(OPT)?|CLWB|MOV(BE)?.*S[A-Z]|ENTER|LEAVE|BSWAP16)$/;
-const NOT_FOR_STREAMS =
-    Attribute.System | Attribute.Branch | Attribute.X87 | Attribute.Mmx | Attribute.Sse | Attribute.Vex;
+const FLOATING = Attribute.X87 | Attribute.Mmx | Attribute.Sse;
+const NOT_FOR_STREAMS = Attribute.System | Attribute.Branch | Attribute.Vex;
+
+/**
+ * The same of x87, MMX and SSE: approximations, and functions whose last place the manual leaves open; images with the
+ * last instruction's address, of which processors keep different parts.
+ */
+const FLOATING_LEFT_OUT =
+    /^(RCP|RSQRT|F2XM1|FYL2X|FSIN|FCOS|FPTAN|FPATAN|FN?SAVE|FN?STENV|FRSTOR|FLDENV|FX|X(SAVE|RSTOR)|MASKMOV|SHA)/;
 
 /**
  * The same of instructions that 64-bit code has not: those that load segment registers; PUSH of one, of which processors
@@ -64,22 +74,46 @@ export class RandomNumbers {
 /** Operand size of the code that a stream is in. */
 export type StreamBits = 16 | 32 | 64;
 
+/** What x87 and SSE hold when a stream begins. */
+interface FloatingState {
+    /** XMM0–15 in 32-bit words. */
+    readonly vectors: Uint32Array;
+    /** R0–R7 in 32-bit words, four each. */
+    readonly x87: Uint32Array;
+    readonly empty: readonly boolean[];
+    readonly top: number;
+    readonly control: number;
+    readonly mxcsr: number;
+}
+
 export interface Stream {
     readonly bits: StreamBits;
     readonly code: Uint8Array;
     readonly count: number;
     readonly registers: readonly bigint[];
     readonly flags: number;
+    readonly floating: FloatingState;
 }
 
-/** @param count instructions */
-export function randomStream(random: RandomNumbers, count: number, bits: StreamBits = 64): Stream {
+/**
+ * @param count instructions
+ * @param isFloating most of them are of x87, MMX and SSE; none otherwise
+ */
+export function randomStream(random: RandomNumbers, count: number, bits: StreamBits = 64, isFloating = false): Stream {
     const code: number[] = [];
     for (let done = 0; done < count;) {
         const bytes = Uint8Array.from({ length: 16 }, () => random.next() & 0xff);
-        if (bits === 64 && random.below(3) === 0) bytes[0] = 0x40 | (bytes[0] & 0xf);
+        const mustFloat = isFloating && random.below(4) !== 0;
+        if (mustFloat) {
+            bytes.set(floatingOpcode(random, bits));
+        } else if (bits === 64 && random.below(3) === 0) {
+            bytes[0] = 0x40 | (bytes[0] & 0xf);
+        }
         const found = decode(bytes, 0, bytes.length, bits);
-        if (typeof found !== 'number' && isFit(found, bits) && !meetsEmulatorFault(bytes, found, bits)) {
+        if (typeof found === 'number' || (mustFloat && (found.row.attributes & FLOATING) === 0)) continue;
+        // Operands in memory end most streams.
+        if (mustFloat && found.modrm < FIRST_REGISTER_FORM && random.below(4) !== 0) continue;
+        if (isFit(found, bits, isFloating) && !meetsEmulatorFault(bytes, found, bits)) {
             code.push(...bytes.subarray(0, found.length));
             done++;
         }
@@ -97,7 +131,53 @@ export function randomStream(random: RandomNumbers, count: number, bits: StreamB
         return bits === 64 ? high | low : low;
     });
     registers[4] = BigInt(base + DATA_SIZE / 2);
-    return { bits, code: Uint8Array.from(code), count, registers, flags: (random.next() & 0x8d5) | 2 };
+    const flags = (random.next() & 0x8d5) | 2;
+    return {
+        ...{ bits, code: Uint8Array.from(code), count, registers, flags },
+        floating: isFloating ? floatingState(random) : INITIAL_STATE,
+    };
+}
+
+/** The beginning of an instruction that may be one of x87, MMX or SSE. */
+function floatingOpcode(random: RandomNumbers, bits: StreamBits): number[] {
+    if (random.below(3) === 0) return [0xd8 | random.below(8)];
+    const prefix = [[], [0x66], [0xf2], [0xf3]][random.below(4)];
+    const rex = bits === 64 && random.below(3) === 0 ? [0x40 | random.below(16)] : [];
+    const map = [[0x0f], [0x0f], [0x0f], [0x0f, 0x38], [0x0f, 0x3a]][random.below(5)];
+    return [...prefix, ...rex, ...map];
+}
+
+const INITIAL_STATE: FloatingState = {
+    vectors: new Uint32Array(64),
+    x87: new Uint32Array(32),
+    empty: new Array<boolean>(8).fill(true),
+    top: 0,
+    control: 0x37f,
+    mxcsr: 0x1f80,
+};
+
+/** Zeros, small and large numbers, NaNs and infinities among chance; exceptions are unmasked now and then. */
+function floatingState(random: RandomNumbers): FloatingState {
+    const special = [0, 0x3f800000, 0xbf800000, 0x7f800000, 0x7fc00000, 0x7f800001, 0x00000001, 0x80000000, 0x4f000000];
+    const word = (): number => (random.below(2) === 0 ? random.next() : special[random.below(special.length)]);
+    const exponents = [0, 0x3fff, 0x4000, 0x7fff, 0xbfff, 0x3fe0, 0x403e];
+    const x87 = new Uint32Array(32);
+    for (let register = 0; register < 8; register++) {
+        const exponent = random.below(4) === 0 ? random.next() & 0xffff : exponents[random.below(exponents.length)];
+        // Numbers without the integer bit are a matter of their own: now and then.
+        const integer = (exponent & 0x7fff) === 0 || random.below(16) === 0 ? 0 : 0x80000000;
+        x87.set([random.next(), ((random.next() & 0x7fffffff) | integer) >>> 0, exponent], register * 4);
+    }
+    const masks = random.below(4) === 0 ? random.below(64) : 0x3f;
+    const rounding = random.below(4);
+    return {
+        vectors: Uint32Array.from({ length: 64 }, word),
+        x87,
+        empty: Array.from({ length: 8 }, () => random.below(4) === 0),
+        top: random.below(8),
+        control: 0x40 | masks | (rounding << 10) | ([0, 2, 3, 3][random.below(4)] << 8),
+        mxcsr: (masks << 7) | (rounding << 13) | (random.below(4) === 0 ? 0x8040 : 0),
+    };
 }
 
 /**
@@ -111,8 +191,9 @@ function meetsEmulatorFault(bytes: Uint8Array, { length }: Instruction, bits: St
     return prefixes.some(byte => (bits === 64 ? IGNORED_OVERRIDES.includes(byte) : byte === CS_OVERRIDE));
 }
 
-function isFit({ row, repeat }: Instruction, bits: StreamBits): boolean {
+function isFit({ row, repeat }: Instruction, bits: StreamBits, isFloating: boolean): boolean {
     return (
+        (isFloating ? !FLOATING_LEFT_OUT.test(row.mnemonic) : (row.attributes & FLOATING) === 0) &&
         (bits === 64 || !LEGACY_LEFT_OUT.test(`${row.mnemonic} ${row.operands.join(' ')}`)) &&
         (row.attributes & NOT_FOR_STREAMS) === 0 &&
         (repeat === RepeatPrefix.None || (row.attributes & Attribute.Repeat) === 0) &&
@@ -122,7 +203,7 @@ function isFit({ row, repeat }: Instruction, bits: StreamBits): boolean {
 }
 
 /** Puts a machine at the start of a stream. */
-export function startStream(machine: Machine, { bits, code, registers, flags }: Stream): void {
+export function startStream(machine: Machine, { bits, code, registers, flags, floating }: Stream): void {
     const { memory, processors } = machine;
     const { cpu } = processors[0];
     prepareTables(machine);
@@ -132,6 +213,7 @@ export function startStream(machine: Machine, { bits, code, registers, flags }: 
         new Uint8Array(DATA_SIZE).map((_, index) => (index * 37) & 0xff),
     );
     registers.forEach((value, index) => cpu.set64(StateOffset.gpr + index * 8, value));
+    setFloatingState(cpu, floating);
     const isSmall = bits === 16;
     cpu.setRip(isSmall ? 0 : CODE, 0);
     storeRflags(cpu, flags);
@@ -140,7 +222,7 @@ export function startStream(machine: Machine, { bits, code, registers, flags }: 
     cpu.setLo(StateOffset.cr0, (Cr0.PE | Cr0.ET | Cr0.NE | Cr0.WP | Cr0.PG) >>> 0);
     cpu.set(StateOffset.cr2, 0, 0);
     cpu.set(StateOffset.cr3, PAGE_TABLES, 0);
-    cpu.setLo(StateOffset.cr4, Cr4.PAE | Cr4.OSFXSR);
+    cpu.setLo(StateOffset.cr4, Cr4.PAE | Cr4.OSFXSR | Cr4.OSXMMEXCPT);
     cpu.setLo(StateOffset.efer, Efer.LME | Efer.LMA);
     const { Present, NonSystem, WritableOrReadable, Accessed, Code, Long, Granularity, Big } = flagsOfSegments;
     const common = Present | NonSystem | WritableOrReadable | Accessed;
@@ -162,6 +244,18 @@ export function startStream(machine: Machine, { bits, code, registers, flags }: 
     cpu.activity = ActivityState.Active;
     cpu.stateReplaced();
     machine.engine.stateChanged(0);
+}
+
+function setFloatingState(cpu: Cpu, { vectors, x87, empty, top, control, mxcsr }: FloatingState): void {
+    for (let register = 0; register < 16; register++) {
+        cpu.u32.set(vectors.subarray(register * 4, register * 4 + 4), (StateOffset.vector + register * 64) >> 2);
+    }
+    cpu.u32.set(x87, StateOffset.x87 >> 2);
+    empty.forEach((is, register) => (cpu.bytes[StateOffset.fempty + register] = is ? 1 : 0));
+    cpu.setLo(StateOffset.ftop, top);
+    cpu.setLo(StateOffset.fcw, control);
+    cpu.setLo(StateOffset.fsw, 0);
+    cpu.setLo(StateOffset.mxcsr, mxcsr);
 }
 
 const flagsOfSegments = {

@@ -22,6 +22,8 @@ const TRAPPED: ReadonlySet<number> = new Set([
     ...[Vector.PF, Vector.MF, Vector.AC, Vector.XM],
 ]);
 
+const EXCEPTIONS = 32;
+const LONGEST_INSTRUCTION = 15n;
 const INT_N = 0xcd;
 /** System descriptor types of gates: interrupt and trap, with 16 bits and with more. */
 const GATE_MASK = 0x1600;
@@ -61,7 +63,7 @@ export class ExceptionTraps {
     /** @param halfSyscalls KVM does SYSCALL by halves: see half-syscall.ts */
     constructor(
         private readonly memory: GuestMemory,
-        private readonly halfSyscalls: boolean,
+        private readonly halfSyscalls = false,
     ) {}
 
     replace(wishes: readonly StopWish[]): void {
@@ -77,6 +79,17 @@ export class ExceptionTraps {
     /** A vCPU does not have to stop anywhere, as of the last {@link look}. */
     get hasNoHandlers(): boolean {
         return this.handlers.size === 0;
+    }
+
+    /** The exception at whose handler a vCPU is, or behind its first instruction; undefined if at none. */
+    vectorAt(cpu: Cpu): number | undefined {
+        if ((cpu.mode & ModeKey.Protected) === 0) return undefined;
+        const rip = linearRip(cpu);
+        for (let vector = 0; vector < EXCEPTIONS; vector++) {
+            const address = this.handlerOf(cpu, vector)?.address;
+            if (address !== undefined && rip >= address && rip - address < LONGEST_INSTRUCTION) return vector;
+        }
+        return undefined;
     }
 
     /** Whether a vCPU is in a mode in which exceptions are not told. */

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
+import { describeDivergence } from '../../../src/cli/lockstep-report';
+import { isEmulated } from '../../../src/engines/choose';
+import { EMULATOR_FAULTS } from '../../../src/engines/emulator-faults';
 import { isDivergence, Lockstep } from '../../../src/engines/lockstep';
 import { buildPair, type Pair } from '../../../src/engines/lockstep-pair';
 import { RandomNumbers, randomStream, startStream } from '../../../src/engines/random-streams';
+import { decode, type Instruction } from '../../../src/isa/x86';
+import { StateOffset } from '../../../src/machine/state';
 import { runCli } from '../../guests/support/cli';
 import { sampleElf } from '../../support/sample';
 import { kvm, needs } from '../../support/requirements';
@@ -38,6 +43,73 @@ describe('lockstep', function () {
         assert.equal(found.instruction?.row.mnemonic, 'INC');
     });
 
+    it('finds x87 and SSE registers that differ, with all of their bits', () => {
+        for (const [name, offset] of [
+            ['xmm7.hi', StateOffset.vector + 7 * 64 + 12],
+            ['r3 (x87) sign, exponent', StateOffset.x87 + 3 * 16 + 8],
+            ['x87 empty r4-r7', StateOffset.fempty + 4],
+        ] as const) {
+            const lockstep = build('90 eb fd');
+            lockstep.step();
+            const { cpu } = pair!.kvm.processors[0];
+            pair!.engine.settle();
+            cpu.bytes[offset] ^= 1;
+            cpu.stateReplaced();
+            pair!.engine.stateChanged(0);
+            let found;
+            while (found === undefined) found = lockstep.step();
+            assert.ok(isDivergence(found));
+            assert.deepEqual(
+                found.differences.map(difference => difference.name),
+                [name],
+            );
+            pair!.engine.dispose();
+        }
+    });
+
+    it('shows both states side by side, and says what differs', () => {
+        const lockstep = build('40 40 eb fc'); // inc eax; inc eax; jmp
+        for (let step = 0; step < 3; step++) lockstep.step();
+        const { cpu } = pair!.kvm.processors[0];
+        cpu.setGpr32(0, 0xffffffff);
+        cpu.stateReplaced();
+        const before = pair!.translator.processors[0].cpu.gpr(0);
+        const found = lockstep.step();
+        assert.ok(found !== undefined && isDivergence(found));
+        const lines = describeDivergence(found).split('\n');
+        assert.match(lines[0], /^ {2}vCPU 0, after 10000c {2}inc eax {2}\(40\)$/);
+        assert.match(lines[1], /^ +before +translator +kvm$/);
+        const hex = (value: number): string => value.toString(16).padStart(16, '0');
+        assert.equal(lines[2], `  * rax     ${hex(before)}  ${hex(before + 1)}  ${hex(0)}`);
+        assert.match(
+            lines.find(line => line.includes('rflags'))!,
+            /^ {2}\* rflags .* ZF/,
+        );
+        assert.ok(lines.some(line => /^ {4}cr3 /.test(line)));
+    });
+
+    it('says where exceptions have led, and knows faults of the emulator', () => {
+        const instruction = decode(Uint8Array.of(0x66, 0x0f, 0x7f, 0x4d, 0x86), 0, 5, 32) as Instruction;
+        const rip = { name: 'rip', translator: 0x900d1n, kvm: 0x900c1n };
+        const handlers = { translator: 13, kvm: 12 };
+        const divergence = {
+            ...{ vcpu: 0, address: 0x200002n, instruction, bytes: Uint8Array.of(0x66, 0x0f, 0x7f, 0x4d, 0x86) },
+            ...{ differences: [rip], within: 1, handlers, state: [{ ...rip, before: 0x200002n }] },
+        };
+        assert.match(
+            describeDivergence(divergence),
+            /the translator is at the handler of #GP, KVM at the handler of #SS\n/,
+        );
+        const explains = (of: Instruction, at: typeof handlers): string[] =>
+            EMULATOR_FAULTS.filter(fault => fault.explains({ instruction: of, differences: [rip], handlers: at })).map(
+                ({ name }) => name,
+            );
+        assert.deepEqual(explains(instruction, handlers), ['#SS before #GP for a misaligned operand']);
+        assert.deepEqual(explains(instruction, { translator: 12, kvm: 13 }), []);
+        const unaligned = decode(Uint8Array.of(0xf3, 0x0f, 0x7f, 0x4d, 0x86), 0, 5, 32) as Instruction;
+        assert.deepEqual(explains(unaligned, handlers), []);
+    });
+
     it('finds memory that differs', () => {
         const lockstep = build('90 eb fd');
         pair!.kvm.memory.writeBytes(0x345678, Uint8Array.of(7));
@@ -50,13 +122,17 @@ describe('lockstep', function () {
         }
     });
 
-    for (const bits of [64, 32, 16] as const)
-        it(`finds none in random ${bits}-bit code, the same for a seed`, () => {
-            const lockstep = build('f4');
+    const kinds = [[64], [32], [16], [64, true], [32, true], [16, true]] as const;
+    for (const [bits, isFloating] of kinds)
+        it(`finds none in random ${bits}-bit code${isFloating ? ' of x87, MMX and SSE' : ''}, the same for a seed`, () => {
+            build('f4');
+            const { translator, kvm, engine } = pair!;
+            const fullInterval = isFloating ? 1 : undefined;
+            const lockstep = new Lockstep(translator, kvm, engine, { fullInterval, emulated: isEmulated() });
             const [one, two] = [new RandomNumbers(5), new RandomNumbers(5)];
-            for (let round = 0; round < 20; round++) {
-                const stream = randomStream(one, 30, bits);
-                assert.deepEqual(stream, randomStream(two, 30, bits));
+            for (let round = 0; round < (isFloating ? 40 : 20); round++) {
+                const stream = randomStream(one, 30, bits, isFloating);
+                assert.deepEqual(stream, randomStream(two, 30, bits, isFloating));
                 startStream(pair!.translator, stream);
                 startStream(pair!.kvm, stream);
                 for (let step = 0; step < 32; step++) {
