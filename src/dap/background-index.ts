@@ -5,11 +5,14 @@ import os from 'node:os';
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { decodeIndex } from '../symbols/dwarf/index-file';
+import { whatIsReadable } from '../debug/source/program-lines';
 import type { Program } from '../symbols/program';
 import type { IndexerMessage, IndexerTask } from './symbol-indexer';
 
 /** Programs with less debugging information are read when somebody asks for a name: that takes no time. */
 const LARGE = 8 * 2 ** 20;
+/** The same for what stands for split files, which are a thousand times larger. */
+const LARGE_SPLIT = 0x4000;
 
 export interface IndexProgress {
     /** @param share from 0 to 1 */
@@ -30,8 +33,9 @@ export class BackgroundIndex {
 
     /** Begins where that is worth it; undefined if the names are at hand, or will be as soon as they are asked for. */
     static start(program: Program): BackgroundIndex | undefined {
-        const { elf } = program.info;
-        if ((program.info.dwarf.sections.get('info')?.size ?? 0) < LARGE) {
+        const { elf, dwarf } = program.info;
+        const size = dwarf.sections.get('info')?.size ?? 0;
+        if (size < LARGE_SPLIT || (size < LARGE && whatIsReadable(() => dwarf.isSplit) !== true)) {
             return undefined;
         }
         const cache = cacheFile(program);

@@ -1,5 +1,5 @@
 /** A worker thread that reads all names of a program, and keeps them on disk for the next session. */
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { ElfFile } from '../symbols/elf-file';
@@ -25,7 +25,8 @@ export type IndexerMessage =
 const UNITS_A_REPORT = 64;
 
 function index({ file, cache }: IndexerTask, tell: (message: IndexerMessage) => void): void {
-    const dwarf = new DwarfFile(new ElfFile(openFile(file)));
+    const opener = { open: (name: string) => (existsSync(name) ? openFile(name) : undefined) };
+    const dwarf = new DwarfFile(new ElfFile(openFile(file)), opener);
     const collector = new NameCollector(dwarf);
     const { units } = dwarf;
     units.forEach((unit, number) => {
@@ -34,7 +35,9 @@ function index({ file, cache }: IndexerTask, tell: (message: IndexerMessage) => 
     });
     const files = makeFileTable(new SourceIndex(dwarf).namesToHeaders());
     const bytes = encodeIndex({ names: collector.table, files });
-    if (cache !== undefined) keep(cache, bytes);
+    // What is missing of split files may be there the next time.
+    const isWhole = !dwarf.isSplit || dwarf.problems.length === 0;
+    if (cache !== undefined && isWhole) keep(cache, bytes);
     tell({ kind: 'done', index: bytes });
 }
 

@@ -1,6 +1,6 @@
 /** A program with its debugging information, at the addresses where the guest has it. */
 import { type ByteSource, type SourceOpener } from './byte-source';
-import { fromAddress, toAddress } from './cursor';
+import { Cursor, fromAddress, toAddress } from './cursor';
 import { DebugInfo } from './debug-info';
 import { CallFrameUnwinder } from './dwarf/call-frame';
 import { At } from './dwarf/constants';
@@ -173,9 +173,9 @@ export class Program {
                 if (!(location instanceof Uint8Array)) {
                     return { kind: 'object', type, address: undefined };
                 }
-                const fixed = fixedAddressOf(location, die.unit.format.addressSize);
+                const fixed = fixedAddressOf(location, die.unit);
                 const address = fixed === undefined ? undefined : this.relocate(fixed);
-                return { kind: 'object', type, address, threadOffset: threadOffsetOf(location) };
+                return { kind: 'object', type, address, threadOffset: threadOffsetOf(location, die.unit) };
             }
         }
     }
@@ -356,17 +356,45 @@ export class Program {
 }
 
 /** A location that is nothing but an address. */
-function fixedAddressOf(location: Uint8Array, addressSize: number): bigint | undefined {
-    const isFixed = location[0] === (Op.Addr as number) && location.length === 1 + addressSize;
-    return isFixed ? numberOf(location.subarray(1)) : undefined;
+function fixedAddressOf(location: Uint8Array, unit: Unit): bigint | undefined {
+    switch (location[0] as Op) {
+        case Op.Addr:
+            return location.length === 1 + unit.format.addressSize ? numberOf(location.subarray(1)) : undefined;
+        case Op.Addrx:
+        case Op.GnuAddrIndex:
+            return indexed(location.subarray(1), unit);
+        default:
+            return undefined;
+    }
 }
 
 /** A location that is nothing but a number and DW_OP_form_tls_address, or the older form of it. */
-function threadOffsetOf(location: Uint8Array): bigint | undefined {
-    const size = { [Op.Addr]: location.length - 2, [Op.Const4u]: 4, [Op.Const8u]: 8 }[location[0]];
+function threadOffsetOf(location: Uint8Array, unit: Unit): bigint | undefined {
     const last = location[location.length - 1] as Op;
-    const isThreadLocal = size === location.length - 2 && (last === Op.FormTlsAddress || last === Op.GnuPushTlsAddress);
-    return isThreadLocal ? numberOf(location.subarray(1, 1 + size)) : undefined;
+    if (last !== Op.FormTlsAddress && last !== Op.GnuPushTlsAddress) {
+        return undefined;
+    }
+    const number = location.subarray(1, -1);
+    switch (location[0] as Op) {
+        case Op.Addr:
+            return numberOf(number);
+        case Op.Const4u:
+            return number.length === 4 ? numberOf(number) : undefined;
+        case Op.Const8u:
+            return number.length === 8 ? numberOf(number) : undefined;
+        case Op.Constx:
+        case Op.GnuConstIndex:
+            return indexed(number, unit);
+        default:
+            return undefined;
+    }
+}
+
+/** What `.debug_addr` has at an index that is all of an operation's operand. */
+function indexed(operand: Uint8Array, unit: Unit): bigint | undefined {
+    const cursor = new Cursor(operand, unit.what);
+    const address = unit.indexedAddress(cursor.uleb());
+    return address === undefined || cursor.left > 0 ? undefined : toAddress(address);
 }
 
 /** All programs that the guest consists of. */

@@ -35,27 +35,49 @@ interface FunctionEntry extends AddressRange {
 const NESTING_LANGUAGES: ReadonlySet<number> = new Set([0x1c, 0x13]);
 
 const FUNCTIONS_INSIDE: ReadonlySet<number> = new Set<number>([Tag.Subprogram, Tag.Namespace]);
-const TYPES_INSIDE: ReadonlySet<number> = new Set<number>([Tag.StructureType, Tag.EnumerationType, Tag.UnionType]);
+const TYPES_INSIDE: ReadonlySet<number> = new Set<number>([
+    Tag.StructureType,
+    Tag.ClassType,
+    Tag.EnumerationType,
+    Tag.UnionType,
+]);
+const BLOCKS_INSIDE: ReadonlySet<number> = new Set<number>([Tag.LexicalBlock, Tag.InlinedSubroutine]);
 
 /** The functions of a unit that have code. */
 export class UnitFunctions {
-    private readonly entries: FunctionEntry[] = [];
+    private entries: readonly FunctionEntry[];
     private readonly blocks = new Map<Die, Block>();
+    private readonly root: Die;
+    private hasNested = false;
 
     /** @throws SymbolFileError */
     constructor(unit: Unit) {
-        const full = unit.full;
-        const nests = NESTING_LANGUAGES.has(full.root.number(At.Language) ?? 0);
-        this.collect(full.root, nests, 0);
-        this.entries.sort((a, b) => a.low - b.low);
+        this.root = unit.full.root;
+        const nests = NESTING_LANGUAGES.has(this.root.number(At.Language) ?? 0);
+        const wanted = (tag: number): boolean => FUNCTIONS_INSIDE.has(tag) || (nests && TYPES_INSIDE.has(tag));
+        this.entries = this.collect(wanted, tag => tag !== (Tag.Subprogram as number));
     }
 
     /** The function that an address lies in, with everything inside. */
     at(address: number): Block | undefined {
+        let found = this.find(address);
+        if (found === undefined && !this.hasNested) {
+            this.hasNested = true;
+            // Lambdas and methods of local classes stand inside of functions. Few units have them, and it takes reading all.
+            this.entries = this.collect(
+                tag => FUNCTIONS_INSIDE.has(tag) || TYPES_INSIDE.has(tag) || BLOCKS_INSIDE.has(tag),
+                () => true,
+            );
+            found = this.find(address);
+        }
+        return found && this.block(found.die);
+    }
+
+    private find(address: number): FunctionEntry | undefined {
         const { entries } = this;
         const low = partitionPoint(entries.length, index => entries[index].low <= address);
         for (let index = low - 1; index >= Math.max(0, low - 4); index--) {
-            if (address < entries[index].high) return this.block(entries[index].die);
+            if (address < entries[index].high) return entries[index];
         }
         return undefined;
     }
@@ -78,18 +100,23 @@ export class UnitFunctions {
         return block;
     }
 
-    private collect(parent: Die, nests: boolean, depth: number): void {
-        if (depth > DEEPEST || !parent.hasChildren) return;
-        const wanted = (tag: number): boolean => FUNCTIONS_INSIDE.has(tag) || (nests && TYPES_INSIDE.has(tag));
-        for (const die of selectSiblings(parent.unit, parent.next, wanted)) {
-            switch (die.tag as Tag) {
-                case Tag.Subprogram:
-                    for (const range of rangesOf(die)) this.entries.push({ ...range, die });
-                    break;
-                default:
-                    if (die.hasChildren) this.collect(die, nests, depth + 1);
+    /**
+     * @param wanted tags of functions, and of what may have them inside
+     * @param goesInto tags of what they are looked for in
+     */
+    private collect(wanted: (tag: number) => boolean, goesInto: (tag: number) => boolean): FunctionEntry[] {
+        const entries: FunctionEntry[] = [];
+        const visit = (parent: Die, depth: number): void => {
+            if (depth > DEEPEST || !parent.hasChildren) return;
+            for (const die of selectSiblings(parent.unit, parent.next, wanted)) {
+                if (die.tag === (Tag.Subprogram as number)) {
+                    for (const range of rangesOf(die)) entries.push({ ...range, die });
+                }
+                if (goesInto(die.tag)) visit(die, depth + 1);
             }
-        }
+        };
+        visit(this.root, 0);
+        return entries.sort((a, b) => a.low - b.low);
     }
 }
 

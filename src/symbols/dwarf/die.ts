@@ -59,6 +59,12 @@ export class Die {
         return typeof value === 'number' ? value : undefined;
     }
 
+    /** As {@link number}; undefined for a reference, an index or an offset. */
+    constant(name: At): number | undefined {
+        const found = this.raw(name);
+        return typeof found?.value === 'number' && isConstant(found.form) ? found.value : undefined;
+    }
+
     flag(name: At): boolean {
         return this.raw(name)?.value === true;
     }
@@ -179,6 +185,21 @@ export class Die {
             return undefined;
         }
         return found.form === (Form.RefAddr as number) ? found.value : this.unit.offset + found.value;
+    }
+}
+
+function isConstant(form: number): boolean {
+    switch (form as Form) {
+        case Form.Data1:
+        case Form.Data2:
+        case Form.Data4:
+        case Form.Data8:
+        case Form.Sdata:
+        case Form.Udata:
+        case Form.ImplicitConst:
+            return true;
+        default:
+            return false;
     }
 }
 

@@ -18,6 +18,23 @@ const KEPT_TABLES = 96;
 /** No program has more units; a file that claims so is corrupt. */
 const MOST_UNITS = 4_000_000;
 
+/** Where numbers for places in split files begin, how far they are apart, and how many skeletons they may have. */
+const SPLIT = 2 ** 52;
+const SPLIT_SIZE = 2 ** 30;
+const SPLIT_SKELETONS = SPLIT / SPLIT_SIZE;
+
+/**
+ * A number for a place in a split file.
+ * @param skeleton offset of the unit that stands for the file's
+ * @param place offset in its `.debug_info`, or -1 minus that in its `.debug_types`
+ * @returns undefined in files larger than any
+ */
+export function splitOffset(skeleton: number, place: number): number | undefined {
+    return skeleton < SPLIT_SKELETONS && Math.abs(place) < SPLIT_SIZE / 2
+        ? SPLIT + skeleton * SPLIT_SIZE + place + SPLIT_SIZE / 2
+        : undefined;
+}
+
 export class DwarfFile {
     readonly sections: DwarfSections;
     /** What was found wrong and left out; shown to the user once. */
@@ -45,6 +62,12 @@ export class DwarfFile {
         return this.sections.get('info') !== undefined;
     }
 
+    /** Whether most of it lies in other files: `.dwo`, or `.dwp`. */
+    get isSplit(): boolean {
+        const root = this.units.at(0)?.root;
+        return root !== undefined && (root.has(At.DwoName) || root.has(At.GnuDwoName));
+    }
+
     // ---- units ---------------------------------------------------------------------------------------------------
 
     /** All units, in the order of their offsets, those of `.debug_types` last. */
@@ -66,8 +89,13 @@ export class DwarfFile {
         return unit;
     }
 
-    /** The entry at an offset as `NameTable` has it: in `.debug_info` or, below 0, in `.debug_types`. */
+    /** The entry at an offset as `NameTable` has it: in `.debug_info`, below 0 in `.debug_types`, or in a split file. */
     namedDie(offset: number): Die | undefined {
+        if (offset >= SPLIT) {
+            const { full } = this.unitAt(Math.floor((offset - SPLIT) / SPLIT_SIZE));
+            const inside = (offset % SPLIT_SIZE) - SPLIT_SIZE / 2;
+            return inside < 0 ? full.file.namedDie(inside) : full.file.dieAt(inside, full);
+        }
         if (offset >= 0) {
             const [first] = this.units;
             return first === undefined ? undefined : this.dieAt(offset, first);

@@ -18,7 +18,7 @@ export interface ProgramIndex {
 
 /** "HSIX", and the version of what follows: another version is read anew from the program. */
 const MAGIC = 0x58495348;
-const VERSION = 1;
+const VERSION = 2;
 const MOST_NAMES = 1 << 26;
 
 export function makeFileTable(headersByName: ReadonlyMap<string, readonly number[]>): FileTable {

@@ -3,7 +3,7 @@ import { SymbolFileError } from '../errors';
 import { NamePlaces } from '../name-places';
 import type { Abbreviation } from './abbreviations';
 import { At, Form, Tag } from './constants';
-import type { DwarfFile } from './dwarf-file';
+import { type DwarfFile, splitOffset } from './dwarf-file';
 import { SiblingScan } from './siblings';
 import type { Unit } from './unit';
 
@@ -44,7 +44,10 @@ interface Plan {
 export interface NameTable {
     readonly names: readonly string[];
     readonly kinds: Uint8Array;
-    /** Offsets of entries in `.debug_info`; those in `.debug_types` as -1 minus their offset. */
+    /**
+     * Offsets of entries in `.debug_info`; those in `.debug_types` as -1 minus their offset, those in split files as
+     * {@link splitOffset} has them.
+     */
     readonly offsets: Float64Array;
 }
 
@@ -60,19 +63,32 @@ export class NameCollector {
     private readonly seenOffsets = new Set<number>();
     private readonly seenTexts = new Set<string>();
     private readonly plans = new WeakMap<Abbreviation, Plan>();
+    /** Split files whose type units have been read. */
+    private readonly splitFiles = new Set<DwarfFile>();
+    private skeleton: Unit | undefined;
 
     constructor(private readonly dwarf: DwarfFile) {}
 
     add(unit: Unit): void {
         try {
-            const full = unit.full;
-            if (full.file !== this.dwarf) return; // its offsets mean nothing here
-            const { root } = full;
-            if (root.hasChildren) this.scan(full, root.next, 0);
+            const { full } = unit;
+            this.addEntries(full, unit);
+            if (full.file === this.dwarf || this.splitFiles.has(full.file)) return;
+            this.splitFiles.add(full.file);
+            for (const other of full.file.units) {
+                if (other.header.signature !== undefined) this.addEntries(other, unit);
+            }
         } catch (error) {
             if (!(error instanceof SymbolFileError)) throw error;
             this.dwarf.problems.push(error.message);
         }
+    }
+
+    /** @param skeleton the unit of the program that leads to them */
+    private addEntries(unit: Unit, skeleton: Unit): void {
+        const { root } = unit;
+        this.skeleton = skeleton;
+        if (root.hasChildren) this.scan(unit, root.next, 0);
     }
 
     get table(): NameTable {
@@ -116,7 +132,8 @@ export class NameCollector {
 
     private note(unit: Unit, kind: NameKind, offset: number, form: number, at: number): void {
         const { bytes } = unit;
-        if (form === (Form.Strp as number)) {
+        // Offsets of strings are those of the file that they are in.
+        if (form === (Form.Strp as number) && unit.file === this.dwarf) {
             const low = (bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24)) >>> 0;
             const high =
                 unit.format.offsetSize === 8 ? (bytes[at + 4] | (bytes[at + 5] << 8) | (bytes[at + 6] << 16)) >>> 0 : 0;
@@ -129,11 +146,20 @@ export class NameCollector {
         if (name === undefined || name === '') return;
         // Inline strings are short, and come again in every unit.
         const text = `${kind}${name}`;
-        if (this.seenTexts.has(text)) return;
+        const place = this.placeOf(unit, offset);
+        if (place === undefined || this.seenTexts.has(text)) return;
         this.seenTexts.add(text);
         this.names.push(name);
         this.kinds.push(kind);
-        this.offsets.push(unit.header.section === 'types' ? -1 - offset : offset);
+        this.offsets.push(place);
+    }
+
+    /** As {@link NameTable.offsets} has it. */
+    private placeOf(unit: Unit, offset: number): number | undefined {
+        const place = unit.header.section === 'types' ? -1 - offset : offset;
+        return unit.file === this.dwarf || this.skeleton === undefined
+            ? place
+            : splitOffset(this.skeleton.offset, place);
     }
 
     private stringAt(unit: Unit, form: number, cursor: ReturnType<Unit['cursor']>): string | undefined {

@@ -9,6 +9,8 @@ const WHOLE = 48 * 2 ** 20;
 const PIECES = 48;
 /** Smaller ones are read as a whole at once. */
 const SMALL = 0x40000;
+/** Objects are small: more of their debugging information than this is left out. */
+const LARGEST_JOINED = 2 ** 28;
 /** Bytes of a large section that are read at first where the length of an entry is not known. */
 const WINDOW = 0x4000;
 
@@ -128,9 +130,37 @@ export class DwarfSections {
     private find(name: DwarfSectionName): DwarfSection | undefined {
         const { elf } = this;
         const suffix = this.dwo && !name.endsWith('_index') ? '.dwo' : '';
-        const section = elf.section(`.debug_${name}${suffix}`) ?? elf.section(`.zdebug_${name}${suffix}`);
-        return section === undefined ? undefined : elfSection(elf, section);
+        const wanted = `.debug_${name}${suffix}`;
+        const section = elf.section(wanted) ?? elf.section(`.zdebug_${name}${suffix}`);
+        if (section === undefined) {
+            return undefined;
+        }
+        // In objects each type unit is a section of its own, so that linkers can drop those that other objects have.
+        const all = name === 'info' || name === 'types' ? elf.sections.filter(other => other.name === wanted) : [];
+        return all.length > 1 ? joinedSections(elf, wanted, all) : elfSection(elf, section);
     }
+}
+
+/** Sections of one name as one, up to what memory should hold of them. */
+function joinedSections(elf: ElfFile, name: string, sections: readonly ElfSection[]): DwarfSection | undefined {
+    const parts: DwarfSection[] = [];
+    let size = 0;
+    for (const section of sections) {
+        const part = elfSection(elf, section);
+        if (part === undefined || size + part.size > LARGEST_JOINED) continue;
+        parts.push(part);
+        size += part.size;
+    }
+    const load = (): Uint8Array => {
+        const bytes = new Uint8Array(size);
+        let at = 0;
+        for (const part of parts) {
+            bytes.set(part.slice(0, part.size), at);
+            at += part.size;
+        }
+        return bytes;
+    };
+    return parts.length === 0 ? undefined : new DwarfSection(`${elf.name}: ${name}`, size, load, undefined);
 }
 
 const SHT_NOBITS = 8;

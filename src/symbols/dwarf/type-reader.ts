@@ -55,6 +55,11 @@ export class TypeReader {
     }
 
     private make(die: Die): CType {
+        // A type that has a unit of its own: all that there is of it here may be the reference.
+        const elsewhere = die.reference(At.Signature);
+        if (elsewhere !== undefined && elsewhere.offset !== die.offset) {
+            return this.read(elsewhere);
+        }
         switch (die.tag as Tag) {
             case Tag.BaseType:
                 return baseType(die);
@@ -152,13 +157,14 @@ function baseType(die: Die): CType {
     }
 }
 
+/** Undefined for what only the running program tells: by an expression, or a variable that the attribute refers to. */
 function subrangeCount(die: Die): number | undefined {
-    const count = die.number(At.Count);
+    const count = die.constant(At.Count);
     if (count !== undefined) {
         return count;
     }
-    const upper = die.raw(At.UpperBound)?.value;
-    if (typeof upper !== 'number') {
+    const upper = die.constant(At.UpperBound);
+    if (upper === undefined) {
         return undefined;
     }
     // A constant of the form data4 or data8 with all bits set is -1: an array of no elements, in older GCCs.
@@ -186,8 +192,7 @@ class DwarfRecord implements RecordType {
         if (this.definition === undefined) {
             this.definition = this.die;
             if (this.die.flag(At.Declaration)) {
-                const bySignature = this.die.reference(At.Signature);
-                const found = bySignature ?? (this.name === undefined ? undefined : this.find(this.keyword, this.name));
+                const found = this.name === undefined ? undefined : this.find(this.keyword, this.name);
                 if (found !== undefined && !found.flag(At.Declaration)) this.definition = found;
             }
         }
@@ -214,6 +219,8 @@ class DwarfRecord implements RecordType {
             const type = this.reader.typeOf(child);
             const name = isBase ? undefined : child.name;
             const offset = memberOffset(child);
+            // Where a virtual base is, the object's table tells.
+            if (offset === undefined) continue;
             const size = child.number(At.BitSize);
             if (size === undefined) {
                 yield { name, type, offset };
@@ -229,15 +236,18 @@ class DwarfRecord implements RecordType {
 const PLUS_UCONST = 0x23;
 const CONSTU = 0x10;
 
-function memberOffset(die: Die): number {
+/** Undefined where only the running program tells. */
+function memberOffset(die: Die): number | undefined {
     const value = die.raw(At.DataMemberLocation)?.value;
     if (typeof value === 'number') {
         return value;
     }
     if (value instanceof Uint8Array && value.length >= 2 && (value[0] === PLUS_UCONST || value[0] === CONSTU)) {
-        return new Cursor(value, die.unit.what, 1).uleb();
+        const cursor = new Cursor(value, die.unit.what, 1);
+        const offset = cursor.uleb();
+        return cursor.left === 0 ? offset : undefined;
     }
-    return 0;
+    return value === undefined ? 0 : undefined;
 }
 
 /** Bits from the beginning of the record: version 4 says so, before that bits count from the top of a storage unit. */
@@ -246,10 +256,12 @@ function bitOffset(die: Die, byteOffset: number, size: number, type: CType): num
     if (direct !== undefined) {
         return direct;
     }
-    const fromTop = die.number(At.BitOffset);
-    if (fromTop === undefined) {
+    const top = die.raw(At.BitOffset)?.value;
+    if (typeof top !== 'number' && typeof top !== 'bigint') {
         return byteOffset * 8;
     }
+    // Below 0 for one that reaches beyond its storage unit: Clang writes that as a 64-bit number without a sign.
+    const fromTop = Number(BigInt.asIntN(64, BigInt(top)));
     const storage = die.number(At.ByteSize) ?? storageSize(type);
     return byteOffset * 8 + storage * 8 - fromTop - size;
 }

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { SourceOpener } from '../../../src/symbols/byte-source';
 import { Program } from '../../../src/symbols/program';
-import { typeName } from '../../../src/symbols/types';
+import { findMember, sizeOf, typeName } from '../../../src/symbols/types';
 import { fileSource, fixturesDirectory, lineOf, run, scratchDirectory } from '../../support/compiled';
 import { needs, tool } from '../../support/requirements';
 
@@ -20,6 +20,19 @@ function assertComplete(program: Program): void {
     assert.deepEqual(names, ['values', 'count', 'total', 'i', 'value']);
     const parameter = chain[0].variables[0];
     assert.equal(typeName(program.types.typeOf(parameter)), 'const int *');
+    // By name, and through a unit of their own where the compiler has made one.
+    const node = program.findType('node', 'struct', undefined);
+    assert.ok(node?.kind === 'record' && node.complete, 'struct node');
+    assert.deepEqual(
+        ['value', 'colour', 'list', 'word', 'flags'].map(name => sizeOf(findMember(node, name)!.type)),
+        [4, 4, 16, 4, 16],
+    );
+    const first = program.findGlobal('first', undefined);
+    assert.ok(first?.kind === 'object');
+    assert.equal(first.address, program.symbols.named('first')[0].address);
+    assert.equal(typeName(first.type), 'struct node');
+    const green = program.findGlobal('GREEN', undefined);
+    assert.ok(green?.kind === 'constant' && green.value === 5n);
 }
 
 describe('debugging information in other files', () => {
@@ -35,11 +48,21 @@ describe('debugging information in other files', () => {
         folder = scratchDirectory();
     });
 
-    for (const version of ['-gdwarf-4', '-gdwarf-5']) {
-        it(`is found in split files: ${version}`, () => {
-            assertComplete(new Program(fileSource(compile(`split${version}`, version, '-gsplit-dwarf')), opener));
+    for (const options of [
+        ['-gdwarf-4'],
+        ['-gdwarf-5'],
+        ['-gdwarf-4', '-fdebug-types-section'],
+        ['-gdwarf-5', '-fdebug-types-section'],
+    ]) {
+        it(`is found in split files: ${options.join(' ')}`, () => {
+            const file = compile(`split${options.join('')}`, ...options, '-gsplit-dwarf');
+            assertComplete(new Program(fileSource(file), opener));
         });
     }
+
+    it('is found in units of types', () => {
+        assertComplete(new Program(fileSource(compile('types', '-gdwarf-4', '-fdebug-types-section')), opener));
+    });
 
     // The dwp of binutils makes packages of version 4 only.
     it('is found in a package of split files', function () {
