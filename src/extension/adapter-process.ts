@@ -16,6 +16,14 @@ interface Request extends Message {
 
 interface Response extends Message {
     readonly request_seq: number;
+    readonly success: boolean;
+    readonly message?: string;
+    readonly body?: unknown;
+}
+
+interface Waiting {
+    readonly resolve: (body: unknown) => void;
+    readonly reject: (error: Error) => void;
 }
 
 /** Bytes of standard error that are kept for the report of a crash. */
@@ -23,6 +31,11 @@ const LAST_WORDS = 8192;
 
 /** Milliseconds that the adapter has to leave by itself once VS Code is done with it. */
 const PATIENCE = 2000;
+
+/** Numbers of the extension's own requests begin here; VS Code counts its own from 1. */
+const OWN_REQUESTS = 2 ** 30;
+
+const GONE = 'the debug adapter has gone';
 
 const HEADER_END = Buffer.from('\r\n\r\n');
 
@@ -87,6 +100,8 @@ export class AdapterProcess implements vscode.DebugAdapter {
 
     private readonly child: ChildProcessWithoutNullStreams;
     private readonly unanswered = new Map<number, Request>();
+    private readonly own = new Map<number, Waiting>();
+    private nextOwn = OWN_REQUESTS;
     private readonly reader = new MessageReader(message => this.receive(message as Message));
     private lastWords = '';
     private leaving = false;
@@ -124,10 +139,26 @@ export class AdapterProcess implements vscode.DebugAdapter {
             }
             this.unanswered.set(request.seq, request);
         }
-        const said = request.command === 'initialize' ? withAbilities(message) : message;
-        const body = Buffer.from(JSON.stringify(said), 'utf8');
-        this.child.stdin.write(`Content-Length: ${body.length}\r\n\r\n`);
-        this.child.stdin.write(body);
+        this.write(request.command === 'initialize' ? withAbilities(message) : message);
+    }
+
+    /**
+     * A request of the extension's own. It takes the straight way: VS Code's would lead through its window and back, twice,
+     * and the window has most to do right after a stop.
+     * @throws Error with the adapter's words
+     */
+    request(command: string, args: object): Promise<unknown> {
+        if (this.gone) return Promise.reject(new Error(GONE));
+        return new Promise((resolve, reject) => {
+            const seq = this.nextOwn++;
+            this.own.set(seq, { resolve, reject });
+            this.write({ seq, type: 'request', command, arguments: args });
+        });
+    }
+
+    private write(message: object): void {
+        const text = JSON.stringify(message);
+        this.child.stdin.write(`Content-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`);
     }
 
     dispose(): void {
@@ -148,8 +179,19 @@ export class AdapterProcess implements vscode.DebugAdapter {
 
     private receive(message: Message): void {
         this.sequence = Math.max(this.sequence, message.seq);
-        if (message.type === 'response') this.unanswered.delete((message as Response).request_seq);
+        if (message.type === 'response' && this.settle(message as Response)) return;
         this.messages.fire(message as unknown as vscode.DebugProtocolMessage);
+    }
+
+    /** Takes answers to the extension's own requests. */
+    private settle({ request_seq, success, message, body }: Response): boolean {
+        this.unanswered.delete(request_seq);
+        const waiting = this.own.get(request_seq);
+        if (waiting === undefined) return false;
+        this.own.delete(request_seq);
+        if (success) waiting.resolve(body);
+        else waiting.reject(new Error(message));
+        return true;
     }
 
     private complain(text: string): void {
@@ -161,6 +203,11 @@ export class AdapterProcess implements vscode.DebugAdapter {
         if (this.gone) return;
         this.gone = true;
         this.log.info(`the adapter has gone: ${how}`);
+        // After everybody has been told that the guest has ended.
+        queueMicrotask(() => {
+            for (const { reject } of this.own.values()) reject(new Error(GONE));
+            this.own.clear();
+        });
         if (this.leaving) return;
         for (const request of this.unanswered.values()) this.refuse(request);
         const words = this.lastWords.trim() === '' ? '' : `\n${this.lastWords.trim()}`;
@@ -183,10 +230,9 @@ export class AdapterProcess implements vscode.DebugAdapter {
 
     private refuse({ seq, command }: Request): void {
         this.unanswered.delete(seq);
-        const message = 'the debug adapter has gone';
         // Leaving it cannot fail.
         const success = command === 'disconnect' || command === 'terminate';
-        this.send({ type: 'response', request_seq: seq, command, success, message: success ? undefined : message });
+        this.send({ type: 'response', request_seq: seq, command, success, message: success ? undefined : GONE });
     }
 
     private send(message: object): void {

@@ -27,17 +27,21 @@ export function activate(context: vscode.ExtensionContext): void {
     const log = vscode.window.createOutputChannel('Hyperscope', { log: true });
     const sessions = new GuestSessions(line => log.debug(line));
     subscriptions.push(log, sessions, registerDecorations());
+    const announce = announcer(sessions);
 
     const { registerDebugAdapterDescriptorFactory, registerDebugConfigurationProvider } = vscode.debug;
     const { Initial, Dynamic } = vscode.DebugConfigurationProviderTriggerKind;
     subscriptions.push(
         registerDebugAdapterDescriptorFactory(DEBUG_TYPE, {
-            createDebugAdapterDescriptor: () =>
-                new vscode.DebugAdapterInlineImplementation(new AdapterProcess(adapterCommand(extensionUri), log)),
+            createDebugAdapterDescriptor: session => {
+                const adapter = new AdapterProcess(adapterCommand(extensionUri), log);
+                sessions.connect(session, adapter);
+                return new vscode.DebugAdapterInlineImplementation(adapter);
+            },
         }),
         registerDebugConfigurationProvider(DEBUG_TYPE, new Configurations(extensionUri), Initial),
         registerDebugConfigurationProvider(DEBUG_TYPE, new FoundGuests(), Dynamic),
-        sessions.onDidChange(() => announce(sessions)),
+        sessions.onDidChange(announce),
         new SerialTerminals(sessions),
         new StatusBar(sessions),
     );
@@ -113,16 +117,23 @@ export function activate(context: vscode.ExtensionContext): void {
             }),
         );
     }
-    announce(sessions);
+    announce();
 }
 
 /** What `when` clauses go by. */
-function announce(sessions: GuestSessions): void {
-    const set = (name: string, value: unknown): void =>
+function announcer(sessions: GuestSessions): () => void {
+    const told = new Map<string, unknown>();
+    const set = (name: string, value: unknown): void => {
+        // Each time VS Code would look at all its buttons anew.
+        if (told.get(name) === value) return;
+        told.set(name, value);
         void vscode.commands.executeCommand('setContext', `hyperscope.${name}`, value);
-    set('hasGuest', sessions.current !== undefined);
-    set('live', sessions.live !== undefined);
-    set('running', sessions.current?.state === 'running');
+    };
+    return () => {
+        set('hasGuest', sessions.current !== undefined);
+        set('live', sessions.live !== undefined);
+        set('running', sessions.current?.state === 'running');
+    };
 }
 
 /** The adapter, run by the Node.js that was chosen, or else by the one inside VS Code. */

@@ -30,17 +30,28 @@ const RESUMING: ReadonlySet<string> = new Set([
 /** Milliseconds that a guest runs before the views say so: a step is over sooner, and should not flicker. */
 const NOTICEABLE = 200;
 
+/** A way to a guest's adapter that does not lead through VS Code's window. */
+export interface AdapterLine {
+    /** @throws Error with the adapter's words */
+    request(command: string, args: object): Promise<unknown>;
+}
+
 export class GuestSession {
     state: GuestState = 'starting';
     stop: GuestStop | undefined;
     /** The vCPU that is looked at: the one chosen in the call stack, or the last one that stopped. */
     vcpu = 0;
 
-    constructor(readonly debug: vscode.DebugSession) {}
+    /** @param line absent where VS Code itself talks to the adapter, such as one that listens */
+    constructor(
+        readonly debug: vscode.DebugSession,
+        private readonly line: AdapterLine | undefined,
+    ) {}
 
     /** @throws Error with the adapter's words */
     async request<Response>(command: string, args: object = {}): Promise<Response> {
-        return (await this.debug.customRequest(command, args)) as Response;
+        const answer = this.line?.request(command, args) ?? this.debug.customRequest(command, args);
+        return (await answer) as Response;
     }
 
     get threadId(): number {
@@ -54,6 +65,8 @@ export type Change = 'state' | 'focus' | 'values';
 export class GuestSessions implements vscode.Disposable {
     readonly clock: RefreshClock;
     private readonly sessions = new Map<string, GuestSession>();
+    /** Of sessions that are about to begin, by their id. */
+    private readonly lines = new Map<string, AdapterLine>();
     private readonly changes = new vscode.EventEmitter<Change>();
     private readonly events = new vscode.EventEmitter<GuestEvent>();
     private readonly subscriptions: vscode.Disposable[];
@@ -97,12 +110,18 @@ export class GuestSessions implements vscode.Disposable {
         return this.shown?.state === 'ended' ? undefined : this.shown;
     }
 
+    /** A session will have this adapter. */
+    connect({ id }: vscode.DebugSession, line: AdapterLine): void {
+        this.lines.set(id, line);
+    }
+
     find(id: string): GuestSession | undefined {
         return this.sessions.get(id);
     }
 
     private track(debug: vscode.DebugSession): vscode.DebugAdapterTracker {
-        const guest = new GuestSession(debug);
+        const guest = new GuestSession(debug, this.lines.get(debug.id));
+        this.lines.delete(debug.id);
         this.sessions.set(debug.id, guest);
         let running: NodeJS.Timeout | undefined;
         const runs = (): void => {

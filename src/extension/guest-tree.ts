@@ -1,110 +1,92 @@
 /**
- * A tree of what the guest is like at a stop. It asks anew at each stop, marks what has changed since the one before,
- * and keeps showing the last values, dimmed, while the guest runs and after it has ended.
+ * A tree of what the guest is like at a stop. It asks anew at each stop, has VS Code draw the rows that are not what they
+ * were, marks what has changed since the stop before, and keeps showing the last values, dimmed, while the guest runs and
+ * after it has ended.
  */
 import * as vscode from 'vscode';
-import type { AddressTarget } from './address-target';
 import type { GuestSession, GuestSessions } from './guest-sessions';
+import { type Entry, type TreeContent, type TreeNode, TreeRows } from './tree-rows';
 
-/** One row, as a view describes it. */
-export interface Entry {
-    /** Tells it from its siblings, at every stop alike. */
-    readonly key: string;
-    readonly label: string;
-    readonly value?: string;
-    /** Plain text. */
-    readonly tooltip?: string;
-    /** Name of a product icon. */
-    readonly icon?: string;
-    /** Words for `when` clauses of menus: `register`, `writable`. */
-    readonly context?: readonly string[];
-    /** What the menu's address commands are about. */
-    readonly target?: AddressTarget;
-    /** What commands of the view need to know of it. */
-    readonly data?: unknown;
-    readonly command?: vscode.Command;
-    readonly children?: readonly Entry[] | ((guest: GuestSession) => Promise<readonly Entry[]>);
-    readonly expanded?: boolean;
-    /** Its value is an important one to compare; what it was, where it is known better than by comparing. */
-    readonly old?: string;
-    /** Not compared with the stop before. */
-    readonly unmarked?: boolean;
-}
-
-/** A row of the tree: what commands receive. */
-export interface TreeNode {
-    /** Path of the keys. */
-    readonly path: string;
-    readonly entry: Entry;
-    readonly parent: TreeNode | undefined;
-}
+export type { Entry, TreeNode } from './tree-rows';
 
 const SCHEME = 'hyperscope-view';
 
 /** What themes give to things that have been modified. */
 const CHANGED = new vscode.ThemeColor('gitDecoration.modifiedResourceForeground');
+const DIMMED = new vscode.ThemeColor('disabledForeground');
 
-/** Rows below one parent; what lies beyond is told, not shown. */
-const MOST_ROWS = 5000;
+/** Milliseconds after which VS Code has forgotten what it was told and has not fetched. */
+const PATIENCE = 1000;
 
-/** Colours and badges of the rows of all trees, by the address that each row has. */
+type Look = 'plain' | 'changed';
+
+/**
+ * Colours and badges of the rows of all trees. VS Code asks for them by address, and draws when the answer is there: rows
+ * that look the same share an address, so that it knows the answer when a stop comes.
+ */
 class Decorations implements vscode.FileDecorationProvider {
-    private readonly changes = new vscode.EventEmitter<undefined>();
+    private readonly changes = new vscode.EventEmitter<vscode.Uri[]>();
     readonly onDidChangeFileDecorations = this.changes.event;
-    private readonly trees = new Map<string, GuestTree>();
-    private timer: NodeJS.Timeout | undefined;
+    private readonly dimmed = new Set<string>();
+    /** Views whose rows look different now. */
+    private readonly different = new Set<string>();
 
-    add(tree: GuestTree): void {
-        this.trees.set(tree.view, tree);
+    uri(view: string, look: Look): vscode.Uri {
+        return vscode.Uri.from({ scheme: SCHEME, authority: view, path: `/${look}` });
     }
 
-    /** All rows may look different now; asked for many times at once, it is done once. */
-    refresh(): void {
-        this.timer ??= setTimeout(() => {
-            this.timer = undefined;
-            this.changes.fire(undefined);
-        });
+    dim(view: string, dimmed: boolean): void {
+        if (dimmed === this.dimmed.has(view)) return;
+        if (dimmed) this.dimmed.add(view);
+        else this.dimmed.delete(view);
+        if (this.different.size === 0) {
+            // All views at once: they hear of the guest one after the other.
+            queueMicrotask(() => {
+                const views = [...this.different];
+                this.different.clear();
+                this.changes.fire(views.flatMap(name => [this.uri(name, 'plain'), this.uri(name, 'changed')]));
+            });
+        }
+        this.different.add(view);
     }
 
     provideFileDecoration(uri: vscode.Uri): vscode.FileDecoration | undefined {
         if (uri.scheme !== SCHEME) return undefined;
-        return this.trees.get(uri.authority)?.decoration(uri.path.slice(1));
+        if (this.dimmed.has(uri.authority)) return new vscode.FileDecoration(undefined, undefined, DIMMED);
+        return uri.path === '/changed' ? new vscode.FileDecoration('●', undefined, CHANGED) : undefined;
     }
 }
 
-let decorations: Decorations | undefined;
+const decorations = new Decorations();
 
 export function registerDecorations(): vscode.Disposable {
-    decorations = new Decorations();
     return vscode.window.registerFileDecorationProvider(decorations);
 }
 
 export abstract class GuestTree implements vscode.TreeDataProvider<TreeNode>, vscode.Disposable {
-    private readonly changes = new vscode.EventEmitter<TreeNode | undefined>();
+    private readonly changes = new vscode.EventEmitter<TreeNode | TreeNode[] | undefined>();
     readonly onDidChangeTreeData = this.changes.event;
     protected readonly treeView: vscode.TreeView<TreeNode>;
     private readonly subscriptions: vscode.Disposable[] = [];
 
-    /** Rows that were shown last, by their parent's path: what is left when the guest cannot be asked. */
-    private readonly shown = new Map<string, TreeNode[]>();
-    /** Values at this stop and at the one before, by path. */
-    private values = new Map<string, string>();
-    private before = new Map<string, string>();
-    private readonly changed = new Map<string, string>();
-    /** The stop that {@link values} are of. */
-    private stop: unknown;
+    private readonly rows = new TreeRows();
     private guest: GuestSession | undefined;
+    /** The last one that the view was told of. */
+    private stop: unknown;
     private dimmed = false;
     /** A stop came while nobody saw the view. */
     private stale = false;
-    /** Rows at the top that have been asked for, but not been shown. */
-    private coming: Promise<readonly Entry[]> | undefined;
-    /** Called once {@link coming} are shown. */
-    private arrived: (() => void) | undefined;
-    /** Of the rows at the top that are shown, with all below. */
-    private fingerprint: string | undefined;
-    /** Rows have marks of the stop before. */
-    private marked = false;
+    /** Counts questions: answers to any but the last are dropped. */
+    private round = 0;
+    /** What is being asked for. */
+    private coming: Promise<void> | undefined;
+    /** When {@link rows} were asked for. */
+    private asOf: Date | undefined;
+    /** Rows that VS Code was told of and has not fetched, and when it was told; undefined among them: the top. */
+    private readonly untaken = new Map<TreeNode | undefined, number>();
+    /** Called once VS Code has fetched all {@link untaken}. */
+    private taken: (() => void) | undefined;
+    private description: string | undefined;
 
     /** @param view its name behind `hyperscope.` */
     constructor(
@@ -115,7 +97,6 @@ export abstract class GuestTree implements vscode.TreeDataProvider<TreeNode>, vs
             treeDataProvider: this,
             showCollapseAll: true,
         });
-        decorations?.add(this);
         this.subscriptions.push(
             this.changes,
             this.treeView,
@@ -123,6 +104,8 @@ export abstract class GuestTree implements vscode.TreeDataProvider<TreeNode>, vs
             this.treeView.onDidChangeVisibility(({ visible }) => {
                 if (visible && this.stale) this.refresh();
             }),
+            this.treeView.onDidExpandElement(({ element }) => this.rows.opened(element, true)),
+            this.treeView.onDidCollapseElement(({ element }) => this.rows.opened(element, false)),
         );
     }
 
@@ -138,174 +121,197 @@ export abstract class GuestTree implements vscode.TreeDataProvider<TreeNode>, vs
         return undefined;
     }
 
-    /** Asks again for everything that is shown. */
+    /** Asks again for everything that is shown: also a guest that runs, which has been told to by somebody then. */
     refresh(): void {
-        // What was asked for earlier, and not fetched by VS Code, is of then.
-        this.coming = undefined;
-        if (this.treeView.visible) {
-            this.stale = false;
-            this.changes.fire(undefined);
-        } else {
-            this.stale = true;
-        }
-    }
-
-    /**
-     * Asks for what a stop has brought, at once, and has it drawn only if it is not what is shown: to draw all trees anew
-     * costs VS Code more than everything that the guest is asked.
-     */
-    private async renew(guest: GuestSession): Promise<void> {
+        const { guest } = this;
+        if (guest === undefined || guest.state === 'starting' || guest.state === 'ended') return;
         if (!this.treeView.visible) {
-            this.coming = undefined;
             this.stale = true;
+            this.round++;
             return;
         }
-        this.arrived?.();
-        this.arrived = this.sessions.clock.begin(this.view);
-        const coming = this.entries(guest);
-        this.coming = coming;
-        let isShown = false;
-        try {
-            const entries = await coming;
-            isShown = fingerprint(entries) === this.fingerprint && !this.marked && !this.showsMore(entries);
-        } catch {
-            // Whoever draws the rows shows the error.
-        }
-        if (coming !== this.coming) return;
-        if (!isShown) {
-            this.changes.fire(undefined);
-            return;
-        }
-        this.coming = undefined;
-        this.arrived?.();
-        this.arrived = undefined;
-        this.title();
-    }
-
-    /** Rows are shown that these entries do not tell of yet. */
-    private showsMore(entries: readonly Entry[], parent = ''): boolean {
-        return entries.some(({ key, children }) => {
-            const path = `${parent}/${key}`;
-            return typeof children === 'function' ? this.shown.has(path) : this.showsMore(children ?? [], path);
-        });
+        void this.renew(guest);
     }
 
     private update(): void {
         const guest = this.sessions.current;
         if (guest !== this.guest) {
             this.guest = guest;
-            this.shown.clear();
-            this.values.clear();
-            this.before.clear();
-            this.changed.clear();
+            this.round++;
             this.coming = undefined;
-            this.fingerprint = undefined;
-            if (guest?.state !== 'stopped') this.refresh();
+            this.asOf = undefined;
+            this.rows.clear();
+            this.tell([undefined]);
         }
-        const dimmed = guest?.state === 'running' || guest?.state === 'ended';
-        const wasDimmed = this.dimmed;
-        this.dimmed = dimmed;
-        this.title();
+        this.dimmed = guest?.state === 'running' || guest?.state === 'ended';
+        decorations.dim(this.view, this.dimmed);
+        if (guest !== undefined) this.rows.look(`${guest.debug.id} ${guest.vcpu}`);
         if (guest?.state === 'stopped') {
             if (guest.stop !== this.stop) {
                 this.stop = guest.stop;
-                this.before = new Map([...this.before, ...this.values]);
-                if (this.changed.size > 0) decorations?.refresh();
-                this.marked = this.changed.size > 0;
-                this.changed.clear();
+                this.rows.nextStop();
             }
-            void this.renew(guest);
+            this.refresh();
+        } else if (guest?.state === 'running' && !this.rows.filled) {
+            // It has not been stopped since the view was opened: its present state is better than nothing.
+            this.refresh();
         }
-        // A guest that has not been stopped since the view was opened: its present state is better than nothing.
-        if (guest?.state === 'running' && this.shown.size === 0) this.refresh();
-        if (dimmed !== wasDimmed) decorations?.refresh();
+        this.title();
     }
 
-    protected title(): void {
-        const { guest } = this;
-        if (guest === undefined) {
-            this.treeView.description = undefined;
-        } else if (this.dimmed) {
-            const at = guest.stop?.at.toLocaleTimeString();
-            const what = guest.state === 'ended' ? 'guest has ended' : 'running';
-            this.treeView.description = at === undefined ? what : `${what} · as of ${at}`;
-        } else {
-            this.treeView.description = this.describe(guest);
+    /** Asks for everything, and has VS Code draw what has become different. */
+    private async renew(guest: GuestSession): Promise<void> {
+        this.stale = false;
+        const round = ++this.round;
+        this.allTaken();
+        this.taken = this.sessions.clock.begin(this.view);
+        const coming = this.fetch(guest, round);
+        this.coming = coming;
+        await coming;
+        if (this.coming === coming) this.coming = undefined;
+    }
+
+    private async fetch(guest: GuestSession, round: number): Promise<void> {
+        const asOf = new Date();
+        const lists = new Map<string, readonly Entry[]>();
+        let entries: readonly Entry[];
+        try {
+            entries = await this.entries(guest);
+            await this.fetchOpen(guest, entries, '', lists);
+        } catch (error) {
+            entries = [errorEntry(error)];
         }
+        // Something newer is on its way, or has been shown already; what a guest leaves behind stays.
+        if (round !== this.round || (guest.state === 'ended' && this.rows.filled)) return;
+        this.asOf = asOf;
+        this.present({ entries, lists });
+        this.title();
+    }
+
+    /** Asks for what is below open rows, as far as the rows do not tell. */
+    private async fetchOpen(
+        guest: GuestSession,
+        entries: readonly Entry[],
+        path: string,
+        lists: Map<string, readonly Entry[]>,
+    ): Promise<void> {
+        await Promise.all(
+            entries.map(async entry => {
+                const below = `${path}/${entry.key}`;
+                const { children } = entry;
+                if (children === undefined || !this.rows.isOpen(below, entry)) return;
+                let list = children;
+                if (typeof list === 'function') {
+                    list = await list(guest).catch((error: unknown) => [errorEntry(error)]);
+                    lists.set(below, list);
+                }
+                await this.fetchOpen(guest, list, below, lists);
+            }),
+        );
+    }
+
+    private present(content: TreeContent): void {
+        const different = this.rows.update(content);
+        if (different === 'all') {
+            for (const node of [...this.untaken.keys()]) if (node !== undefined) this.untaken.delete(node);
+            this.tell([undefined]);
+        } else {
+            this.tell(different);
+        }
+        if (this.untaken.size === 0) this.allTaken();
+    }
+
+    /**
+     * Tells VS Code of rows that look different. It waits for some time after the last word when it hears many, so that
+     * it is not told once more of what it is about to fetch.
+     */
+    private tell(nodes: readonly (TreeNode | undefined)[]): void {
+        const now = performance.now();
+        const news = nodes.filter(node => now - (this.untaken.get(node) ?? -Infinity) > PATIENCE);
+        if (news.length === 0) return;
+        for (const node of news) this.untaken.set(node, now);
+        this.changes.fire(news.includes(undefined) ? undefined : (news as TreeNode[]));
+    }
+
+    private take(node: TreeNode | undefined): void {
+        if (this.untaken.delete(node) && this.untaken.size === 0) this.allTaken();
+    }
+
+    private allTaken(): void {
+        this.taken?.();
+        this.taken = undefined;
+    }
+
+    private title(): void {
+        const { guest } = this;
+        let description: string | undefined;
+        if (guest !== undefined && this.dimmed) {
+            const at = this.asOf?.toLocaleTimeString();
+            const what = guest.state === 'ended' ? 'guest has ended' : 'running';
+            description = at === undefined ? what : `${what} · as of ${at}`;
+        } else if (guest !== undefined) {
+            description = this.describe(guest);
+        }
+        if (description === this.description) return;
+        this.description = description;
+        this.treeView.description = description;
     }
 
     async getChildren(node?: TreeNode): Promise<TreeNode[]> {
-        const { guest } = this;
-        if (guest === undefined) return [];
-        const path = node?.path ?? '';
-        // A dead guest answers nothing, and a running one something else than what stands beside it.
-        const kept = this.shown.get(path);
-        if (guest.state === 'ended' || (guest.state === 'running' && kept !== undefined)) return kept ?? [];
-        if (guest.state === 'starting') return [];
-        const done = (node === undefined && this.arrived) || this.sessions.clock.begin(this.view);
-        if (node === undefined) this.arrived = undefined;
-        try {
-            const rows = await this.rows(guest, node);
-            if (guest !== this.guest) return [];
-            this.shown.set(path, rows);
-            return rows;
-        } catch (error) {
-            const text = error instanceof Error ? error.message : String(error);
-            const entry: Entry = { key: '!', label: text, tooltip: text, icon: 'info', unmarked: true };
-            return kept ?? [{ path: `${path}/!`, entry, parent: node }];
-        } finally {
-            done();
-            if (node === undefined) this.title();
+        if (node === undefined) await this.fill();
+        else if (this.guest !== undefined && this.rows.entriesBelow(node) === undefined) {
+            await this.fetchBelow(this.guest, node);
         }
-    }
-
-    private async rows(guest: GuestSession, parent: TreeNode | undefined): Promise<TreeNode[]> {
-        const entries = parent === undefined ? await this.top(guest) : await below(guest, parent);
-        const rows = entries.slice(0, MOST_ROWS).map((entry): TreeNode => {
-            const path = `${parent?.path ?? ''}/${entry.key}`;
-            this.compare(path, entry);
-            return { path, entry, parent };
-        });
-        if (entries.length > MOST_ROWS) {
-            const label = `… ${entries.length - MOST_ROWS} more`;
-            rows.push({ path: `${parent?.path ?? ''}/…`, entry: { key: '…', label, unmarked: true }, parent });
-        }
+        const rows = this.rows.give(node);
+        this.take(node);
         return rows;
     }
 
-    private async top(guest: GuestSession): Promise<readonly Entry[]> {
-        const { coming } = this;
-        this.coming = undefined;
-        const entries = await (coming ?? this.entries(guest));
-        this.fingerprint = fingerprint(entries);
-        this.marked = false;
-        return entries;
+    /** Waits until there is something to show, if there can be. */
+    private async fill(): Promise<void> {
+        // Guests may come and go meanwhile.
+        while (!this.rows.filled) {
+            const { guest } = this;
+            if (guest === undefined || guest.state === 'ended' || guest.state === 'starting') return;
+            if (this.coming === undefined) void this.renew(guest);
+            await this.coming;
+        }
     }
 
-    private compare(path: string, { value, old, unmarked }: Entry): void {
-        if (unmarked || value === undefined) return;
-        const before = old ?? this.before.get(path);
-        const changed = before !== undefined && before !== value ? before : undefined;
-        if (changed !== this.changed.get(path)) decorations?.refresh();
-        if (changed === undefined) this.changed.delete(path);
-        else this.changed.set(path, changed);
-        this.values.set(path, value);
+    /** Asks for what is below a row that has been opened. */
+    private async fetchBelow(guest: GuestSession, node: TreeNode): Promise<void> {
+        if (guest.state === 'ended' || guest.state === 'starting') return;
+        const done = this.sessions.clock.begin(this.view);
+        let round: number;
+        do {
+            ({ round } = this);
+            const { children } = node.entry;
+            let list: readonly Entry[];
+            try {
+                list = typeof children === 'function' ? await children(guest) : (children ?? []);
+            } catch (error) {
+                list = [errorEntry(error)];
+            }
+            if (round === this.round && guest === this.guest) this.rows.takeList(node, list);
+            // A stop has come in between: of that one it shall be.
+        } while (round !== this.round && guest === this.guest && guest.state === 'stopped');
+        done();
     }
 
     getParent(node: TreeNode): TreeNode | undefined {
         return node.parent;
     }
 
-    getTreeItem({ path, entry }: TreeNode): vscode.TreeItem {
+    getTreeItem(node: TreeNode): vscode.TreeItem {
+        const { path, entry, old } = node;
         const { label, value, tooltip, icon, children, expanded, command, context = [], target } = entry;
-        const old = this.changed.get(path);
         const collapsible = vscode.TreeItemCollapsibleState;
         const item = new vscode.TreeItem(
             label,
             children === undefined ? collapsible.None : expanded ? collapsible.Expanded : collapsible.Collapsed,
         );
         item.id = path;
-        item.resourceUri = vscode.Uri.from({ scheme: SCHEME, authority: this.view, path: encodePath(path) });
+        item.resourceUri = decorations.uri(this.view, old === undefined ? 'plain' : 'changed');
         item.description = value;
         const words = tooltip ?? (value === undefined ? label : `${label}: ${value}`);
         item.tooltip = old === undefined ? words : `${words}\nbefore: ${old}`;
@@ -316,29 +322,12 @@ export abstract class GuestTree implements vscode.TreeDataProvider<TreeNode>, vs
         item.command = command;
         const kinds = target === undefined ? context : [...context, 'address', target.space];
         if (kinds.length > 0) item.contextValue = kinds.join(' ');
+        this.take(node);
         return item;
     }
-
-    /** Shown in the row of that path (without the first slash). */
-    decoration(path: string): vscode.FileDecoration | undefined {
-        if (this.dimmed)
-            return new vscode.FileDecoration(undefined, undefined, new vscode.ThemeColor('disabledForeground'));
-        const old = this.changed.get(`/${path}`);
-        return old === undefined ? undefined : new vscode.FileDecoration('●', `was ${old}`.slice(0, 200), CHANGED);
-    }
 }
 
-async function below(guest: GuestSession, { entry }: TreeNode): Promise<readonly Entry[]> {
-    const { children = [] } = entry;
-    return typeof children === 'function' ? children(guest) : children;
-}
-
-/** Differs where anything does that rows show; what is asked for later only, it does not know. */
-function fingerprint(entries: readonly Entry[]): string {
-    return JSON.stringify(entries, (_key, value: unknown) => (typeof value === 'bigint' ? value.toString() : value));
-}
-
-/** Paths of resources may not begin with two slashes. */
-function encodePath(path: string): string {
-    return `/${path.replace(/^\/+/, '')}`;
+function errorEntry(error: unknown): Entry {
+    const text = error instanceof Error ? error.message : String(error);
+    return { key: '!', label: text, tooltip: text, icon: 'info', unmarked: true };
 }

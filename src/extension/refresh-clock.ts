@@ -1,10 +1,15 @@
-/** How long after a stop each open view shows it: a line in the log, at the level Debug. */
+/**
+ * How long after a stop VS Code, or the page of a view, has what each open view shows of it: a line in the log, at the
+ * level Debug. When it can be seen is the window's affair.
+ */
 
 /** Milliseconds without anything underway after which a stop counts as shown. */
 const QUIET = 250;
 
 export class RefreshClock {
     private started: number | undefined;
+    /** Milliseconds since 1970, as the clock of the window has them, too. */
+    private stoppedAt = 0;
     /** Milliseconds from the stop to what each view showed last. */
     private readonly shown = new Map<string, number>();
     private readonly underway = new Set<object>();
@@ -19,6 +24,7 @@ export class RefreshClock {
         this.shown.clear();
         this.underway.clear();
         this.started = performance.now();
+        this.stoppedAt = Date.now();
     }
 
     /** A view begins to bring itself up to date; what is returned is called once it has. */
@@ -44,6 +50,6 @@ export class RefreshClock {
         const views = [...this.shown].sort(([, one], [, other]) => one - other);
         const parts = views.map(([view, took]) => `${view} ${took.toFixed(1)}`);
         const last = views.at(-1)?.[1] ?? 0;
-        this.log(`all open views show the stop after ${last.toFixed(1)} ms: ${parts.join(', ')}`);
+        this.log(`views of the stop at ${this.stoppedAt} ready after ${last.toFixed(1)} ms: ${parts.join(', ')}`);
     }
 }

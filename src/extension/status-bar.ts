@@ -25,6 +25,8 @@ export class StatusBar implements vscode.Disposable {
     private guest: GuestSession | undefined;
     private vcpus = 1;
     private engine = '';
+    /** There is another engine to choose. */
+    private choice: boolean | undefined;
     /** Why the translator executes the guest for the moment. */
     private standIn: string | undefined;
 
@@ -70,7 +72,8 @@ export class StatusBar implements vscode.Disposable {
             if (guest !== this.sessions.live) return;
             this.vcpus = threads.length;
             const choice = engines.some(({ active, problem }) => !active && problem === undefined);
-            void vscode.commands.executeCommand('setContext', 'hyperscope.engines', choice);
+            if (choice !== this.choice) void vscode.commands.executeCommand('setContext', 'hyperscope.engines', choice);
+            this.choice = choice;
             const option = engines.find(({ name }) => name === engine);
             this.engine = option?.label ?? 'attached';
             this.standIn = option?.standIn;

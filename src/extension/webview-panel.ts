@@ -1,7 +1,15 @@
 /** A view whose inside is a web page: the page, what it may do, and the messages between it and the guest. */
 import { randomBytes } from 'node:crypto';
 import * as vscode from 'vscode';
-import type { PanelEvent, PanelRequest, PanelResponse, PanelState } from '../messages/panel';
+import type {
+    PanelAnswer,
+    PanelEvent,
+    PanelQuestion,
+    PanelRequest,
+    PanelResponse,
+    PanelShown,
+    PanelState,
+} from '../messages/panel';
 import type { Change, GuestSession, GuestSessions } from './guest-sessions';
 
 /** What a page may ask for by name; anything else is refused. */
@@ -20,6 +28,9 @@ export interface PanelDescription {
     readonly methods: Readonly<Record<string, PanelMethod>>;
 }
 
+/** Questions that are asked again for a page at each stop. */
+const MOST_QUESTIONS = 32;
+
 export class WebviewPanel implements vscode.WebviewViewProvider, vscode.Disposable {
     private view: vscode.WebviewView | undefined;
     private readonly subscriptions: vscode.Disposable[];
@@ -28,6 +39,10 @@ export class WebviewPanel implements vscode.WebviewViewProvider, vscode.Disposab
     private ready = false;
     /** Called once the page shows the stop that it was told of last. */
     private shown: (() => void) | undefined;
+    /** What the page will want to know at the next stop. */
+    private questions: readonly PanelQuestion[] = [];
+    /** Counts what the page is told of the guest: of what takes time to find out, only the last counts. */
+    private round = 0;
 
     constructor(
         private readonly extension: vscode.Uri,
@@ -36,7 +51,7 @@ export class WebviewPanel implements vscode.WebviewViewProvider, vscode.Disposab
     ) {
         this.subscriptions = [
             vscode.window.registerWebviewViewProvider(`hyperscope.${description.view}`, this),
-            sessions.onDidChange(change => this.postState(change)),
+            sessions.onDidChange(change => void this.tell(change)),
         ];
     }
 
@@ -54,7 +69,7 @@ export class WebviewPanel implements vscode.WebviewViewProvider, vscode.Disposab
         };
         webview.onDidReceiveMessage((message: PanelRequest) => void this.receive(message));
         view.onDidChangeVisibility(() => {
-            if (view.visible) this.postState('state');
+            if (view.visible) void this.tell('state');
         });
         view.onDidDispose(() => {
             this.view = undefined;
@@ -76,24 +91,46 @@ export class WebviewPanel implements vscode.WebviewViewProvider, vscode.Disposab
             void this.view?.webview.postMessage(event);
     }
 
-    /** Tells the page what has become of the guest, and notes when it has been drawn. */
-    private postState(change: Change): void {
+    /** Tells the page what has become of the guest, with what it is going to ask, and notes when it has been drawn. */
+    private async tell(change: Change): Promise<void> {
+        const round = ++this.round;
         const state = this.state();
+        let known: (PanelQuestion & { answer: PanelAnswer })[] | undefined;
         if (state.state === 'stopped' && this.ready && this.view?.visible === true) {
             this.shown = this.sessions.clock.begin(this.description.view);
+            known = await Promise.all(
+                this.questions.map(async question => ({ ...question, answer: await this.find(question) })),
+            );
+            if (round !== this.round) return;
         }
-        this.post({ event: 'state', state, change });
+        this.post({ event: 'state', state, change, known });
+    }
+
+    private async find({ method, args }: PanelQuestion): Promise<PanelAnswer> {
+        try {
+            return { result: await this.guest().request(method, (args ?? {}) as object) };
+        } catch (error) {
+            return { error: error instanceof Error ? error.message : String(error) };
+        }
+    }
+
+    /** The page shows a stop. */
+    private noteShown({ stoppedAt, questions }: PanelShown): void {
+        const { adapterRequests } = this.description;
+        this.questions = questions.filter(({ method }) => adapterRequests.includes(method)).slice(0, MOST_QUESTIONS);
+        if (stoppedAt === this.sessions.current?.stop?.at.getTime()) this.shown?.();
     }
 
     private async receive({ id, method, args }: PanelRequest): Promise<void> {
         if (method === 'ready') {
             this.ready = true;
-            this.postState('state');
+            this.questions = [];
+            await this.tell('state');
             for (const event of this.pending.splice(0)) this.post(event);
             return;
         }
         if (method === 'shown') {
-            if (args === this.sessions.current?.stop?.at.getTime()) this.shown?.();
+            this.noteShown(args as PanelShown);
             return;
         }
         let response: PanelResponse;

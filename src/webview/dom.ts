@@ -70,3 +70,18 @@ export function onceAFrame(run: () => void): () => void {
         });
     };
 }
+
+/** Calls `run` once, after what is happening now, however often it was asked for: without waiting for a frame. */
+export function onceSoon(run: () => void): () => void {
+    let asked = false;
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+        asked = false;
+        run();
+    };
+    return () => {
+        if (asked) return;
+        asked = true;
+        port2.postMessage(undefined);
+    };
+}

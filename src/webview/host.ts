@@ -1,5 +1,12 @@
 /** The page's line to the extension. */
-import type { PanelEvent, PanelRequest, PanelResponse } from '../messages/panel';
+import type {
+    PanelAnswer,
+    PanelEvent,
+    PanelQuestion,
+    PanelRequest,
+    PanelResponse,
+    PanelShown,
+} from '../messages/panel';
 
 interface VsCodeApi {
     postMessage(message: PanelRequest): void;
@@ -18,12 +25,23 @@ export class Host {
     private readonly api = acquireVsCodeApi();
     private readonly waiting = new Map<number, Waiting>();
     private next = 1;
+    /** Answers that came with the stop, by question. */
+    private known = new Map<string, PanelAnswer>();
+    /** What was asked since the stop, by question. */
+    private asked = new Map<string, PanelQuestion>();
 
     /** @param onEvent what the extension says unasked */
     constructor(private readonly onEvent: (event: PanelEvent) => void) {
         window.addEventListener('message', ({ data }: MessageEvent<PanelEvent | PanelResponse>) => {
-            if ('event' in data) this.onEvent(data);
-            else this.settle(data);
+            if (!('event' in data)) {
+                this.settle(data);
+                return;
+            }
+            if (data.event === 'state') {
+                this.asked.clear();
+                this.known = new Map(data.known?.map(({ answer, ...question }) => [name(question), answer]));
+            }
+            this.onEvent(data);
         });
     }
 
@@ -32,13 +50,35 @@ export class Host {
         this.api.postMessage({ method: 'ready' });
     }
 
-    /** The page shows the stop of that time, as soon as the browser has painted it. */
+    /** The page shows the stop of that time. */
     shown(stoppedAt: number | undefined): void {
-        requestAnimationFrame(() => setTimeout(() => this.api.postMessage({ method: 'shown', args: stoppedAt })));
+        const args: PanelShown = { stoppedAt, questions: [...this.asked.values()] };
+        this.asked.clear();
+        this.api.postMessage({ method: 'shown', args });
+    }
+
+    /**
+     * A question about the guest that comes up at each stop: the next stop brings the answer along.
+     * @throws Error with the adapter's words
+     */
+    ask<Result>(method: string, args: unknown): Promise<Result> {
+        const question = { method, args };
+        const key = name(question);
+        this.asked.set(key, question);
+        const answer = this.known.get(key);
+        this.known.delete(key);
+        if (answer === undefined) return this.send(method, args);
+        return 'error' in answer ? Promise.reject(new Error(answer.error)) : Promise.resolve(answer.result as Result);
     }
 
     /** @throws Error with the adapter's or the extension's words */
     request<Result>(method: string, args?: unknown): Promise<Result> {
+        // It may change what these answers say.
+        this.known.clear();
+        return this.send(method, args);
+    }
+
+    private send<Result>(method: string, args: unknown): Promise<Result> {
         return new Promise((resolve, reject) => {
             const id = this.next++;
             this.waiting.set(id, { resolve: resolve as (result: unknown) => void, reject });
@@ -63,4 +103,8 @@ export class Host {
         if (error === undefined) waiting.resolve(result);
         else waiting.reject(new Error(error));
     }
+}
+
+function name({ method, args }: PanelQuestion): string {
+    return JSON.stringify([method, args]);
 }

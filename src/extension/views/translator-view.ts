@@ -70,7 +70,8 @@ function blockEntry(block: TranslatedBlock): Entry {
         `entered ${formatCount(heat)} times`,
     ].filter(Boolean);
     return {
-        key: address,
+        // The one that the guest is in stays one row, and open, wherever that is.
+        key: current ? 'current' : address,
         label: symbol ?? address,
         value: words.join(', '),
         tooltip: `${address}, ${length} bytes\n${exits.map(({ kind, target, inside }) => `${kind} ${target ?? ''}${inside ? '' : ' (leaves)'}`).join('\n')}`,
@@ -78,8 +79,8 @@ function blockEntry(block: TranslatedBlock): Entry {
         expanded: current,
         unmarked: true,
         target: { space: 'linear', address, symbol },
-        children: instructions.map(instruction => ({
-            key: instruction.address,
+        children: instructions.map((instruction, index) => ({
+            key: String(index),
             label: instruction.text,
             value: `${instruction.address}${instruction.system ? '  system operation' : ''}`,
             tooltip: `${instruction.address}: ${instruction.bytes}\n${(instruction.ir ?? []).join('\n')}`,

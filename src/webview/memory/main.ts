@@ -2,12 +2,12 @@
 import type { MemorySpace } from '../../messages/common';
 import type { MemoryBody } from '../../messages/memory';
 import type { PanelEvent, PanelState } from '../../messages/panel';
-import { element, onceAFrame, welcome } from '../dom';
+import { element, onceAFrame, onceSoon, welcome } from '../dom';
 import { Host } from '../host';
 import { bytesOf, describePage, digits, hex } from './format';
 import { encode, MemoryPages, PAGE } from './pages';
 import { Results } from './results';
-import { drawRow, pageAt, type RowLook } from './rows';
+import { MemoryRow, pageAt, type RowLook } from './rows';
 import { DEFAULTS, type Settings, Toolbar } from './toolbar';
 
 /** Bytes in a row, the first that fits the view's width. */
@@ -33,13 +33,11 @@ let typed = '';
 /** What was gone to: marked. */
 let goal: bigint | undefined;
 
-const pages = new MemoryPages(
-    args => host.request<MemoryBody>('hyperscope/memory', args),
-    onceAFrame(() => {
-        draw();
-        arrived();
-    }),
-);
+const drawSoon = onceSoon(() => {
+    draw();
+    arrived();
+});
+const pages = new MemoryPages(args => host.ask<MemoryBody>('hyperscope/memory', args), drawSoon);
 
 // ---- the parts of the page -----------------------------------------------------------------------------------------
 
@@ -119,18 +117,27 @@ function reveal(address: bigint, always: boolean): void {
     scroller.scrollTop = (Number(row) - (below ? visible - 1 : 0)) * ROW_HEIGHT;
 }
 
+/** Expressions that were gone to: only the last one counts. */
+let lastTurn = 0;
+/** The last one has not been answered yet. */
+let going = false;
+
 /** Goes to what an expression says; tells why if it says nothing. */
 async function goTo(expression: string, keep = false): Promise<void> {
     settings.expression = expression;
     toolbar.showExpression(expression);
+    const turn = ++lastTurn;
+    going = true;
     try {
-        const body = await host.request<MemoryBody>('hyperscope/memory', {
+        const body = await host.ask<MemoryBody>('hyperscope/memory', {
             address: expression,
             space: settings.space,
             segment: settings.space === 'virtual' ? settings.segment : undefined,
             vcpu: state.vcpu,
             count: 1,
         });
+        if (turn !== lastTurn) return;
+        going = false;
         toolbar.markWrong(false);
         if (body.space !== settings.space) toolbar.setSpace(body.space);
         pages.look({ space: settings.space, segment: settings.segment, vcpu: state.vcpu });
@@ -141,9 +148,13 @@ async function goTo(expression: string, keep = false): Promise<void> {
         typed = '';
         reveal(address, moved && !keep);
         save();
-        draw();
+        drawSoon();
     } catch (error) {
+        if (turn !== lastTurn) return;
+        going = false;
         toolbar.markWrong(true);
+        draw();
+        arrived();
         say((error as Error).message);
     }
 }
@@ -191,6 +202,17 @@ function fitWidth(): void {
     reveal(top, true);
 }
 
+/** Those that can be seen, from the top. */
+const drawnRows: MemoryRow[] = [];
+
+/** Asks for the pages that can be seen, as far as they are not of this stop. */
+function askForVisible(): void {
+    const first = base + BigInt(Math.floor(scroller.scrollTop / ROW_HEIGHT) * bytesInRow);
+    const last = first + BigInt(Math.ceil(scroller.clientHeight / ROW_HEIGHT) * bytesInRow);
+    const end = last < SPACE_END[settings.space] ? last : SPACE_END[settings.space] - 1n;
+    for (let page = first - (first % PAGE); page <= end; page += PAGE) pages.page(page);
+}
+
 function draw(): void {
     if (content.hidden) return;
     fitWidth();
@@ -204,14 +226,20 @@ function draw(): void {
         addressDigits: settings.space === 'physical' ? 13 : 16,
         matches: results.matches,
     };
-    const drawn: HTMLElement[] = [];
+    let drawn = 0;
     for (let row = first; row < Math.min(first + count, ROWS); row++) {
         const address = base + BigInt(row * bytesInRow);
         if (address >= end) break;
-        drawn.push(drawRow(pages, address, look));
+        if (drawn === drawnRows.length) {
+            const made = new MemoryRow();
+            drawnRows.push(made);
+            rows.append(made.element);
+        }
+        drawnRows[drawn++].show(pages, address, look);
     }
-    rows.style.transform = `translateY(${first * ROW_HEIGHT}px)`;
-    rows.replaceChildren(...drawn);
+    for (const { element: gone } of drawnRows.splice(drawn)) gone.remove();
+    const place = `translateY(${first * ROW_HEIGHT}px)`;
+    if (rows.style.transform !== place) rows.style.transform = place;
     scroller.setAttribute('aria-activedescendant', 'cursor');
     if (!results.searching) describeCursor();
 }
@@ -358,7 +386,7 @@ function receive(event: PanelEvent): void {
 
 /** Tells when the last stop can be seen, to which nothing is missing then. */
 function arrived(): void {
-    if (!arriving || !pages.settled) return;
+    if (!arriving || going || !pages.settled) return;
     arriving = false;
     host.shown(shownStop);
 }
@@ -386,9 +414,12 @@ function update(next: PanelState, change: string): void {
         } else if (change === 'values') {
             pages.refresh();
         }
-        if (settings.follow !== '') void goTo(settings.follow, true).then(arrived);
-        else if (first || other) void goTo(settings.expression).then(arrived);
-        else setTimeout(arrived);
+        if (settings.follow !== '') void goTo(settings.follow, true);
+        else if (first || other) void goTo(settings.expression);
+        // The old ones stay until the new ones are here.
+        if (!first && !other) askForVisible();
+        drawSoon();
+        return;
     }
     draw();
 }

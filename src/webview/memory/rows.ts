@@ -31,80 +31,100 @@ export function pageAt(pages: MemoryPages, address: bigint): { page: KnownPage |
     return { page: pages.page(address - BigInt(offset)), offset };
 }
 
-export function drawRow(pages: MemoryPages, address: bigint, look: RowLook): HTMLElement {
-    const { bytesInRow, width, addressDigits } = look;
-    const { page, offset } = pageAt(pages, address);
-    const row = element(
-        'div',
-        { class: 'row', role: 'row' },
-        element('span', { class: 'at', role: 'rowheader' }, address.toString(16).padStart(addressDigits, '0')),
-    );
-    const known = page !== undefined && page.bytes.length >= offset + bytesInRow && page.problem === undefined;
-    const numbers = element('span', { class: 'numbers', role: 'presentation' });
-    for (let at = 0; at < bytesInRow; at += width) {
-        numbers.append(drawNumber(address + BigInt(at), known ? page : undefined, offset + at, look));
-    }
-    row.append(numbers);
-    if (look.text) {
-        const text = element('span', { class: 'text', role: 'gridcell' });
-        text.textContent = known
-            ? Array.from(page.bytes.subarray(offset, offset + bytesInRow), character).join('')
-            : ' '.repeat(bytesInRow);
-        row.append(text);
-    }
-    const notes: string[] = [];
-    if (known) {
-        for (let at = 0; at < bytesInRow; at += 4) {
-            const annotation = page.annotations.get(offset + at);
-            if (annotation !== undefined) notes.push(`→ ${annotation.symbol}`);
+/** A row that stays while memory goes by: what is the same as before is left alone. */
+export class MemoryRow {
+    private readonly at = element('span', { class: 'at', role: 'rowheader' });
+    private readonly numbers = element('span', { class: 'numbers', role: 'presentation' });
+    private readonly text = element('span', { class: 'text', role: 'gridcell' });
+    private readonly note = element('span', { class: 'note' });
+    readonly element = element('div', { class: 'row', role: 'row' }, this.at, this.numbers, this.text, this.note);
+    private readonly cells: NumberCell[] = [];
+
+    show(pages: MemoryPages, address: bigint, look: RowLook): void {
+        const { bytesInRow, width, addressDigits } = look;
+        const { page, offset } = pageAt(pages, address);
+        const known = page !== undefined && page.bytes.length >= offset + bytesInRow && page.problem === undefined;
+        setText(this.at, address.toString(16).padStart(addressDigits, '0'));
+        const count = bytesInRow / width;
+        for (const cell of this.cells.splice(count)) cell.element.remove();
+        for (let index = 0; index < count; index++) {
+            if (index === this.cells.length) {
+                const cell = new NumberCell();
+                this.cells.push(cell);
+                this.numbers.append(cell.element);
+            }
+            const at = index * width;
+            this.cells[index].show(address + BigInt(at), known ? page : undefined, offset + at, look);
         }
-    } else if (page?.problem !== undefined && offset === 0) {
-        notes.push(page.problem);
+        this.text.hidden = !look.text;
+        if (look.text) {
+            const bytes = known ? Array.from(page.bytes.subarray(offset, offset + bytesInRow), character).join('') : '';
+            setText(this.text, bytes.padEnd(bytesInRow));
+        }
+        setText(this.note, notes(page, known, offset, bytesInRow));
     }
-    if (known && offset === 0 && page.info !== undefined) notes.push(describePage(page.info));
-    row.append(element('span', { class: 'note' }, notes.join('   ')));
-    return row;
 }
 
-function drawNumber(address: bigint, page: KnownPage | undefined, offset: number, look: RowLook): HTMLElement {
-    const { width, littleEndian, cursor, typed, goal, matches } = look;
-    const isCursor = cursor >= address && cursor < address + BigInt(width);
-    const classes = ['number'];
-    let text = '·'.repeat(width * 2);
-    let title: string | undefined;
-    if (page !== undefined) {
-        text = digits(page.bytes, offset, width, littleEndian);
-        const { before } = page;
-        if (before !== undefined && before.length === page.bytes.length) {
-            for (let index = 0; index < width; index++) {
-                if (before[offset + index] !== page.bytes[offset + index]) {
-                    classes.push('changed');
-                    title = `before: ${digits(before, offset, width, littleEndian)}`;
-                    break;
-                }
+function setText(node: HTMLElement, text: string): void {
+    if (node.textContent !== text) node.textContent = text;
+}
+
+function notes(page: KnownPage | undefined, known: boolean, offset: number, bytesInRow: number): string {
+    if (page === undefined) return '';
+    if (!known) return offset === 0 ? (page.problem ?? '') : '';
+    const found: string[] = [];
+    for (let at = 0; at < bytesInRow; at += 4) {
+        const annotation = page.annotations.get(offset + at);
+        if (annotation !== undefined) found.push(`→ ${annotation.symbol}`);
+    }
+    if (offset === 0 && page.info !== undefined) found.push(describePage(page.info));
+    return found.join('   ');
+}
+
+/** One number of a row. */
+class NumberCell {
+    readonly element = element('span', { role: 'gridcell' });
+    /** What it shows. */
+    private shown = '';
+
+    show(address: bigint, page: KnownPage | undefined, offset: number, look: RowLook): void {
+        const { width, littleEndian, cursor, typed, goal, matches } = look;
+        const isCursor = cursor >= address && cursor < address + BigInt(width);
+        const classes = ['number'];
+        let text = '·'.repeat(width * 2);
+        let before: string | undefined;
+        if (page !== undefined) {
+            text = digits(page.bytes, offset, width, littleEndian);
+            if (page.before?.length === page.bytes.length) {
+                before = digits(page.before, offset, width, littleEndian);
+                if (before === text) before = undefined;
+                else classes.push('changed');
             }
         }
+        if (isCursor && typed !== '') {
+            text = typed.padEnd(width * 2, '_');
+            classes.push('typing');
+        }
+        if (isCursor) classes.push('cursor');
+        if (goal !== undefined && goal >= address && goal < address + BigInt(width)) classes.push('goal');
+        if (isMatch(matches, address, width)) classes.push('match');
+        const shown = `${address} ${text} ${before} ${classes.join(' ')}`;
+        if (shown === this.shown) return;
+        this.shown = shown;
+        const title = before === undefined ? undefined : `before: ${before}`;
+        setText(this.element, text);
+        this.element.className = classes.join(' ');
+        this.set('title', title);
+        this.set('id', isCursor ? 'cursor' : undefined);
+        this.set('aria-selected', isCursor ? 'true' : undefined);
+        this.set('aria-label', `${hex(address)}: ${text}${title === undefined ? '' : `, changed, ${title}`}`);
+        this.set('data-address', hex(address));
     }
-    if (isCursor && typed !== '') {
-        text = typed.padEnd(width * 2, '_');
-        classes.push('typing');
+
+    private set(attribute: string, value: string | undefined): void {
+        if (value === undefined) this.element.removeAttribute(attribute);
+        else this.element.setAttribute(attribute, value);
     }
-    if (isCursor) classes.push('cursor');
-    if (goal !== undefined && goal >= address && goal < address + BigInt(width)) classes.push('goal');
-    if (isMatch(matches, address, width)) classes.push('match');
-    return element(
-        'span',
-        {
-            class: classes.join(' '),
-            role: 'gridcell',
-            title,
-            id: isCursor ? 'cursor' : undefined,
-            'aria-selected': isCursor ? 'true' : undefined,
-            'aria-label': `${hex(address)}: ${text}${title === undefined ? '' : `, changed, ${title}`}`,
-            'data-address': hex(address),
-        },
-        text,
-    );
 }
 
 function isMatch(matches: Matches | undefined, address: bigint, width: number): boolean {

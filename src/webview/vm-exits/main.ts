@@ -122,6 +122,8 @@ function drawKindChoice(): void {
 
 let looking = false;
 let again = false;
+/** Counts questions: an answer to any but the last comes too late. */
+let turn = 0;
 let timer: number | undefined;
 
 function request(): VmExitsRequest {
@@ -138,23 +140,27 @@ function request(): VmExitsRequest {
     };
 }
 
-/** Asks and shows; one question at a time, the last one for sure. */
-async function look(): Promise<void> {
-    if (looking) {
+/** Asks and shows; one question at a time, the last one for sure. @param atOnce without waiting for an answer that is due */
+async function look(atOnce = false): Promise<void> {
+    if (looking && !atOnce) {
         again = true;
         return;
     }
     if (state.state === 'none' || state.state === 'ended') return;
+    const mine = ++turn;
     looking = true;
+    again = false;
     window.clearTimeout(timer);
     try {
-        show(await host.request<VmExitsResponse>('hyperscope/vmExits', request()));
+        const answer = await host.ask<VmExitsResponse>('hyperscope/vmExits', request());
+        if (mine !== turn) return;
+        show(answer);
     } catch (error) {
+        if (mine !== turn) return;
         status.textContent = (error as Error).message;
     }
     looking = false;
     if (again) {
-        again = false;
         void look();
     } else if (state.state === 'running') {
         timer = window.setTimeout(() => void look(), PERIOD);
@@ -169,8 +175,8 @@ function show(answer: VmExitsResponse): void {
         drawKindChoice();
     }
     const { unavailable, recording, summary, dropped } = { ...answer, dropped: answer.records?.dropped ?? 0 };
-    total.textContent = `${count(answer.total)} since start`;
-    recordButton.textContent = recording?.active === true ? `■ Stop (${count(recording.records)})` : 'Record…';
+    setText(total, `${count(answer.total)} since start`);
+    setText(recordButton, recording?.active === true ? `■ Stop (${count(recording.records)})` : 'Record…');
     timeline.show(answer.timeline);
     // The answer may be to a question from before the grouping was changed.
     if (saved.group !== 'none' && summary !== undefined) drawSummary(summary.rows);
@@ -187,7 +193,12 @@ function show(answer: VmExitsResponse): void {
         answer.breaks.length > 0 ? `stops at ${answer.breaks.length} of these` : undefined,
         state.state === 'running' ? 'live' : undefined,
     ];
-    status.textContent = notes.filter(note => note !== undefined).join(' · ');
+    setText(status, notes.filter(note => note !== undefined).join(' · '));
+}
+
+/** What is the same already is not drawn again. */
+function setText(node: HTMLElement, text: string): void {
+    if (node.textContent !== text) node.textContent = text;
 }
 
 // ---- tables --------------------------------------------------------------------------------------------------------
@@ -219,37 +230,65 @@ function heading(text: string, sort?: Sort, number = false): HTMLElement {
     );
 }
 
+/** What the heading was drawn for. */
+let headed = '';
+
+function drawHead(...cells: (() => HTMLElement)[]): void {
+    const wanted = `${saved.group} ${saved.sort}`;
+    if (wanted === headed) return;
+    headed = wanted;
+    table.className = saved.group === 'none' ? 'records' : 'summary';
+    head.replaceChildren(element('tr', {}, ...cells.map(cell => cell())));
+}
+
+/** Rows of the summary that is shown, by what they are of: most stay as they are. */
+let drawn: ReadonlyMap<string, SummaryRow> = new Map();
+
 function drawSummary(rows: readonly VmExitRow[]): void {
-    head.replaceChildren(
-        element(
-            'tr',
-            {},
-            heading(''),
-            heading('kind'),
-            heading(saved.group === 'kind' ? '' : 'cause', saved.group === 'kind' ? undefined : 'cause'),
-            heading('count', 'count', true),
-            heading('time', 'time', true),
-            heading('last', 'recent'),
-            heading('guest RIP'),
-        ),
+    drawHead(
+        () => heading(''),
+        () => heading('kind'),
+        () => heading(saved.group === 'kind' ? '' : 'cause', saved.group === 'kind' ? undefined : 'cause'),
+        () => heading('count', 'count', true),
+        () => heading('time', 'time', true),
+        () => heading('last', 'recent'),
+        () => heading('guest RIP'),
     );
     const before = drawn;
     drawn = new Map(
         rows.map(row => {
-            const text = JSON.stringify(row);
-            return [text, before.get(text) ?? summaryRow(row)];
+            const key = `${row.kind} ${row.cause}`;
+            const kept = before.get(key) ?? new SummaryRow();
+            kept.show(row);
+            return [key, kept];
         }),
     );
-    body.replaceChildren(...drawn.values());
+    showRows([...drawn.values()].map(row => row.element));
 }
 
-/** Rows of the summary that is shown, by what they show: most stay as they are, and those are not made anew. */
-let drawn: ReadonlyMap<string, HTMLElement> = new Map();
+class SummaryRow {
+    readonly element = element('tr', {});
+    private shown = '';
 
-function summaryRow(row: VmExitRow): HTMLElement {
-    return element(
-        'tr',
-        {},
+    show(row: VmExitRow): void {
+        const shown = JSON.stringify(row);
+        if (shown === this.shown) return;
+        this.shown = shown;
+        const cells = summaryCells(row);
+        const old = [...this.element.children];
+        if (old.length !== cells.length) {
+            this.element.replaceChildren(...cells);
+            return;
+        }
+        cells.forEach((cell, at) => {
+            // Listeners hold the row's kind and cause, which are those of the key.
+            if (cell.outerHTML !== old[at].outerHTML) old[at].replaceWith(cell);
+        });
+    }
+}
+
+function summaryCells(row: VmExitRow): HTMLElement[] {
+    return [
         element('td', {}, breakButton(row)),
         element('td', {}, row.label),
         element('td', { class: 'cause', title: row.device }, row.causeText),
@@ -257,39 +296,47 @@ function summaryRow(row: VmExitRow): HTMLElement {
         element('td', { class: 'figure', title: row.exactTime ? undefined : 'estimated from a sample' }, hostTime(row)),
         element('td', { class: 'last' }, row.last?.text ?? ''),
         element('td', {}, row.last === undefined ? '' : place(row.last)),
+    ];
+}
+
+/** Rows of single exits that are shown, by number. */
+let drawnRecords: ReadonlyMap<number, HTMLElement> = new Map();
+
+function drawRecords(list: readonly VmExitRecord[]): void {
+    drawHead(
+        () => heading('number', undefined, true),
+        () => heading('guest time', undefined, true),
+        () => heading('vCPU', undefined, true),
+        () => heading('kind'),
+        () => heading('what'),
+        () => heading('device'),
+        () => heading('guest RIP'),
+    );
+    const labels = new Map(kinds.map(({ kind, label }) => [kind, label]));
+    const before = drawnRecords;
+    drawnRecords = new Map(
+        list.map(record => [record.sequence, before.get(record.sequence) ?? recordRow(record, labels)]),
+    );
+    showRows([...drawnRecords.values()]);
+}
+
+function recordRow(record: VmExitRecord, labels: ReadonlyMap<VmExitKind, string>): HTMLElement {
+    return element(
+        'tr',
+        {},
+        element('td', { class: 'figure' }, count(record.sequence)),
+        element('td', { class: 'figure' }, milliseconds(record.time)),
+        element('td', { class: 'figure' }, String(record.vcpu)),
+        element('td', {}, labels.get(record.kind) ?? record.kind),
+        element('td', { class: 'last' }, record.text),
+        element('td', {}, record.device ?? ''),
+        element('td', {}, place(record)),
     );
 }
 
-function drawRecords(list: readonly VmExitRecord[]): void {
-    const labels = new Map(kinds.map(({ kind, label }) => [kind, label]));
-    head.replaceChildren(
-        element(
-            'tr',
-            {},
-            heading('number', undefined, true),
-            heading('guest time', undefined, true),
-            heading('vCPU', undefined, true),
-            heading('kind'),
-            heading('what'),
-            heading('device'),
-            heading('guest RIP'),
-        ),
-    );
-    body.replaceChildren(
-        ...list.map(record =>
-            element(
-                'tr',
-                {},
-                element('td', { class: 'figure' }, count(record.sequence)),
-                element('td', { class: 'figure' }, milliseconds(record.time)),
-                element('td', { class: 'figure' }, String(record.vcpu)),
-                element('td', {}, labels.get(record.kind) ?? record.kind),
-                element('td', { class: 'last' }, record.text),
-                element('td', {}, record.device ?? ''),
-                element('td', {}, place(record)),
-            ),
-        ),
-    );
+function showRows(rows: readonly HTMLElement[]): void {
+    const same = rows.length === body.childElementCount && rows.every((row, at) => row === body.children[at]);
+    if (!same) body.replaceChildren(...rows);
 }
 
 function place({ rip, symbol }: VmExitRecord): HTMLElement {
@@ -360,12 +407,12 @@ function receive(event: PanelEvent): void {
     if (other) {
         range = undefined;
         kinds = [];
+        drawnRecords = new Map();
         // Single exits are kept from now on.
         void perform('hyperscope/vmExitsWatch', { watch: true });
     }
     if (state.state === 'ended') status.textContent = 'the guest has ended';
-    // At once: the frame that a stop brings takes long to draw, and the answer is for the next.
-    void look();
+    void look(true);
 }
 
 drawKindChoice();

@@ -44,6 +44,8 @@ export class Timeline {
         this.legend,
     );
     private data: VmExitTimeline | undefined;
+    /** {@link data}, as text. */
+    private shown: string | undefined;
     private dragFrom: number | undefined;
     private dragTo = 0;
 
@@ -66,6 +68,9 @@ export class Timeline {
     }
 
     show(data: VmExitTimeline | undefined): void {
+        const shown = JSON.stringify(data);
+        if (shown === this.shown) return;
+        this.shown = shown;
         this.data = data;
         this.paint();
         const present = new Set(Object.keys(data?.counts ?? {}));
@@ -146,6 +151,7 @@ export class Timeline {
         const totals = Array.from({ length: buckets }, (_, index) =>
             [...groups.values()].reduce((sum, list) => sum + list[index], 0),
         );
+        const colours = new Map([...groups.keys()].map(token => [token, colour(token)]));
         const most = Math.sqrt(Math.max(1, ...totals));
         const barWidth = width / Math.max(1, buckets);
         for (let index = 0; index < buckets; index++) {
@@ -156,7 +162,7 @@ export class Timeline {
             for (const [token, list] of groups) {
                 const part = (list[index] / total) * height;
                 if (part === 0) continue;
-                context.fillStyle = colour(token);
+                context.fillStyle = colours.get(token)!;
                 context.fillRect(index * barWidth, y - part, Math.max(1, barWidth - (barWidth > 4 ? 1 : 0)), part);
                 y -= part;
             }
