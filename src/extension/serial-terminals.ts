@@ -16,6 +16,8 @@ class SerialTerminal implements vscode.Pseudoterminal {
     private backlog = '';
     private lastWasReturn = false;
     closed = false;
+    /** The guest whose end has been noted. */
+    private ended: GuestSession | undefined;
 
     constructor(
         public guest: GuestSession,
@@ -51,9 +53,11 @@ class SerialTerminal implements vscode.Pseudoterminal {
         else this.backlog = (this.backlog + shown).slice(-BACKLOG);
     }
 
-    /** A note of ours, set off from what the guest says. */
-    note(text: string): void {
-        this.write(`\r\n\x1b[0;2m${text}\x1b[0m\r\n`);
+    /** Says, set off from what the guest does, that it has ended: once. */
+    noteEnd(): void {
+        if (this.guest.state !== 'ended' || this.ended === this.guest) return;
+        this.ended = this.guest;
+        this.write('\r\n\x1b[0;2mthe guest has ended\x1b[0m\r\n');
     }
 
     /** Kernels end lines with a line feed alone before their terminal driver is up. */
@@ -127,23 +131,15 @@ export class SerialTerminals implements vscode.Disposable {
                 terminal.guest = guest;
             } else {
                 terminal = new SerialTerminal(guest, port);
-                // Shown without taking the focus.
-                terminal.terminal.show(true);
+                // Shown without taking the focus; one that somebody may be typing into stays where it is.
+                if (port === 0 || vscode.window.activeTerminal === undefined) terminal.terminal.show(true);
             }
             this.terminals.set(key, terminal);
         }
         return terminal;
     }
 
-    private readonly noted = new WeakSet<GuestSession>();
-
     private noteEnds(): void {
-        for (const terminal of this.terminals.values()) {
-            const { guest } = terminal;
-            if (guest.state === 'ended' && !this.noted.has(guest)) {
-                this.noted.add(guest);
-                terminal.note('the guest has ended');
-            }
-        }
+        for (const terminal of this.terminals.values()) terminal.noteEnd();
     }
 }

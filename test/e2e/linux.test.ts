@@ -5,7 +5,10 @@ import type { Locator } from 'playwright-core';
 import { guestFiles, guestsDirectory, needs, vsCode } from '../support/requirements';
 import { packExtension, VsCode, waitFor } from './support/vscode';
 
-const COMMAND = 'sleep 1000 & sleep 2; echo READY; read line';
+/** Waits, and answers on the second serial port. */
+const COMMAND =
+    'sleep 1000 & sleep 2; echo READY; read line; ' +
+    'echo another console > /dev/ttyS1; read line < /dev/ttyS1; echo "heard: $line" > /dev/ttyS1; read line';
 
 const FILES = {
     '.vscode/launch.json': JSON.stringify({
@@ -84,5 +87,26 @@ describe('the Linux view in VS Code', function () {
             'the page tables are shown',
             async () => (await code.rows('Page Tables').filter({ hasText: '0000000000401000' }).count()) > 0,
         );
+    });
+
+    it('types into the terminal of the second serial port', async () => {
+        await code.page.keyboard.press('F5');
+        await code.command('Hyperscope: Show the Guest’s Serial Console');
+        const first = code.page.locator('.terminal-wrapper.active');
+        await first.click();
+        await code.page.keyboard.press('Enter');
+        // It has come without pushing aside the terminal that is typed into.
+        const second = code.page.locator('.terminal-tabs-entry', { hasText: 'COM2' });
+        await second.waitFor();
+        await waitFor('the first one is still there', async () => /READY/.test(await first.innerText()));
+        await second.click();
+        const screen = code.page.locator('.terminal-wrapper.active .xterm-rows');
+        await waitFor('it shows what was said before', async () => /another console/.test(await screen.innerText()));
+        await code.page.locator('.terminal-wrapper.active').click();
+        await code.page.keyboard.type('hello\r', { delay: 20 });
+        await waitFor('the guest answers', async () => /heard: hello/.test(await screen.innerText()));
+        await code.screenshot('second-console');
+        await code.stop();
+        await waitFor('it says that the guest has ended', async () => /has ended/.test(await screen.innerText()));
     });
 });
