@@ -72,6 +72,8 @@ export class DebugExits {
             return outcome;
         }
         this.state.copyShared(vcpu);
+        // A trap that the guest has asked for is delivered when the next slice begins.
+        if (cpu.lo(StateOffset.pendingDebug) !== 0) return { reason: 'budget' };
         this.state.arm(vcpu);
         return undefined;
     }

@@ -276,7 +276,8 @@ export class KvmEngine implements Engine {
         let outcome: Outcome;
         if (budget === 1 || this.state.isAtBreakpoint(cpu)) {
             outcome = trapped ? this.debug.hitPatch(vcpu) : this.stepping.step(vcpu);
-            if (budget === 1 || outcome !== undefined || this.state.exitRequested) {
+            const hasTrap = cpu.lo(StateOffset.pendingDebug) !== 0;
+            if (budget === 1 || outcome !== undefined || this.state.exitRequested || hasTrap) {
                 return this.leave(vcpu, outcome ?? { reason: this.state.exitRequested ? 'exit' : 'budget' });
             }
         }

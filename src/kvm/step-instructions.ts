@@ -4,12 +4,14 @@
  */
 import type { Cpu } from '../machine/cpu/cpu';
 import type { GuestMemory } from '../machine/memory';
+import { Flag } from '../machine/state';
 import { locate } from './linear-memory';
 import { linearRip } from './vcpu';
 
 const MOST_BYTES = 15;
 const HLT = 0xf4;
 const IRET = 0xcf;
+const POPF = 0x9d;
 const TWO_BYTE = 0x0f;
 const SYSCALL = 0x05;
 const SYSRET = 0x07;
@@ -58,15 +60,22 @@ export function isHalt(cpu: Cpu, memory: GuestMemory): boolean {
 }
 
 /**
+ * Whether a step over the instruction at RIP would lose the guest's own RFLAGS.TF: KVM takes it for the one that it steps
+ * by. It is set, or may become so: POPF, IRET, SYSRET.
+ */
+export function losesTrapFlag(cpu: Cpu, memory: GuestMemory): boolean {
+    if ((cpu.systemFlags & Flag.TF) !== 0) return true;
+    const { byte, offset } = opcodeAt(cpu, memory);
+    return byte === POPF || byte === IRET || (byte === TWO_BYTE && codeByte(cpu, memory, offset + 1) === SYSRET);
+}
+
+/**
  * Whether KVM without hardware beneath it does not step properly over the instruction at RIP. After IRET, SWAPGS, SYSCALL
  * and SYSRET it stops an instruction later; at CPL 3 it comes back before the instruction, or gives the guest the #DB.
  */
 export function losesStep(cpu: Cpu, memory: GuestMemory): boolean {
     if (cpu.cpl === 3) return true;
-    let offset = 0;
-    let byte = codeByte(cpu, memory, offset);
-    if (byte === OPERAND_SIZE) byte = codeByte(cpu, memory, ++offset);
-    if (cpu.code64 && (byte & 0xf0) === 0x40) byte = codeByte(cpu, memory, ++offset);
+    const { byte, offset } = opcodeAt(cpu, memory);
     if (byte === TWO_BYTE) {
         const second = codeByte(cpu, memory, offset + 1);
         return (
@@ -76,6 +85,15 @@ export function losesStep(cpu: Cpu, memory: GuestMemory): boolean {
         );
     }
     return byte === IRET;
+}
+
+/** The first byte of the opcode at RIP, behind the prefixes that system instructions have. */
+function opcodeAt(cpu: Cpu, memory: GuestMemory): { readonly byte: number; readonly offset: number } {
+    let offset = 0;
+    let byte = codeByte(cpu, memory, offset);
+    if (byte === OPERAND_SIZE) byte = codeByte(cpu, memory, ++offset);
+    if (cpu.code64 && (byte & 0xf0) === 0x40) byte = codeByte(cpu, memory, ++offset);
+    return { byte, offset };
 }
 
 /** A byte of the code at RIP, or -1. */

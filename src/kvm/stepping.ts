@@ -3,7 +3,7 @@ import { DebugStatus } from '../machine/cpu/breakpoints';
 import { Flag } from '../machine/state';
 import { ExitReason, GuestDebug } from './abi';
 import { beforeStep, clearPushedTrapFlag } from './pushed-trap-flag';
-import { isHalt, isRepeatedString, losesStep } from './step-instructions';
+import { isHalt, isRepeatedString, losesStep, losesTrapFlag } from './step-instructions';
 import { EINTR, type KvmVcpu, NO_DEBUG, linearRip } from './vcpu';
 import type { RunState, Outcome } from './run-state';
 
@@ -58,7 +58,9 @@ export class Stepping {
             // The translator tells of every access, and by which instruction, and of every exception.
             const { watchpoints, traps, options } = this.state;
             const tells = !(watchpoints.isEmpty && traps.isEmpty) && options.executeElsewhere !== undefined;
-            if (tells || (this.state.options.emulated === true && losesStep(cpu, this.state.options.memory))) {
+            const loses =
+                losesTrapFlag(cpu, options.memory) || (options.emulated === true && losesStep(cpu, options.memory));
+            if (tells || loses) {
                 const stop = this.state.elsewhere(vcpu);
                 vcpu.load();
                 if (stop !== undefined) {
