@@ -64,6 +64,16 @@ export interface Member {
     readonly offset: number;
     /** Bits from the beginning of the record, and how many: bit-fields only. */
     readonly bits?: { readonly offset: number; readonly size: number };
+    /** Of one of several variants of a record, as Rust's enumerations have them. */
+    readonly variant?: Variant;
+}
+
+/** What tells whether a record is a variant. */
+export interface Variant {
+    /** Undefined where there is but one variant. */
+    readonly discriminant: Member | undefined;
+    /** @param value of the discriminant */
+    isActive(value: bigint): boolean;
 }
 
 export interface ArrayType {

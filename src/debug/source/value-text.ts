@@ -112,7 +112,7 @@ export class ValuePresenter {
     private members(value: Value, type: RecordType, expression: string, arrow = false): VariableView[] {
         const found: VariableView[] = [];
         const access = `${postfix(expression)}${arrow ? '->' : '.'}`;
-        for (const member of type.members) {
+        for (const member of this.membersOf(value, type)) {
             const inner = bare(member.type);
             if (member.name === undefined && inner.kind === 'record') {
                 // Members of anonymous records are the outer one's in C.
@@ -124,6 +124,26 @@ export class ValuePresenter {
             found.push(this.part(member.name, access + member.name, member.type, () => this.loadMember(value, member)));
         }
         return found;
+    }
+
+    /** Without those of variants that the record is not at present; where nobody can tell, with all of them. */
+    private membersOf(value: Value, { members }: RecordType): readonly Member[] {
+        if (members.every(({ variant }) => variant === undefined)) {
+            return members;
+        }
+        const known = new Map<Member, Value | undefined>();
+        return members.filter(({ variant }) => {
+            const discriminant = variant?.discriminant;
+            if (variant === undefined || discriminant === undefined) return true;
+            if (!known.has(discriminant)) {
+                known.set(
+                    discriminant,
+                    this.tryPart(() => this.loadMember(value, discriminant)),
+                );
+            }
+            const found = known.get(discriminant);
+            return found === undefined || found.unavailable !== undefined || variant.isActive(found.bits);
+        });
     }
 
     private part(name: string, expression: string, type: CType, read: () => Value): VariableView {
@@ -167,7 +187,9 @@ export class ValuePresenter {
         const type = bare(value.type);
         switch (type.kind) {
             case 'record':
-                return type.complete && type.members.length > 0 ? { named: type.members.length } : undefined;
+                return type.complete && type.members.length > 0
+                    ? { named: this.membersOf(value, type).length }
+                    : undefined;
             case 'array':
                 return (type.count ?? 0) > 0 ? { indexed: Math.min(type.count ?? 0, MOST_ELEMENTS) } : undefined;
             case 'pointer': {
@@ -250,11 +272,12 @@ export class ValuePresenter {
             return '{…}';
         }
         const parts: string[] = [];
-        for (const member of type.members.slice(0, MOST_SUMMARISED)) {
+        const members = this.membersOf(value, type);
+        for (const member of members.slice(0, MOST_SUMMARISED)) {
             const text = this.partText(() => this.loadMember(value, member), depth);
             parts.push(member.name === undefined ? text : `${member.name} = ${text}`);
         }
-        return `{${summary(parts, type.members.length)}}`;
+        return `{${summary(parts, members.length)}}`;
     }
 
     private partText(read: () => Value, depth: number): string {

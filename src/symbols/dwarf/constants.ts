@@ -55,6 +55,8 @@ export const enum At {
     LowPc = 0x11,
     HighPc = 0x12,
     Language = 0x13,
+    Discr = 0x15,
+    DiscrValue = 0x16,
     CompDir = 0x1b,
     ConstValue = 0x1c,
     Inline = 0x20,

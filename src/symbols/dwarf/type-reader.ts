@@ -9,6 +9,8 @@ import {
     type FunctionType,
     type Member,
     type RecordType,
+    sizeOf,
+    type Variant,
     VOID,
 } from '../types';
 import { At, Encoding, Tag } from './constants';
@@ -214,22 +216,52 @@ class DwarfRecord implements RecordType {
 
     private *readMembers(): Generator<Member> {
         for (const child of this.defined.children()) {
-            const isBase = child.tag === (Tag.Inheritance as number);
-            if ((child.tag !== (Tag.Member as number) && !isBase) || child.has(At.External)) continue;
-            const type = this.reader.typeOf(child);
-            const name = isBase ? undefined : child.name;
-            const offset = memberOffset(child);
-            // Where a virtual base is, the object's table tells.
-            if (offset === undefined) continue;
-            const size = child.number(At.BitSize);
-            if (size === undefined) {
-                yield { name, type, offset };
-            } else {
-                const start = bitOffset(child, offset, size, type);
-                yield { name, type, offset: Math.floor(start / 8), bits: { offset: start, size } };
-            }
+            if (child.tag === (Tag.VariantPart as number)) yield* this.readVariants(child);
+            else yield* this.readMember(child);
         }
     }
+
+    /** One entry, if it is a member; none for others. */
+    private *readMember(child: Die, variant?: Variant): Generator<Member> {
+        const isBase = child.tag === (Tag.Inheritance as number);
+        if ((child.tag !== (Tag.Member as number) && !isBase) || child.has(At.External)) return;
+        const offset = memberOffset(child);
+        // Where a virtual base is, the object's table tells.
+        if (offset === undefined) return;
+        const type = this.reader.typeOf(child);
+        const name = isBase ? undefined : child.name;
+        const size = child.number(At.BitSize);
+        if (size === undefined) {
+            yield { name, type, offset, variant };
+        } else {
+            const start = bitOffset(child, offset, size, type);
+            yield { name, type, offset: Math.floor(start / 8), bits: { offset: start, size }, variant };
+        }
+    }
+
+    /** The members of all variants (DWARF 5, 5.7.10). */
+    private *readVariants(part: Die): Generator<Member> {
+        const tells = part.reference(At.Discr);
+        const [discriminant] = tells === undefined ? [] : this.readMember(tells);
+        const width = discriminant === undefined ? 64 : sizeOf(discriminant.type) * 8;
+        const variants = [...part.children()]
+            .filter(({ tag }) => tag === (Tag.Variant as number))
+            .map(die => ({ die, value: variantValue(die, width) }));
+        const listed = new Set(variants.map(({ value }) => value));
+        for (const { die, value } of variants) {
+            // One without a value stands for all that no other has.
+            const isActive = (found: bigint): boolean => {
+                const bits = BigInt.asUintN(width, found);
+                return value === undefined ? !listed.has(bits) : value === bits;
+            };
+            for (const child of die.children()) yield* this.readMember(child, { discriminant, isActive });
+        }
+    }
+}
+
+function variantValue(die: Die, width: number): bigint | undefined {
+    const value = die.raw(At.DiscrValue)?.value;
+    return typeof value === 'number' || typeof value === 'bigint' ? BigInt.asUintN(width, BigInt(value)) : undefined;
 }
 
 /** DW_OP_plus_uconst and DW_OP_constu: version 2 wrote offsets as expressions. */

@@ -2,6 +2,9 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
+import type { EvaluationContext } from '../../../src/debug/expression/evaluator';
+import { makeValue } from '../../../src/debug/expression/value';
+import { ValuePresenter } from '../../../src/debug/source/value-text';
 import { fromAddress } from '../../../src/symbols/cursor';
 import { Program } from '../../../src/symbols/program';
 import { bare, findMember, type RecordType } from '../../../src/symbols/types';
@@ -42,6 +45,35 @@ describe('entries of other compilers', () => {
         );
     });
 
+    it('tell variants of a record by a discriminant, as Rust does', () => {
+        const program = assembled();
+        const type = record(program, 'Shape');
+        assert.deepEqual(
+            type.members.map(({ name, offset }) => [name, offset]),
+            [
+                ['Circle', 4],
+                ['Rect', 8],
+                ['Rest', 4],
+            ],
+        );
+        const context: EvaluationContext = {
+            readRegister: () => undefined,
+            writeRegister: () => undefined,
+            readMemory: () => undefined,
+            writeMemory: () => false,
+            symbol: () => undefined,
+            segmentLinear: (_segment, offset) => offset,
+        };
+        const presenter = new ValuePresenter({ context, symbol: () => undefined });
+        const shown = (...bytes: readonly number[]): string => {
+            const image = { bytes: Uint8Array.from(bytes), known: bytes.map(() => true) };
+            return presenter.text({ ...makeValue(0n, type), image });
+        };
+        assert.equal(shown(0, 0, 0, 0, 5, 0, 0, 0, 6, 0, 0, 0), '{Circle = 5}');
+        assert.equal(shown(0xff, 0xff, 0xff, 0xff, 5, 0, 0, 0, 6, 0, 0, 0), '{Rect = 6}');
+        assert.equal(shown(7, 0, 0, 0, 5, 0, 0, 0, 6, 0, 0, 0), '{Rest = 5}');
+    });
+
     it('have functions inside of functions', () => {
         const program = compiled('lambda', CLASSES);
         const inner = [...program.symbols.all()].find(({ name }) => /main.*clEi$/.test(name))!;
@@ -79,7 +111,7 @@ int main(int argc, char **)
 }
 `;
 
-/** Version 4, one unit: two base types, struct tight { y : 60; elements[length] }, and the variable that tells the length. */
+/** Version 4, one unit: two base types, struct tight { y : 60; elements[length] }, the variable that tells the length, and an enumeration of Rust's. */
 const ENTRIES = `
     .section .debug_abbrev, "", @progbits
     .uleb128 1, 0x11 ; .byte 1 ; .uleb128 0x25, 0x8, 0, 0
@@ -90,6 +122,10 @@ const ENTRIES = `
     .uleb128 6, 0x1 ; .byte 1 ; .uleb128 0x49, 0x13, 0, 0
     .uleb128 7, 0x21 ; .byte 0 ; .uleb128 0x49, 0x13, 0x37, 0x13, 0, 0
     .uleb128 8, 0x34 ; .byte 0 ; .uleb128 0x3, 0x8, 0x49, 0x13, 0, 0
+    .uleb128 9, 0x33 ; .byte 1 ; .uleb128 0x15, 0x13, 0, 0
+    .uleb128 10, 0xd ; .byte 0 ; .uleb128 0x49, 0x13, 0x38, 0xb, 0, 0
+    .uleb128 11, 0x19 ; .byte 1 ; .uleb128 0x16, 0xd, 0, 0
+    .uleb128 12, 0x19 ; .byte 1 ; .uleb128 0, 0
     .byte 0
     .section .debug_info, "", @progbits
 unit:
@@ -113,6 +149,18 @@ array:
     .byte 0
 length:
     .uleb128 8 ; .asciz "length" ; .long wide - unit
+    .uleb128 3 ; .asciz "Shape" ; .byte 12
+    .uleb128 9 ; .long discriminant - unit
+discriminant:
+    .uleb128 10 ; .long number - unit ; .byte 0
+    .uleb128 11 ; .sleb128 0
+    .uleb128 5 ; .asciz "Circle" ; .long number - unit ; .byte 4
     .byte 0
+    .uleb128 11 ; .sleb128 -1
+    .uleb128 5 ; .asciz "Rect" ; .long number - unit ; .byte 8
+    .byte 0
+    .uleb128 12
+    .uleb128 5 ; .asciz "Rest" ; .long number - unit ; .byte 4
+    .byte 0, 0, 0, 0
 end:
 `;
