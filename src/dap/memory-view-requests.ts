@@ -78,7 +78,7 @@ async function memory(context: InspectionContext, args: RequestArguments): Promi
     const range = { space: at.space, address: at.offset, count };
     const isLinear = at.space === 'linear';
     const { symbol, bytes, ...rest } = await context.look(vcpu, source => ({
-        ...viewMemory(source, range, args.flag('annotate')),
+        ...viewMemory(source, range, args.flag('annotate'), context.naming),
         symbol: isLinear ? source.symbol(at.offset) : undefined,
     }));
     return {

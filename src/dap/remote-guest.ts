@@ -34,7 +34,8 @@ export async function connectToStub(endpoint: Endpoint, configuration: AttachCon
             close: () => symbols.close(),
             capabilities: { supportTerminateDebuggee: true, supportSuspendDebuggee: true },
             note: target.description,
-            naming: linuxNaming(running),
+            // Names of regions would take all lists of the kernel over the wire at each look.
+            naming: { addressSpaces: linuxNaming(running).addressSpaces },
             linux: { kernel: running, toLocal: path => mapping.toLocal(path) },
             reconnect: () =>
                 target.lost === undefined && target.state !== 'ended'

@@ -5,11 +5,21 @@ import type { InspectionSource } from '../debug/inspection-source';
  * and show these names where they are given.
  */
 export interface GuestNaming {
-    /** The region that a linear address lies in: `direct map`, `vmalloc`, `kernel text`. */
-    region?(linear: bigint): string | undefined;
+    /**
+     * Names of regions of linear memory.
+     * @param root physical address of the page tables that the addresses are of
+     * @returns undefined where nothing is known (yet)
+     */
+    regions?(source: InspectionSource, root: number): RegionName | undefined;
     /** Address spaces that are not in use at the moment: those of other processes. */
     addressSpaces?(source: InspectionSource): readonly NamedAddressSpace[];
 }
+
+/**
+ * What memory is for: `direct map`, `kernel text`, `stack of sh (12)`.
+ * @param last inclusive
+ */
+export type RegionName = (first: bigint, last: bigint) => string | undefined;
 
 export interface NamedAddressSpace {
     /** As it would stand in CR3. */

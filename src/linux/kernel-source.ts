@@ -69,6 +69,10 @@ export function kernelProblem(reader: KernelReader): string | undefined {
     return undefined;
 }
 
+function isIn64BitMode({ system }: InspectionSource): boolean {
+    return (system.efer & 0x400) !== 0 && system.cr0 >>> 31 !== 0;
+}
+
 /** The kernel that a guest runs, found in one of several ways; found once, it is only checked again. */
 export class RunningKernel {
     private layout: Layout | undefined;
@@ -81,18 +85,26 @@ export class RunningKernel {
         for (const finder of this.finders) finder.restart?.();
     }
 
+    /** The kernel that was found before, as long as it runs; without a search. */
+    known(source: InspectionSource): KernelReader | undefined {
+        if (this.layout === undefined || !isIn64BitMode(source)) {
+            return undefined;
+        }
+        const reader = new KernelReader(this.layout, kernelMemory(kernelSource(source)));
+        return kernelProblem(reader) === undefined ? reader : undefined;
+    }
+
     /** @throws LinuxError if no running kernel is known: the message says why, for each way to know one */
     reader(source: InspectionSource): KernelReader {
-        const { system } = source;
-        if ((system.efer & 0x400) === 0 || system.cr0 >>> 31 === 0) {
+        if (!isIn64BitMode(source)) {
             throw new LinuxError(`no Linux kernel runs: vCPU ${source.vcpu} is not in 64-bit mode`);
+        }
+        const known = this.known(source);
+        if (known !== undefined) {
+            return known;
         }
         const kernels = kernelSource(source);
         const memory = kernelMemory(kernels);
-        if (this.layout !== undefined) {
-            const known = new KernelReader(this.layout, memory);
-            if (kernelProblem(known) === undefined) return known;
-        }
         const problems: string[] = [];
         for (const finder of this.finders) {
             const found = finder.find(kernels);

@@ -40,7 +40,7 @@ export function pageFrame(reader: KernelReader, number: bigint): PageFrame {
         flags: names,
         references: page.number('_refcount.counter'),
         mappings: mappings === undefined || mappings < 0 ? undefined : mappings,
-        cache: names.includes('slab') ? optional(() => cacheOf(page)) : undefined,
+        cache: cacheOf(headOf(page)),
         mapping: optional(() => page.big('mapping')),
     };
 }
@@ -58,7 +58,17 @@ function flagNames(reader: KernelReader, flags: bigint): string[] {
     return [...names.values()];
 }
 
+/** Of several frames that were allocated as one the first tells about all; the others lead to it. */
+function headOf(page: Structure): Structure {
+    const head = optional(() => page.big('compound_head')) ?? 0n;
+    return (head & 1n) === 0n ? page : page.reader.at(page.type, head - 1n);
+}
+
 function cacheOf(page: Structure): string | undefined {
-    const slab = page.reader.layout.record('slab') === undefined ? page : page.reader.at('slab', page.address);
-    return slab.pointer('slab_cache', 'kmem_cache')?.string('name', 128);
+    const { reader } = page;
+    return optional(() => {
+        if (!flagNames(reader, page.big('flags')).includes('slab')) return undefined;
+        const slab = reader.layout.record('slab') === undefined ? page : reader.at('slab', page.address);
+        return slab.pointer('slab_cache', 'kmem_cache')?.string('name', 128);
+    });
 }

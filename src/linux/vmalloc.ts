@@ -15,14 +15,14 @@ const FLAGS: ReadonlyArray<readonly [name: string, bit: number]> = [
 const MOST_NODES = 1024;
 
 export const vmallocTable: TableReader = reader => {
-    const { items, problem } = areas(reader);
+    const { items, problem } = vmallocAreas(reader);
     const found = rowsOf(items, areaRow, problem);
     const rows = [...found.rows].sort((one, other) => (one.address! < other.address! ? -1 : 1));
     return { columns: ['Area', 'Size', 'Kind', 'Caller'], rows, problem: found.problem };
 };
 
 /** On one list until 6.8, on one a node since. */
-function areas(reader: KernelReader): Listed<Structure> {
+export function vmallocAreas(reader: KernelReader): Listed<Structure> {
     const list = reader.kernel.address('vmap_area_list');
     if (list !== undefined) {
         return reader.list(list, 'vmap_area', 'list');

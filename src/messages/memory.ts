@@ -59,6 +59,8 @@ export interface MemoryPage {
     readonly kind: 'ram' | 'rom' | 'device' | 'nothing' | 'unmapped';
     /** What the board has at that physical address: `extended RAM`, `ioapic`. */
     readonly region?: string;
+    /** What the guest's kernel has there: `stack of sh (12)`. */
+    readonly use?: string;
     /** Absent for physical memory and without paging. */
     readonly permissions?: PagePermissions;
     /** Bytes of the mapping: 4 KiB, 2 MiB, 4 MiB or 1 GiB. */

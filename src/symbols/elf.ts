@@ -281,11 +281,14 @@ function symbolTableOf({ sections }: ElfFile): ElfSection | undefined {
 }
 
 /** Whether a linked address lies in what a program occupies in memory. */
-export function isLoaded(elf: ElfFile, linked: number): boolean {
-    return elf.sections.some(
-        ({ flags, address, size }) =>
-            (flags & SectionFlag.Alloc) !== 0 && address !== 0 && linked >= address && linked <= address + size,
-    );
+export function isLoaded(elf: Pick<ElfFile, 'sections'>, linked: number): boolean {
+    let [first, end] = [Infinity, -Infinity];
+    for (const { flags, address, size } of elf.sections) {
+        if ((flags & SectionFlag.Alloc) === 0 || address === 0) continue;
+        first = Math.min(first, address);
+        end = Math.max(end, address + size);
+    }
+    return linked >= first && linked <= end;
 }
 
 function rawTable(

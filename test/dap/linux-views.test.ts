@@ -87,6 +87,9 @@ describe('the views of a Linux process', function () {
         const there = await client.ask('hyperscope/pageTables', { cr3: other.cr3 });
         assert.ok(there.ranges.length > here.ranges.length, 'the kernel sees more');
         assert.match(there.note ?? '', /^kernel half/);
+        const labels = there.ranges.map(({ label }) => label);
+        for (const name of ['direct map', 'kernel text', 'stack of init (1)', '[stack]', '/bin/busybox'])
+            assert.ok(labels.includes(name), `${name} in ${labels.join()}`);
     });
 
     it('memory: the stack is where the map has it, and found again by its contents', async () => {
@@ -94,6 +97,7 @@ describe('the views of a Linux process', function () {
         const view = await client.ask('hyperscope/memory', { address: 'rsp', count: 64 });
         assert.ok(BigInt(view.address) >= stack.first && BigInt(view.address) <= stack.last);
         assert.deepEqual(view.pages[0].permissions, { writable: true, user: true, executable: false });
+        assert.equal(view.pages[0].use, '[stack]');
         const bytes = Buffer.from(view.data, 'base64').toString('hex').replace(/../g, '$& ');
         const here = { first: `0x${stack.first.toString(16)}`, last: `0x${stack.last.toString(16)}` };
         const { matches } = await client.ask('hyperscope/searchMemory', { pattern: bytes, ...here });

@@ -1,5 +1,6 @@
 /** What is seen of Linux from outside, held against what Linux itself says. */
 import assert from 'node:assert/strict';
+import { regionNames } from '../../src/linux/regions';
 import { SymbolFiles } from '../../src/dap/symbol-files';
 import { MachineInspection } from '../../src/debug/machine-inspection';
 import { KernelLocator } from '../../src/debug/source/kernel-locator';
@@ -237,6 +238,39 @@ for (const kind of [fromMemory, withSymbols]) {
             assert.match(rows('timers').join('\n'), /wheel \| [+-]\d+ ticks \| \w+/);
             assert.deepEqual(rows('modules'), []);
             assert.match(rows('vmalloc').join('\n'), /0x\w+-0x\w+ \| 20480 \| vmalloc \| kernel_clone\+0x/);
+        });
+
+        it('names the regions of memory', () => {
+            const { processes } = listTasks(reader());
+            const own = processes.find(({ state, name }) => state.letter === 'S' && name === 'sleep')!;
+            const name = regionNames(reader(), own.cr3!);
+            const page = (first: bigint): string | undefined => name(first, first + 0xfffn);
+            for (const process of processes) {
+                // What is dead has given its stack back.
+                if (process.state.letter === 'Z') continue;
+                const stack = reader().at('task_struct', process.address).big('stack');
+                assert.equal(name(stack, stack + 0x3fffn), `stack of ${process.name} (${process.pid})`);
+            }
+            const symbol = (text: string): bigint => reader().address(text);
+            assert.deepEqual([symbol('_text'), symbol('linux_banner'), symbol('init_task')].map(page), [
+                ...['kernel text', 'kernel read-only data', 'kernel data'],
+            ]);
+            const direct = reader().globalPointer('page_offset_base');
+            assert.equal(name(direct, direct + 0x1000000n), 'direct map');
+            assert.match(page(own.address & ~0xfffn) ?? '', /^slab cache task_struct$/);
+            assert.equal(page(reader().globalPointer('vmemmap_base')), 'struct page of all frames');
+            for (const [, start, end, kind, caller] of rows('vmalloc').map(row =>
+                /^(0x\w+)-(0x\w+) \| \d+ \| (\w*).* \| (\w*)/.exec(row)!,
+            )) {
+                if (caller === 'kernel_clone' || kind === 'vm_map_ram') continue;
+                assert.equal(name(BigInt(start), BigInt(end) - 1n), `vmalloc by ${caller}`);
+            }
+            const { items } = memoryMap(reader(), own.address);
+            for (const { first: start, end, name: file } of items) {
+                assert.equal(name(start, end - 1n), file || `memory of sleep (${own.pid})`);
+            }
+            assert.equal(page(0x10000n), undefined);
+            assert.equal(regionNames(reader(), own.cr3! | 0x1000n)(items[0].first, items[0].first), items[0].name);
         });
 
         it('has the kernel stacks that /proc tells', () => {

@@ -6,6 +6,7 @@ import type { MemorySpace } from '../../messages/common';
 import type { MemoryAnnotation, MemoryPage } from '../../messages/memory';
 import { InspectionError } from '../errors';
 import { hex } from '../hex';
+import type { GuestNaming } from '../naming';
 import { isCanonical, type PageTables, pageTables } from '../paging/paging-format';
 import { walk } from '../paging/walk';
 import { regionAt } from '../physical-map';
@@ -78,8 +79,14 @@ function place(source: InspectionSource, tables: PageTables, { space, address }:
     return { physical: mapping.physical, permissions: mapping.permissions, pageSize: mapping.pageSize };
 }
 
-export function viewMemory(source: InspectionSource, range: MemoryRange, annotate: boolean): MemoryContents {
+export function viewMemory(
+    source: InspectionSource,
+    range: MemoryRange,
+    annotate: boolean,
+    naming: GuestNaming = {},
+): MemoryContents {
     const tables = pageTables(source.system);
+    const use = range.space === 'linear' ? naming.regions?.(source, tables.root) : undefined;
     const bytes = new Uint8Array(range.count);
     const pages: MemoryPage[] = [];
     for (let offset = 0; offset < range.count;) {
@@ -99,6 +106,7 @@ export function viewMemory(source: InspectionSource, range: MemoryRange, annotat
             readable: contents !== undefined,
             kind: kindOf(physical, contents !== undefined, region?.kind),
             region: region?.name,
+            use: use?.(address, address + BigInt(length - 1)),
             ...rest,
             problem: rest.problem ?? (contents === undefined ? unreadable(region?.name) : undefined),
         });

@@ -11,7 +11,7 @@ import type {
 import type { PagePermissions } from '../../messages/common';
 import { InspectionError } from '../errors';
 import { hex } from '../hex';
-import type { GuestNaming } from '../naming';
+import type { GuestNaming, RegionName } from '../naming';
 import {
     Bit,
     decoders,
@@ -48,10 +48,11 @@ export function viewRanges(
         byUse: request.byUse,
         limit: request.limit,
     });
+    const region = naming.regions?.(source, tables.root);
     return {
         cr3: hex(tables.cr3),
         mode: tables.mode,
-        ranges: folding.ranges.map(range => presentRange(source, tables, range, naming)),
+        ranges: folding.ranges.map(range => presentRange(source, tables, range, region)),
         next: folding.next === undefined ? undefined : hex(linearOf(tables, folding.next)),
         tables: folding.tables,
         problems: folding.problems,
@@ -62,7 +63,7 @@ function presentRange(
     source: InspectionSource,
     tables: PageTables,
     range: FoldedRange,
-    naming: GuestNaming,
+    region: RegionName | undefined,
 ): PageRange {
     const first = linearOf(tables, range.first);
     const lastPage = range.first + (range.repeats - 1) * range.every + range.pages - 1;
@@ -85,7 +86,7 @@ function presentRange(
         dirty: range.dirty,
         repeats:
             range.repeats === 1 ? undefined : { count: range.repeats, every: hex(range.every * PAGE), size: hex(size) },
-        label: naming.region?.(first) ?? source.symbol(first),
+        label: region?.(first, linearOf(tables, lastPage) + 0xfffn) ?? source.symbol(first),
         recursive: isRecursive(range) || undefined,
     };
 }
@@ -142,6 +143,7 @@ export function viewEntries(
     const decoder = decoders(tables)[depth];
     const entries: PageTableEntry[] = [];
     const entry = new Entry();
+    const region = naming.regions?.(source, tables.root);
     for (let index = 0; index < decoder.level.entries; index++) {
         decoder.decode(words, index, entry);
         const last = entries.at(-1);
@@ -154,7 +156,7 @@ export function viewEntries(
             continue;
         }
         const place = isRegisters ? undefined : address + index * decoder.level.size;
-        entries.push(presentEntry(source, tables, decoder, entry, index, base, table.permissions, place, naming));
+        entries.push(presentEntry(source, tables, decoder, entry, index, base, table.permissions, place, region));
     }
     return { ...whole, entries };
 }
@@ -184,13 +186,14 @@ function presentEntry(
     base: number,
     above: PagePermissions,
     address: number | undefined,
-    naming: GuestNaming,
+    region: RegionName | undefined,
 ): PageTableEntry {
     const { level } = decoder;
     const first = linearOf(tables, base + index * level.pages);
     const { kind } = entry;
     const permissions = restrict(above, decoder, entry);
     const points = kind === 'page' || kind === 'table';
+    const last = linearOf(tables, base + (index + 1) * level.pages - 1) + 0xfffn;
     const next = tables.levels[tables.levels.indexOf(level) + 1];
     return {
         structure: level.structure,
@@ -200,7 +203,7 @@ function presentEntry(
         entry: hex(entry.bits),
         kind,
         first: hex(first),
-        last: hex(linearOf(tables, base + (index + 1) * level.pages - 1) + 0xfffn),
+        last: hex(last),
         bits: decoder.describe(entry),
         target: points ? hex(entry.target) : undefined,
         pageSize: kind === 'page' ? entry.pages * PAGE : undefined,
@@ -209,7 +212,7 @@ function presentEntry(
             kind === 'table'
                 ? { address: hex(entry.target), structure: next.structure, linear: hex(first), permissions }
                 : undefined,
-        label: kind === 'absent' ? undefined : (naming.region?.(first) ?? source.symbol(first)),
+        label: kind === 'absent' ? undefined : (source.symbol(first) ?? region?.(first, last)),
         problem: kind === 'invalid' ? describeReserved(entry) : undefined,
     };
 }

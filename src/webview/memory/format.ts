@@ -45,6 +45,7 @@ export function describePage(page: MemoryPage, offset = 0): string {
         page.permissions && permissions(page.permissions),
         page.pageSize === undefined ? undefined : `${SIZES[page.pageSize] ?? page.pageSize} page`,
         page.region ?? (page.kind === 'ram' ? undefined : page.kind),
+        page.use,
         page.problem,
     ];
     return words.filter(word => word !== undefined).join(' · ');

@@ -35,7 +35,8 @@ export async function compareLayouts(wanted, pattern = /^/) {
         members += found.length;
         let problem = firstDifference(found, expected);
         if (problem !== undefined) {
-            // Several programmers may have had the idea for the name: gdb shows another one's structure then.
+            // Several programmers may have had the idea for the name: gdb shows any one's structure then, which one depends
+            // on how many threads have read the file (`maint set worker-threads`).
             const others = definitions(program, name, kind);
             if (others.some(other => firstDifference(layout(other), expected) === undefined)) {
                 several.push(`${keyword} ${name}`);

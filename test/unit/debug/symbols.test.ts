@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { memorySource } from '../../../src/symbols/byte-source';
-import { ElfSymbols, readElfSymbols, SymbolFileError } from '../../../src/symbols/elf';
+import { ElfSymbols, isLoaded, readElfSymbols, SymbolFileError } from '../../../src/symbols/elf';
 import { ElfFile } from '../../../src/symbols/elf-file';
 import { SymbolTable } from '../../../src/symbols/symbol-table';
 import { guestImage } from '../../dap/guest';
@@ -91,6 +91,17 @@ describe('symbols', () => {
         assert.deepEqual([...table.startingWith('message')].map(({ name }) => name).sort(), [...new Set(names)].sort());
         table.removeSource(moved);
         assert.equal(table.at(linked[0].address + slide), undefined);
+    });
+
+    it('move with the program in the gaps between its sections, too', () => {
+        const section = (address: number, size: number, flags = 2): object => ({ address, size, flags });
+        const sections = [section(0, 0x5000), section(0x10000, 0x800), section(0x12000, 0x100), section(0x50000, 1, 0)];
+        const elf = { sections } as unknown as ElfFile;
+        assert.deepEqual(
+            [0x100, 0x10000, 0x10fff, 0x12100, 0x12101, 0x50000].map(address => isLoaded(elf, address)),
+            [false, true, true, true, false, false],
+        );
+        assert.equal(isLoaded({ sections: [] }, 0), false);
     });
 
     it('of several origins: the one that begins last names an address', () => {

@@ -217,6 +217,13 @@ describe('memory view', () => {
         source.map(0x403000n, 0x1_0000_0000n | 7n);
         const { bytes, pages } = viewMemory(source, { space: 'linear', address: 0x400ff0n, count: 0x3020 }, false);
         assert.deepEqual([...bytes.subarray(0, 4)], [1, 2, 3, 0]);
+        const named = viewMemory(source, { space: 'linear', address: 0x400ff0n, count: 0x20 }, false, {
+            regions: (_source, root) => (first, last) => `${root} ${first.toString(16)} ${last.toString(16)}`,
+        });
+        assert.deepEqual(
+            named.pages.map(({ use }) => use),
+            ['65536 400ff0 400fff', '65536 401000 40100f'],
+        );
         assert.deepEqual(
             pages.map(({ offset, length, physical, kind, region }) => [offset, length, physical, kind, region]),
             [

@@ -3,12 +3,13 @@ import { systemState } from '../../../src/debug/machine-inspection';
 import { GatheredMemory } from '../../../src/debug/inspection-source';
 import { isolatedHalves, viewAddressSpaces } from '../../../src/inspect/paging/address-spaces';
 import { viewEntries, viewRanges } from '../../../src/inspect/paging/page-tables-view';
+import type { GuestNaming } from '../../../src/inspect/naming';
 import { pageTables } from '../../../src/inspect/paging/paging-format';
 import { reverseMap } from '../../../src/inspect/paging/reverse-map';
 import { viewWalk, walk } from '../../../src/inspect/paging/walk';
 import { Access } from '../../../src/machine/cpu/paging';
 import { MmuMode, StateOffset } from '../../../src/machine/state';
-import type { PageAccess, PageRange } from '../../../src/messages/page-tables';
+import type { PageAccess, PageRange, PageTableEntry, PageTableReference } from '../../../src/messages/page-tables';
 import { RAM_SIZE, TestMachine } from '../machine/cpu/test-machine';
 import {
     CR0_PG,
@@ -47,6 +48,36 @@ function* pseudoRandom(seed: number): Generator<number> {
         yield state >>> 4;
     }
 }
+
+describe('page tables of a guest whose system is known', () => {
+    const naming: GuestNaming = {
+        regions: (_source, root) => (first, last) =>
+            first < 0x500000n ? `${root.toString(16)}: ${first.toString(16)} to ${last.toString(16)}` : undefined,
+    };
+
+    it('name what they map: regions before symbols, but single entries by their symbols', () => {
+        const source = new FakeSource();
+        const tables = pageTables(source.system);
+        source.map(0x400000n, 0x5000n | 0x25n);
+        source.map(0x401000n, 0x6000n | 0x25n);
+        source.map(0x800000n, 0x7000n | 0x25n);
+        source.symbols.set(0x400000n, 'start').set(0x800000n, 'other');
+        assert.deepEqual(
+            viewRanges(source, tables, ALL, naming).ranges.map(({ label }) => label),
+            ['10000: 400000 to 401fff', 'other'],
+        );
+        const below = (table?: PageTableReference): PageTableEntry[] =>
+            viewEntries(source, tables, table, false, naming).entries.filter(({ kind }) => kind !== 'absent');
+        const [pdpt] = below();
+        const [pd] = below(pdpt.table);
+        const [first, second] = below(pd.table);
+        assert.deepEqual([first.label, second.label], ['start', 'other']);
+        assert.deepEqual(
+            below(first.table).map(({ label }) => label),
+            ['start', '10000: 401000 to 401fff'],
+        );
+    });
+});
 
 describe('page table ranges', () => {
     it('fold neighbouring pages with equal attributes, at every page size of 4-level paging', () => {
