@@ -262,7 +262,55 @@ for (const kind of ['our own server', 'QEMU'] as const satisfies readonly StubKi
     });
 }
 
-describe('attaching', () => {
+describe('attaching', function () {
+    this.timeout(60_000);
+
+    it('to two guests at once leaves each to its own session', async () => {
+        const guests = await Promise.all([
+            startStub('our own server', sampleElf),
+            startStub('our own server', sampleElf, { cpus: 2 }),
+        ]);
+        const clients: InProcessClient[] = [];
+        try {
+            for (const { port } of guests) clients.push(await attachStopped(port, ['run_workload']));
+            const [first, second] = clients;
+            await Promise.all(clients.map(client => client.run('continue')));
+            // What one changes, sets and steps is no matter of the other.
+            await value(first, 'rbx = 0x1234', 'repl');
+            await value(second, 'rbx = 0x5678', 'repl');
+            await breakAt(first, ['run_recursion']);
+            await breakAt(second, ['run_threads']);
+            await Promise.all([first.run('next'), second.run('stepIn', { threadId: 1, granularity: 'instruction' })]);
+            assert.match(await value(second, 'rbx'), /^0x5678 /);
+            const stops = await Promise.all(clients.map(client => client.run('continue')));
+            assert.deepEqual(
+                stops.map(({ reason }) => reason),
+                ['function breakpoint', 'function breakpoint'],
+            );
+            assert.deepEqual((await functions(first))[0], 'run_recursion');
+            assert.deepEqual((await functions(second))[0], 'run_threads');
+            const threads = clients.map(client => client.request<{ threads: unknown[] }>('threads'));
+            assert.deepEqual(
+                (await Promise.all(threads)).map(body => body.threads.length),
+                [1, 2],
+            );
+            // A stub has one debugger at a time.
+            const third = new InProcessClient();
+            clients.push(third);
+            await third.request('initialize', { adapterID: 'hyperscope' });
+            const target = `127.0.0.1:${guests[0].port}`;
+            assert.match(await third.refusal('attach', { target }), /is another debugger attached to it/);
+            // The end of one guest is not that of the other.
+            const lost = first.next('stopped');
+            await guests[0].kill();
+            assert.match(JSON.stringify((await lost).body), /connection lost|connect again/);
+            assert.match(await value(second, 'rip'), /run_threads/);
+        } finally {
+            for (const client of clients) await client.close();
+            for (const { kill } of guests) await kill();
+        }
+    });
+
     it('to nobody is refused in words', async () => {
         const client = new InProcessClient();
         await client.request('initialize', { adapterID: 'hyperscope' });
