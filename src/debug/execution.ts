@@ -38,7 +38,7 @@ export interface DebugEngine extends Engine {
 }
 
 /** Instructions that others execute while one is stepped, if they do. */
-const MEANWHILE = 10_000;
+const MEANWHILE = 100_000;
 /** Host milliseconds between two looks for programs while the guest runs. */
 const LOOKING_INTERVAL = 200;
 

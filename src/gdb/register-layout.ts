@@ -3,7 +3,7 @@
  * same in every mode of the processor: a `g` packet never changes its length.
  */
 import { CR0_BITS, CR4_BITS, EFER_BITS } from '../debug/registers/control';
-import { FLAG_BITS } from '../isa/x86';
+import { FLAG_BITS, GPR_NAMES } from '../isa/x86';
 import { littleEndianHex, parseLittleEndian } from './text';
 
 export interface WireRegister {
@@ -115,7 +115,10 @@ const FEATURES: readonly Feature[] = [
     {
         name: 'org.gnu.gdb.i386.sse',
         types: VECTOR_TYPE + MXCSR_TYPE,
-        registers: [...wire(16, 'vec128', numbered('xmm', 16)), named('mxcsr', 'mxcsr', 4, 'i386_mxcsr', 'vector')],
+        registers: [
+            ...wire(16, 'vec128', numbered('xmm', 16), 'vector'),
+            named('mxcsr', 'mxcsr', 4, 'i386_mxcsr', 'vector'),
+        ],
     },
     {
         name: 'org.gnu.gdb.i386.segments',
@@ -136,29 +139,57 @@ const FEATURES: readonly Feature[] = [
     },
 ];
 
-export const WIRE_REGISTERS: readonly WireRegister[] = FEATURES.flatMap(({ registers }) => registers);
+/** Registers of every guest. */
+const COMMON = FEATURES.flatMap(({ registers }) => registers);
 
-/** Index of the program counter among them. */
-export const PC_NUMBER = WIRE_REGISTERS.findIndex(({ name }) => name === 'rip');
+/** By the names that gdb looks for in an i386, behind the others. */
+const LOW_HALVES: readonly WireRegister[] = [
+    ...wire(4, 'int32', GPR_NAMES[4].slice(0, 8)),
+    named('eip', 'pc', 4, 'int32'),
+];
+
+/** In the order of their numbers. */
+export const WIRE_REGISTERS: readonly WireRegister[] = [...COMMON, ...LOW_HALVES];
+
+/** What gdb takes the processor for. */
+export type Architecture =
+    | 'x86-64'
+    /** What it finds in the guest's 32-bit program, an i386, or an x86-64 where its user says so. */
+    | 'either';
+
+/** Those that a gdb is told of: so many of {@link WIRE_REGISTERS}, from the first. */
+export function registerCount(architecture: Architecture): number {
+    return architecture === 'x86-64' ? COMMON.length : WIRE_REGISTERS.length;
+}
 
 /** What gdb is told in each stop reply, since it asks for them at each: RBP, RSP, RIP. */
 export const EXPEDITED: readonly number[] = ['rbp', 'rsp', 'rip'].map(wanted =>
     WIRE_REGISTERS.findIndex(({ name }) => name === wanted),
 );
 
-export function targetDescription(): string {
-    let number = 0;
-    const features = FEATURES.map(({ name, types = '', registers }) => {
-        const lines = registers.map(
-            ({ name: register, size, type, group }) =>
-                `<reg name="${register}" bitsize="${size * 8}" type="${type}" regnum="${number++}"` +
-                `${group === undefined ? '' : ` group="${group}"`}/>`,
-        );
-        return `<feature name="${name}">${types}${lines.join('')}</feature>`;
+/** Pointers have another size in an i386 than the registers that hold them. */
+const PLAIN_TYPES: Readonly<Record<string, string>> = { data_ptr: 'int64', code_ptr: 'int64' };
+/** An i386 has none of its registers: as a feature of no meaning they are there for both. */
+const PLAIN_FEATURES: Readonly<Record<string, string>> = {
+    'org.gnu.gdb.i386.segments': 'org.hyperscope.segments',
+};
+
+export function targetDescription(architecture: Architecture): string {
+    const isEither = architecture === 'either';
+    const features = FEATURES.map(({ name, types = '', registers }, index) => {
+        const all = isEither && index === 0 ? [...registers, ...LOW_HALVES] : registers;
+        const lines = all.map(register => {
+            const { name: own, size, type, group } = register;
+            return (
+                `<reg name="${own}" bitsize="${size * 8}" type="${(isEither && PLAIN_TYPES[type]) || type}" ` +
+                `regnum="${WIRE_REGISTERS.indexOf(register)}"${group === undefined ? '' : ` group="${group}"`}/>`
+            );
+        });
+        return `<feature name="${(isEither && PLAIN_FEATURES[name]) || name}">${types}${lines.join('')}</feature>`;
     });
     return (
-        '<?xml version="1.0"?><!DOCTYPE target SYSTEM "gdb-target.dtd">' +
-        `<target><architecture>i386:x86-64</architecture>${features.join('')}</target>`
+        '<?xml version="1.0"?><!DOCTYPE target SYSTEM "gdb-target.dtd"><target>' +
+        `${isEither ? '' : '<architecture>i386:x86-64</architecture>'}${features.join('')}</target>`
     );
 }
 

@@ -5,7 +5,8 @@ import {
     decodeRegister,
     encodeRegister,
     EXPEDITED,
-    PC_NUMBER,
+    type Architecture,
+    registerCount,
     WIRE_REGISTERS,
     type WireRegister,
 } from './register-layout';
@@ -14,7 +15,14 @@ import { parseCount } from './text';
 const EXPEDITED_NAMES = EXPEDITED.map(number => WIRE_REGISTERS[number].register);
 
 export class RegisterPackets {
-    constructor(private readonly target: DebugTarget) {}
+    private readonly known: readonly WireRegister[];
+
+    constructor(
+        private readonly target: DebugTarget,
+        architecture: Architecture,
+    ) {
+        this.known = WIRE_REGISTERS.slice(0, registerCount(architecture));
+    }
 
     /** `number:value` of those that each stop reply tells. */
     async expedited(vcpu: number): Promise<string[]> {
@@ -28,37 +36,37 @@ export class RegisterPackets {
     private values(vcpu: number): Promise<(bigint | undefined)[]> {
         return this.target.registerValues(
             vcpu,
-            WIRE_REGISTERS.map(({ register }) => register),
+            this.known.map(({ register }) => register),
         );
     }
 
     async readAll(vcpu: number): Promise<string> {
         const values = await this.values(vcpu);
-        return WIRE_REGISTERS.map((register, number) => encodeRegister(register, values[number])).join('');
+        return this.known.map((register, number) => encodeRegister(register, values[number])).join('');
     }
 
     async read(vcpu: number, text: string): Promise<string> {
-        const number = parseCount(text, WIRE_REGISTERS.length - 1);
+        const number = parseCount(text, this.known.length - 1);
         if (number === undefined) {
             return Failure.Invalid;
         }
-        const register = WIRE_REGISTERS[number];
+        const register = this.known[number];
         const [value] = await this.target.registerValues(vcpu, [register.register]);
         return encodeRegister(register, value);
     }
 
     async write(vcpu: number, text: string): Promise<string> {
         const match = /^([0-9a-f]+)=([0-9a-f]+)$/i.exec(text);
-        const number = match === null ? undefined : parseCount(match[1], WIRE_REGISTERS.length - 1);
+        const number = match === null ? undefined : parseCount(match[1], this.known.length - 1);
         if (match === null || number === undefined) {
             return Failure.Invalid;
         }
-        const value = decodeRegister(WIRE_REGISTERS[number], match[2]);
+        const value = decodeRegister(this.known[number], match[2]);
         if (value === undefined) {
             return Failure.Invalid;
         }
         // Some cannot be written at all, and gdb writes back all that it has saved around a call.
-        const register = WIRE_REGISTERS[number];
+        const register = this.known[number];
         const [before] = await this.target.registerValues(vcpu, [register.register]);
         if (value !== masked(register, before)) {
             await this.store(vcpu, number, value);
@@ -71,8 +79,8 @@ export class RegisterPackets {
         const before = await this.values(vcpu);
         const changed: [number, bigint][] = [];
         let at = 0;
-        for (let number = 0; number < WIRE_REGISTERS.length && at < text.length; number++) {
-            const register = WIRE_REGISTERS[number];
+        for (let number = 0; number < this.known.length && at < text.length; number++) {
+            const register = this.known[number];
             const digits = text.slice(at, at + 2 * register.size);
             at += 2 * register.size;
             if (/^x+$/.test(digits)) continue;
@@ -92,10 +100,10 @@ export class RegisterPackets {
     }
 
     private async store(vcpu: number, number: number, value: bigint): Promise<void> {
-        if (number === PC_NUMBER) {
+        if (this.known[number].register === 'pc') {
             await this.target.setProgramCounter(vcpu, value);
         } else {
-            await this.target.writeRegister(vcpu, WIRE_REGISTERS[number].register, value);
+            await this.target.writeRegister(vcpu, this.known[number].register, value);
         }
     }
 }

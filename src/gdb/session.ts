@@ -53,7 +53,7 @@ export class GdbSession {
     private readonly memory: MemoryPackets;
     private readonly files: HostFiles;
     private readonly monitor: Monitor;
-    private readonly description = targetDescription();
+    private readonly description: string;
     /** Answers are given in the order of the packets. */
     private queue: Promise<void> = Promise.resolve();
     private acknowledges = true;
@@ -68,7 +68,9 @@ export class GdbSession {
     ) {
         this.threads = new Threads(target);
         this.points = new Points(target);
-        this.registers = new RegisterPackets(target);
+        const architecture = host.program !== undefined && isI386(host.program) ? 'either' : 'x86-64';
+        this.description = targetDescription(architecture);
+        this.registers = new RegisterPackets(target, architecture);
         this.execution = new ExecutionPackets(target, this.threads, this.points, this.registers, this);
         this.memory = new MemoryPackets(target, () => this.isClosed);
         this.files = new HostFiles(host.program);
@@ -330,6 +332,15 @@ export class GdbSession {
 
 /** Packets whose errors gdb prints as they are: those that go on, and those that write a register. */
 const EXPLAINED = /^(?:vCont;|[csP])/;
+
+const ELF32 = 1;
+const EM_386 = 3;
+
+/** Whether gdb, which reads the program, takes its processor for an i386. */
+function isI386(program: NonNullable<SessionHost['program']>): boolean {
+    const header = program.read(0, 20);
+    return latin1(header.subarray(0, 4)) === '\x7fELF' && header[4] === ELF32 && header[18] === EM_386;
+}
 
 /** An error in words (gdb manual, E.1). */
 function explain({ message }: HyperscopeError): string {

@@ -40,6 +40,8 @@ const SAME_NAMES = new Set([
     ...Array.from({ length: 16 }, (_, i) => `xmm${i}`),
 ]);
 
+const I386_NAMES = new Set([...GPR_NAMES[4].slice(0, 8), 'eip']);
+
 /** Offsets of what is copied as it is: writing it by its register would have a processor's effects. */
 const RAW: Readonly<Record<string, number>> = {
     rip: StateOffset.rip,
@@ -133,8 +135,10 @@ export class MirroredCpu {
             write: () => undefined,
         };
         this.cpu = new Cpu(buffer, 0, physical, this.hooks(), { apicId: index, processors: vcpus });
+        const isWide = layout.registers.some(({ name }) => name === 'rax');
         for (const { name } of layout.registers) {
-            const ours = ourName(name);
+            // An x86-64's registers may be there by both names.
+            const ours = isWide && I386_NAMES.has(name) ? undefined : ourName(name);
             const isTag = ours === 'ftw' && peculiar.physicalX87;
             if (ours !== undefined && !isTag) this.wire.set(ours, name);
         }
