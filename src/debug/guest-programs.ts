@@ -248,11 +248,16 @@ export class GuestPrograms {
                 : undefined;
             return frames.map(frame => this.nameFrame(frame, names));
         }
-        return walkStack(cpu, memory, disassembler).map((frame, depth) => ({
-            ...frame,
-            symbol: depth === 0 ? this.symbols.format(frame.pc) : this.symbols.formatReturn(frame.pc),
-            source: this.lines.lineOf(depth === 0 ? frame.pc : frame.pc - 1n),
-        }));
+        const userName = cpu.cpl === 3 ? this.userCodeNames(vcpu) : undefined;
+        return walkStack(cpu, memory, disassembler).map((frame, depth) => {
+            const symbol = depth === 0 ? this.symbols.format(frame.pc) : this.symbols.formatReturn(frame.pc);
+            const name = symbol === undefined ? userName?.(frame.pc) : undefined;
+            return {
+                ...frame,
+                symbol: name === undefined ? symbol : userFrame(name),
+                source: this.lines.lineOf(depth === 0 ? frame.pc : frame.pc - 1n),
+            };
+        });
     }
 
     private userCodeNames(vcpu: number): ((address: bigint) => string | undefined) | undefined {
@@ -267,7 +272,7 @@ export class GuestPrograms {
         const { state, numbering, origin } = physical;
         const { pc, isReturn, user } = state;
         const known = name ?? (isReturn ? this.symbols.formatReturn(pc) : this.symbols.format(pc));
-        const ofUser = user === undefined ? undefined : `user mode: ${userName?.(pc) ?? hex(pc)}`;
+        const ofUser = user === undefined ? undefined : userFrame(userName?.(pc) ?? hex(pc));
         const source = path === undefined || !line ? undefined : { path, line, column };
         return {
             pc,
@@ -323,4 +328,9 @@ export class GuestPrograms {
         }
         return found.slice(0, MOST_COMPLETIONS);
     }
+}
+
+/** How frames of user code are called that no symbols name. */
+function userFrame(place: string): string {
+    return `user mode: ${place}`;
 }

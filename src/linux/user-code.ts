@@ -49,7 +49,9 @@ export class UserCode {
 export function userCodeNaming(kernel: RunningKernel): UserCodeNaming {
     return source =>
         optional(() => {
-            const reader = kernel.reader(source);
+            // In user code it is not worth to look for a kernel: somebody may debug a program without one.
+            const reader = source.system.cpl === 3 ? kernel.known(source) : kernel.reader(source);
+            if (reader === undefined) return undefined;
             const names = new UserCode(reader, currentTask(reader, source.vcpu));
             return address => names.name(address);
         });

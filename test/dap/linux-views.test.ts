@@ -1,6 +1,7 @@
 /** The views on a booted Linux, held against what Linux itself says about the process that runs. */
 import assert from 'node:assert/strict';
 import path from 'node:path';
+import type { DebugProtocol } from '@vscode/debugprotocol';
 import { guestFiles, guestsDirectory, needs } from '../support/requirements';
 import { TestClient } from './client';
 
@@ -76,6 +77,15 @@ describe('the views of a Linux process', function () {
         }
         const code = maps.find(({ rights, name }) => rights === 'r-x' && name.includes('busybox'));
         assert.ok(user.some(({ first, permissions }) => permissions.executable && BigInt(first) >= code!.first));
+    });
+
+    it('stack: user code is named by the program that is mapped there', async () => {
+        const { stackFrames } = await client.ask<DebugProtocol.StackTraceResponse['body']>('stackTrace', {
+            threadId: 1,
+        });
+        const { name, instructionPointerReference } = stackFrames[0];
+        const code = maps.find(({ name: file }) => file === '/bin/busybox')!;
+        assert.equal(name, `user mode: busybox+0x${(BigInt(instructionPointerReference!) - code.first).toString(16)}`);
     });
 
     it('page table isolation: both halves of the address space are offered', async () => {
