@@ -1,6 +1,6 @@
 /** `hyperscope lockstep`: one guest on both engines, compared instruction by instruction. */
 import { parseArgs } from 'node:util';
-import { isEmulated } from '../engines/choose';
+import { isEmulated } from '../kvm/host-trial';
 import { Lockstep, type Divergence, isDivergence } from '../engines/lockstep';
 import { buildPair, type Pair } from '../engines/lockstep-pair';
 import { idleKernel, randomStream, RandomNumbers, startStream, type StreamBits } from '../engines/random-streams';

@@ -1,5 +1,4 @@
 /** Which engine a machine is to have: what the user asks for, and what this host offers. */
-import { readFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import type { FeatureWords } from '../machine/cpu/cpuid';
 import type { EngineFactory, EngineName } from '../machine/engine';
@@ -7,6 +6,7 @@ import { KvmEngine, kvmArenaSize } from '../kvm/engine';
 import { supportedFeatures } from '../kvm/cpuid';
 import { KvmUnavailableError } from '../kvm/errors';
 import { closeDescriptor } from '../kvm/libc';
+import { isEmulated } from '../kvm/host-trial';
 import { kvmProblem, openKvm } from '../kvm/probe';
 import { CODE_ARENA_SIZE, type TranslatorOptions, translatorEngine } from '../translator';
 import { MachineEngine } from './switchable-engine';
@@ -83,16 +83,6 @@ export function hostFeatures(): FeatureWords {
         }
     }
     return offered;
-}
-
-/** Whether this host's KVM has no VT-x or AMD-V beneath it: it emulates the guest, and is slower than the translator. */
-export function isEmulated(): boolean {
-    try {
-        const flags = /^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'latin1'))?.[1] ?? '';
-        return !/\b(?:vmx|svm)\b/.test(flags);
-    } catch {
-        return false;
-    }
 }
 
 function slownessProblem(): string | undefined {

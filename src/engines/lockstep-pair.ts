@@ -4,7 +4,8 @@ import { Machine, type MachineOptions } from '../machine/machine';
 import type { RunStop } from '../machine/engine';
 import { KvmEngine, kvmArenaSize } from '../kvm/engine';
 import { CODE_ARENA_SIZE, translatorEngine } from '../translator';
-import { hostFeatures, isEmulated } from './choose';
+import { isEmulated } from '../kvm/host-trial';
+import { hostFeatures } from './choose';
 import { MachineEngine } from './switchable-engine';
 
 export interface Pair {

@@ -23,6 +23,7 @@ import type { Processor } from '../machine/processor';
 import { StateOffset } from '../machine/state';
 import type { AccessObserver, Watchpoint } from '../machine/watchpoints';
 import type { KvmEngine } from '../kvm/engine';
+import { isEmulated, hostAbilities } from '../kvm/host-trial';
 import { linearRip } from '../kvm/vcpu';
 import { missingFeatures } from '../kvm/cpuid';
 import type { TranslatorEngine } from '../translator';
@@ -129,7 +130,9 @@ export class MachineEngine implements SwitchableEngine {
             this.runningOn = 'kvm';
             this.toKvm(this.kvm);
             this.chooseExecutor(this.kvm);
-            return this.lostFeatures();
+            return (
+                [this.lostFeatures(), nativeCpuidProblem()].filter(text => text !== undefined).join('; ') || undefined
+            );
         }
         this.runningOn = 'translator';
         if (this.standsIn === undefined) this.toTranslator();
@@ -414,6 +417,14 @@ export class MachineEngine implements SwitchableEngine {
     locate(vcpu: number, target: { ripLo: number; ripHi: number }): boolean {
         return this.executing === 'translator' && this.translator.locate(vcpu, target);
     }
+}
+
+/** What guests have to expect where KVM has no hardware beneath it, and executes their user code as it is. */
+function nativeCpuidProblem(): string | undefined {
+    return isEmulated() && !hostAbilities().userCpuid
+        ? "on this host's KVM, programs that start see the host's own CPUID, and may use instructions whose registers it does " +
+              'not keep'
+        : undefined;
 }
 
 function prefixed(prefix: string, statistics: EngineStatistics): EngineStatistics {

@@ -237,6 +237,7 @@ export const RUN_SIZE = 0x4000;
 
 /** `kvm_regs`: RAX, RBX, RCX, RDX, RSI, RDI, RSP, RBP, R8–R15, RIP, RFLAGS. */
 export const enum RegsOffset {
+    rbx = 8,
     rip = 128,
     rflags = 136,
     size = 144,

@@ -1,7 +1,9 @@
 /**
- * What this host's KVM does with debug registers and with SYSCALL, tried with guests of two instructions: KVM that has no
- * hardware beneath it may take debug registers over and never look at them, and may enter the kernel at CPL 3.
+ * What this host's KVM does with debug registers, SYSCALL and CPUID, tried with guests of two instructions: KVM that has no
+ * hardware beneath it may take debug registers over and never look at them, may enter the kernel at CPL 3, and may have user
+ * code see the host's processor.
  */
+import { readFileSync } from 'node:fs';
 import {
     ExitReason,
     GuestDebug,
@@ -19,6 +21,16 @@ import { hostNanoseconds } from './guest-time';
 import { closeDescriptor, ioctl, mapDescriptor, mapPlainMemory, NativeBuffer, rawIoctl, ThreadAlarm } from './libc';
 import { openKvm } from './probe';
 
+/** Whether this host's KVM has no VT-x or AMD-V beneath it: it emulates the guest, and is slower than the translator. */
+export function isEmulated(): boolean {
+    try {
+        const flags = /^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'latin1'))?.[1] ?? '';
+        return !/\b(?:vmx|svm)\b/.test(flags);
+    } catch {
+        return false;
+    }
+}
+
 export interface HostAbilities {
     /** Breakpoints on execution stop the guest at CPL 0: they always should. */
     readonly kernelCode: boolean;
@@ -28,9 +40,11 @@ export interface HostAbilities {
     readonly userCode: boolean;
     /** SYSCALL of 64-bit code leads to CPL 0. */
     readonly syscall: boolean;
+    /** CPUID at CPL 3 tells what KVM was told to tell, not what the host's processor is. */
+    readonly userCpuid: boolean;
 }
 
-const NONE: HostAbilities = { kernelCode: false, data: false, userCode: false, syscall: false };
+const NONE: HostAbilities = { kernelCode: false, data: false, userCode: false, syscall: false, userCpuid: true };
 
 let abilities: HostAbilities | undefined;
 
@@ -50,6 +64,7 @@ const enum Place {
     userCode = 0x4200,
     systemCall = 0x4300,
     systemCallEntry = 0x4400,
+    cpuid = 0x4500,
     data = 0x5000,
     size = 0x6000,
 }
@@ -62,6 +77,8 @@ const STORE = [0x89, 0x04, 0x25, 0x00, 0x50, 0x00, 0x00, 0xf4];
 /** nop; nop; hlt, which is a triple fault at CPL 3 */
 const NOTHING = [0x90, 0x90, 0xf4];
 const SYSCALL = [0x0f, 0x05];
+/** cpuid; hlt, which is a triple fault at CPL 3 */
+const CPUID = [0x0f, 0xa2, 0xf4];
 /** hlt, which is a triple fault at CPL 3 */
 const HALT = [0xf4];
 const CR0 = 0x80010033; // PG, WP, NE, ET, MP, PE
@@ -106,6 +123,7 @@ function tryAbilities(): HostAbilities {
             kernelCode: tries({ rip: Place.kernelCode, cpl: 0, breakpoint: Place.kernelCode + 1, dr7: EXECUTION }),
             data: tries({ rip: Place.store, cpl: 0, breakpoint: Place.data, dr7: WRITE }),
             syscall: exitOf(vcpu, view, ring, { rip: Place.systemCall, cpl: 3 }) === ExitReason.Hlt,
+            userCpuid: !seesHost(vcpu, view, ring),
             userCode: tries({ rip: Place.userCode, cpl: 3, breakpoint: Place.userCode + 1, dr7: EXECUTION }),
         };
     } catch (error) {
@@ -150,6 +168,14 @@ function exitOf(vcpu: number, run: DataView, alarm: ThreadAlarm, trial: Trial): 
     return undefined;
 }
 
+/** Whether CPUID of user code answers although KVM has been told no leaf: leaf 0 names the maker in EBX. @throws KvmError */
+function seesHost(vcpu: number, run: DataView, alarm: ThreadAlarm): boolean {
+    exitOf(vcpu, run, alarm, { rip: Place.cpuid, cpl: 3 });
+    const general = new NativeBuffer(RegsOffset.size);
+    ioctl(vcpu, Ioctl.GetRegs, general.address);
+    return general.view.getUint32(RegsOffset.rbx, true) !== 0;
+}
+
 interface AlignedMemory {
     readonly view: DataView;
     readonly address: number;
@@ -174,6 +200,7 @@ function layOut(view: DataView): void {
     put(Place.userCode, NOTHING);
     put(Place.systemCall, SYSCALL);
     put(Place.systemCallEntry, HALT);
+    put(Place.cpuid, CPUID);
 }
 
 /** @throws KvmError */

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
-import { isEmulated } from '../../../src/engines/choose';
-import { hostAbilities } from '../../../src/kvm/host-trial';
+import { hostAbilities, isEmulated } from '../../../src/kvm/host-trial';
 import { kvm, needs } from '../../support/requirements';
 
 describe('the trial of debug registers', () => {
@@ -12,7 +11,13 @@ describe('the trial of debug registers', () => {
         const abilities = hostAbilities();
         assert.equal(abilities.kernelCode, true);
         if (!isEmulated()) {
-            assert.deepEqual(abilities, { kernelCode: true, data: true, userCode: true, syscall: true });
+            assert.deepEqual(abilities, {
+                kernelCode: true,
+                data: true,
+                userCode: true,
+                syscall: true,
+                userCpuid: true,
+            });
         }
     });
 

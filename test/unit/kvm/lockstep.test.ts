@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describeDivergence } from '../../../src/cli/lockstep-report';
-import { isEmulated } from '../../../src/engines/choose';
+import { isEmulated } from '../../../src/kvm/host-trial';
 import { EMULATOR_FAULTS } from '../../../src/engines/emulator-faults';
 import { isDivergence, Lockstep } from '../../../src/engines/lockstep';
 import { buildPair, type Pair } from '../../../src/engines/lockstep-pair';
