@@ -223,7 +223,8 @@ export class ExecutionPackets {
 
     async interrupt(): Promise<void> {
         if (this.target.state === 'running') {
-            await this.target.pause(this.threads.selected);
+            // What gdb looks at is no matter of its user's.
+            await this.target.pause(this.lastStop?.vcpu ?? 0);
         } else if (this.rangeStep !== undefined) {
             this.rangeStep.left = 0;
         }

@@ -1,4 +1,7 @@
-/** Listens for gdb. One client at a time drives the target; others are turned away until it has left. */
+/**
+ * Listens for gdb. One client at a time drives the target; others wait a moment for it to leave, as a gdb that connects
+ * anew does, and are turned away then.
+ */
 import net, { type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Endpoint } from '../common/endpoint';
 import { HyperscopeError } from '../common/errors';
@@ -10,6 +13,9 @@ export class GdbServerError extends HyperscopeError {}
 
 /** Packets that wait for their turn before no more are taken. */
 const MOST_PENDING = 100;
+/** Milliseconds that a client waits for the one before to leave, and how many may. */
+const WAIT = 500;
+const MOST_WAITING = 8;
 /** Milliseconds that a client which takes no answers has when the server closes. */
 const PATIENCE = 1_000;
 /** Milliseconds of silence after which the host asks whether the client is still there. */
@@ -27,6 +33,8 @@ export interface GdbServerOptions extends Pick<SessionHost, 'program'> {
 export class GdbServer {
     private session: GdbSession | undefined;
     private readonly sockets = new Set<Socket>();
+    /** Clients that wait for the present one to leave, with the timers that turn them away. */
+    private readonly waiting = new Map<Socket, NodeJS.Timeout>();
 
     private constructor(
         private readonly target: DebugTarget,
@@ -83,11 +91,39 @@ export class GdbServer {
     private connected(socket: Socket): void {
         this.sockets.add(socket);
         socket.on('error', () => undefined); // `close` follows
-        socket.on('close', () => this.sockets.delete(socket));
-        if (this.session !== undefined) {
-            socket.end();
-            return;
+        socket.on('close', () => {
+            this.sockets.delete(socket);
+            this.stopWaiting(socket);
+        });
+        if (this.session === undefined) {
+            this.serve(socket);
+        } else if (this.waiting.size < MOST_WAITING) {
+            const timer = setTimeout(() => {
+                this.stopWaiting(socket);
+                socket.destroySoon();
+            }, WAIT);
+            this.waiting.set(socket, timer);
+        } else {
+            socket.destroySoon();
         }
+    }
+
+    private stopWaiting(socket: Socket): void {
+        clearTimeout(this.waiting.get(socket));
+        this.waiting.delete(socket);
+    }
+
+    private sessionEnded(): void {
+        this.session = undefined;
+        this.options.attached?.(false);
+        const [next] = this.waiting.keys();
+        if (next !== undefined) {
+            this.stopWaiting(next);
+            this.serve(next);
+        }
+    }
+
+    private serve(socket: Socket): void {
         socket.setNoDelay(true);
         socket.setKeepAlive(true, KEEP_ALIVE);
         const session = new GdbSession(this.target, {
@@ -101,10 +137,7 @@ export class GdbServer {
         });
         this.session = session;
         socket.on('close', () => {
-            void session.disconnected().then(() => {
-                this.session = undefined;
-                this.options.attached?.(false);
-            });
+            void session.disconnected().then(() => this.sessionEnded());
         });
         // gdb takes the guest to be stopped when it arrives.
         void this.target.pause(0).then(() => {

@@ -110,6 +110,20 @@ describe('a greedy gdb', function () {
         await attachNext();
     });
 
+    it('that connects anew at once is served when the old connection has ended, and no second one is', async () => {
+        const old = await connect();
+        const anew = await connect();
+        anew.write(packet('qC'));
+        old.destroy();
+        const answer = await new Promise<Buffer>(resolve => anew.once('data', resolve));
+        assert.match(latin1(answer), /QC01/);
+        const second = await connect();
+        second.write(packet('qC'));
+        second.on('data', () => assert.fail('two at once'));
+        await new Promise(resolve => second.once('close', resolve));
+        assert.equal(server.isAttached, true);
+    });
+
     it('does not keep the server from closing', async () => {
         const client = await connect();
         client.pause();
