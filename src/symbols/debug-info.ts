@@ -306,7 +306,9 @@ export class DebugInfo {
 
     /** What two attributes say of a place in a source. */
     private placeOf(die: Die, fileAttribute: At, lineAttribute: At): Pick<SourcePosition, 'path' | 'line'> | undefined {
-        const table = this.sources.tableOf(die.unit.skeleton ?? die.unit);
+        const unit = die.unit.skeleton ?? die.unit;
+        // Numbers of files are those of another table where the entry is in a file that programs share.
+        const table = unit.file === this.dwarf ? this.sources.tableOf(unit) : undefined;
         const file = die.number(fileAttribute);
         const line = die.number(lineAttribute);
         if (table === undefined || file === undefined || line === undefined) {

@@ -77,6 +77,11 @@ export interface ElfProgramHeader {
     readonly alignment: number;
 }
 
+/** Two digits a byte, as build-ids are written. */
+export function hexadecimal(bytes: Uint8Array): string {
+    return Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join('');
+}
+
 export function isElf(data: Uint8Array): boolean {
     return data.length >= 16 && new DataView(data.buffer, data.byteOffset).getUint32(0, true) === ELF_MAGIC;
 }
@@ -179,22 +184,6 @@ export class ElfFile {
         return this.knownBuildId;
     }
 
-    /** File name and checksum of the separate debug information that `.gnu_debuglink` names. */
-    get debugLink(): { readonly file: string; readonly crc: number } | undefined {
-        const section = this.section('.gnu_debuglink');
-        if (section === undefined || section.type === (SectionType.NoBits as number) || section.size > 0x10000) {
-            return undefined;
-        }
-        const bytes = this.content(section);
-        const end = bytes.indexOf(0);
-        const at = (end + 4) & ~3;
-        if (end <= 0 || at + 4 > bytes.length) {
-            return undefined;
-        }
-        const crc = new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true);
-        return { file: decodeText(bytes, 0, end), crc };
-    }
-
     /** The build-id's note in a section that is loaded: its linked address, and all of it. */
     loadedBuildIdNote(): { readonly address: bigint; readonly bytes: Uint8Array } | undefined {
         const found = this.findBuildId(({ flags }) => (flags & SectionFlag.Alloc) !== 0);
@@ -203,7 +192,7 @@ export class ElfFile {
 
     private readBuildId(): string | undefined {
         const found = this.findBuildId(() => true);
-        return found && Array.from(found.descriptor, byte => byte.toString(16).padStart(2, '0')).join('');
+        return found && hexadecimal(found.descriptor);
     }
 
     private findBuildId(

@@ -68,7 +68,7 @@ export function readEverything(bytes: Uint8Array): void {
     attempt(() => [...program.symbols.all()]);
     attempt(() => program.symbols.at(0x401000n));
     attempt(() => program.elf.buildId);
-    attempt(() => program.elf.debugLink);
+    attempt(() => program.info.dwarf.shared);
     attempt(() => info.sources.paths());
     attempt(() => info.locate('program.c', 25));
     attempt(() => info.linesWithCode('shapes.h', 1, 100));

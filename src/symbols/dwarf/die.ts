@@ -115,6 +115,10 @@ export class Die {
                 return typeof value === 'number' ? unit.tryDie(unit.offset + value) : undefined;
             case Form.RefAddr:
                 return typeof value === 'number' ? unit.file.dieAt(value, unit) : undefined;
+            case Form.GnuRefAlt:
+            case Form.RefSup4:
+            case Form.RefSup8:
+                return typeof value === 'number' ? unit.file.sharedDie(value) : undefined;
             case Form.RefSig8:
                 return unit.file.typeBySignature(BigInt.asUintN(64, BigInt(value as number | bigint)), unit);
             default:

@@ -4,6 +4,7 @@ import { type SourceOpener, type ByteSource } from '../byte-source';
 import { Cursor } from '../cursor';
 import { ElfFile } from '../elf-file';
 import { SymbolFileError } from '../errors';
+import { openSharedDebugFile } from '../separate-debug';
 import { AbbreviationTable } from './abbreviations';
 import { At, UnitType } from './constants';
 import type { Die } from './die';
@@ -18,6 +19,8 @@ const KEPT_TABLES = 96;
 /** No program has more units; a file that claims so is corrupt. */
 const MOST_UNITS = 4_000_000;
 
+/** Where numbers for places in the file that programs share begin: its `.debug_info` is smaller. */
+export const SHARED = 2 ** 51;
 /** Where numbers for places in split files begin, how far they are apart, and how many skeletons they may have. */
 const SPLIT = 2 ** 52;
 const SPLIT_SIZE = 2 ** 30;
@@ -47,6 +50,7 @@ export class DwarfFile {
     private readonly tables = new Map<string, AbbreviationTable>();
     private readonly splitFiles = new Map<string, DwarfFile | undefined>();
     private package: DwarfFile | undefined | null = null;
+    private knownShared: DwarfFile | undefined | null = null;
 
     constructor(
         readonly elf: ElfFile,
@@ -60,6 +64,17 @@ export class DwarfFile {
 
     get hasInfo(): boolean {
         return this.sections.get('info') !== undefined;
+    }
+
+    /** What it shares with other programs, in a file of its own. */
+    get shared(): DwarfFile | undefined {
+        if (this.knownShared === null) {
+            const { opener } = this;
+            const elf = opener && openSharedDebugFile(this.elf, opener, this.problems);
+            // That file refers to no third one.
+            this.knownShared = elf && new DwarfFile(elf);
+        }
+        return this.knownShared;
     }
 
     /** Whether most of it lies in other files: `.dwo`, or `.dwp`. */
@@ -89,8 +104,11 @@ export class DwarfFile {
         return unit;
     }
 
-    /** The entry at an offset as `NameTable` has it: in `.debug_info`, below 0 in `.debug_types`, or in a split file. */
+    /** The entry at an offset as `NameTable` has it: in `.debug_info`, below 0 in `.debug_types`, or in another file. */
     namedDie(offset: number): Die | undefined {
+        if (offset >= SHARED && offset < SPLIT) {
+            return this.sharedDie(offset - SHARED);
+        }
         if (offset >= SPLIT) {
             const { full } = this.unitAt(Math.floor((offset - SPLIT) / SPLIT_SIZE));
             const inside = (offset % SPLIT_SIZE) - SPLIT_SIZE / 2;
@@ -105,6 +123,13 @@ export class DwarfFile {
             ({ header }) => header.section === 'types' && at >= header.offset && at < header.end,
         );
         return unit?.tryDie(at);
+    }
+
+    /** The entry at an offset of the `.debug_info` that programs share. */
+    sharedDie(offset: number): Die | undefined {
+        const { shared } = this;
+        const first = shared?.units.at(0);
+        return first && shared?.dieAt(offset, first);
     }
 
     /** The entry at an offset of `.debug_info`, in whichever unit. */

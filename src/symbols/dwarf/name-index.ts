@@ -3,7 +3,7 @@ import { SymbolFileError } from '../errors';
 import { NamePlaces } from '../name-places';
 import type { Abbreviation } from './abbreviations';
 import { At, Form, Tag } from './constants';
-import { type DwarfFile, splitOffset } from './dwarf-file';
+import { type DwarfFile, SHARED, splitOffset } from './dwarf-file';
 import { SiblingScan } from './siblings';
 import type { Unit } from './unit';
 
@@ -46,7 +46,7 @@ export interface NameTable {
     readonly kinds: Uint8Array;
     /**
      * Offsets of entries in `.debug_info`; those in `.debug_types` as -1 minus their offset, those in split files as
-     * {@link splitOffset} has them.
+     * {@link splitOffset} has them, those in the file that programs share from {@link SHARED} on.
      */
     readonly offsets: Float64Array;
 }
@@ -63,8 +63,8 @@ export class NameCollector {
     private readonly seenOffsets = new Set<number>();
     private readonly seenTexts = new Set<string>();
     private readonly plans = new WeakMap<Abbreviation, Plan>();
-    /** Split files whose type units have been read. */
-    private readonly splitFiles = new Set<DwarfFile>();
+    /** Other files of the program that have been read: shared ones, and type units of split ones. */
+    private readonly otherFiles = new Set<DwarfFile>();
     private skeleton: Unit | undefined;
 
     constructor(private readonly dwarf: DwarfFile) {}
@@ -73,8 +73,9 @@ export class NameCollector {
         try {
             const { full } = unit;
             this.addEntries(full, unit);
-            if (full.file === this.dwarf || this.splitFiles.has(full.file)) return;
-            this.splitFiles.add(full.file);
+            this.addShared();
+            if (full.file === this.dwarf || this.otherFiles.has(full.file)) return;
+            this.otherFiles.add(full.file);
             for (const other of full.file.units) {
                 if (other.header.signature !== undefined) this.addEntries(other, unit);
             }
@@ -82,6 +83,14 @@ export class NameCollector {
             if (!(error instanceof SymbolFileError)) throw error;
             this.dwarf.problems.push(error.message);
         }
+    }
+
+    /** Once, what the program shares with others: types, for the most part. */
+    private addShared(): void {
+        const { shared } = this.dwarf;
+        if (shared === undefined || this.otherFiles.has(shared)) return;
+        this.otherFiles.add(shared);
+        for (const unit of shared.units) this.addEntries(unit, unit);
     }
 
     /** @param skeleton the unit of the program that leads to them */
@@ -157,9 +166,13 @@ export class NameCollector {
     /** As {@link NameTable.offsets} has it. */
     private placeOf(unit: Unit, offset: number): number | undefined {
         const place = unit.header.section === 'types' ? -1 - offset : offset;
-        return unit.file === this.dwarf || this.skeleton === undefined
-            ? place
-            : splitOffset(this.skeleton.offset, place);
+        if (unit.file === this.dwarf || this.skeleton === undefined) {
+            return place;
+        }
+        if (unit.file === this.dwarf.shared) {
+            return place < 0 ? undefined : SHARED + place;
+        }
+        return splitOffset(this.skeleton.offset, place);
     }
 
     private stringAt(unit: Unit, form: number, cursor: ReturnType<Unit['cursor']>): string | undefined {
@@ -167,6 +180,8 @@ export class NameCollector {
         switch (form as Form) {
             case Form.Strp:
             case Form.LineStrp:
+            case Form.GnuStrpAlt:
+            case Form.StrpSup:
                 return unit.string(form, cursor.offset(offsetSize));
             case Form.Strx:
             case Form.GnuStrIndex:

@@ -198,6 +198,9 @@ export class Unit {
                 return this.sections.get('str')?.string(value);
             case Form.LineStrp:
                 return this.sections.get('line_str')?.string(value);
+            case Form.GnuStrpAlt:
+            case Form.StrpSup:
+                return this.file.shared?.sections.get('str')?.string(value);
             case Form.Strx:
             case Form.Strx1:
             case Form.Strx2:

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { SourceOpener } from '../../../src/symbols/byte-source';
 import { Program } from '../../../src/symbols/program';
@@ -81,6 +81,26 @@ describe('debugging information in other files', () => {
         assert.match(program.info.dwarf.problems.join('\n'), /\.dwo is missing: nothing is known of/);
     });
 
+    it('is found in a file that programs share, as dwz makes it', () => {
+        const assemble = (name: string, text: string): string => {
+            writeFileSync(path.join(folder, `${name}.s`), text);
+            run(folder, 'gcc', '-c', `${name}.s`, '-o', name);
+            return path.join(folder, name);
+        };
+        assemble('shared.debug', SHARED);
+        const file = assemble('sharing', SHARING);
+        const program = new Program(fileSource(file), opener);
+        const counter = program.findGlobal('counter', undefined);
+        assert.ok(counter?.kind === 'object', program.info.dwarf.problems.join('\n'));
+        assert.equal(typeName(counter.type), 'strange');
+        assert.equal(typeName(program.findType('strange', undefined, undefined)!), 'strange');
+        // Of another build it is refused.
+        assemble('shared.debug', SHARED.replace('0xab', '0xac'));
+        const wrong = new Program(fileSource(file), opener);
+        assert.equal(wrong.findGlobal('counter', undefined), undefined);
+        assert.match(wrong.info.dwarf.problems.join('\n'), /shared\.debug is missing: what it shares/);
+    });
+
     it('is found beside a stripped program, by .gnu_debuglink and checksum', () => {
         const file = compile('stripped', '-gdwarf-5', '-Wl,--build-id=none');
         run(folder, 'objcopy', '--only-keep-debug', 'stripped', 'stripped.debug');
@@ -96,3 +116,49 @@ describe('debugging information in other files', () => {
         assert.match(wrong.problems.join('\n'), /does not belong to .*stripped: it is of another build/);
     });
 });
+
+/** A unit with a base type, 12 bytes behind the section's beginning, and its strings. */
+const SHARED = `
+    .section .note.gnu.build-id, "", @note
+    .long 4, 4, 3
+    .asciz "GNU"
+    .byte 0xab, 1, 2, 3
+    .section .debug_abbrev, "", @progbits
+    .uleb128 1, 0x3c ; .byte 1 ; .uleb128 0, 0
+    .uleb128 2, 0x24 ; .byte 0 ; .uleb128 0x3, 0xe, 0xb, 0xb, 0x3e, 0xb, 0, 0
+    .byte 0
+    .section .debug_info, "", @progbits
+    .long end - version
+version:
+    .short 4
+    .long 0
+    .byte 8
+    .uleb128 1
+    .uleb128 2 ; .long 8 ; .byte 4, 5
+    .byte 0
+end:
+    .section .debug_str, "", @progbits
+    .asciz "counter"
+    .asciz "strange"
+`;
+
+/** A variable whose name and type are in the other file. */
+const SHARING = `
+    .section .gnu_debugaltlink, "", @progbits
+    .asciz "shared.debug"
+    .byte 0xab, 1, 2, 3
+    .section .debug_abbrev, "", @progbits
+    .uleb128 1, 0x11 ; .byte 1 ; .uleb128 0, 0
+    .uleb128 2, 0x34 ; .byte 0 ; .uleb128 0x3, 0x1f21, 0x49, 0x1f20, 0, 0
+    .byte 0
+    .section .debug_info, "", @progbits
+    .long end - version
+version:
+    .short 4
+    .long 0
+    .byte 8
+    .uleb128 1
+    .uleb128 2 ; .long 0, 12
+    .byte 0
+end:
+`;
