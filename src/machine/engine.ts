@@ -16,6 +16,8 @@ export type RunStop =
     | { readonly reason: 'shutdown' }
     /** The vCPU waits for INIT or SIPI. */
     | { readonly reason: 'waiting' }
+    /** {@link FRUITLESS_FAULTS} exceptions in a row were delivered to handlers without an instruction being executed. */
+    | { readonly reason: 'faulting' }
     /**
      * A debugger's stop; `id` names the breakpoint, or is {@link EVENT_STOP} or {@link WATCH_STOP}. Nothing of the
      * instruction at RIP has been done.
@@ -23,6 +25,12 @@ export type RunStop =
     | { readonly reason: 'breakpoint'; readonly id: number }
     /** The engine cannot go on from here; the guest's state is what it was. One line on what happened. */
     | { readonly reason: 'failed'; readonly problem: string };
+
+/**
+ * A handler whose first instruction faults leads to itself, for ever: no instruction is counted, so no slice would end. An
+ * engine comes back after so many exceptions.
+ */
+export const FRUITLESS_FAULTS = 1000;
 
 /** Id of a stop that an observer of events asked for: `StopBeforeEvent` was thrown. */
 export const EVENT_STOP = -1;

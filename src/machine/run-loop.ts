@@ -1,7 +1,7 @@
 import type { StateRecord } from '../devices/device';
 import { StateReader } from '../devices/state-reader';
 import type { VirtualClock } from './clock';
-import { type Engine, EVENT_STOP, type RunStop } from './engine';
+import { type Engine, EVENT_STOP, FRUITLESS_FAULTS, type RunStop } from './engine';
 import type { InputQueue } from './input-queue';
 import type { Processor } from './processor';
 import type { MachineEnd, MachineStop, RunLimits } from './stop';
@@ -17,6 +17,9 @@ export const MMIO_ACCESS_NS = 250;
  * menu), that would go on for a minute where a second is meant.
  */
 export const CPUID_NS = 500;
+
+/** What delivering an exception takes, about, where nothing else makes time pass. */
+const FRUITLESS_FAULT_NS = 100;
 
 /**
  * Slices before a distant alarm end this much earlier, so that the time of a few hundred accesses fits in without the
@@ -264,6 +267,14 @@ export class RunLoop {
             case 'halted':
             case 'waiting':
                 return undefined;
+            case 'faulting':
+                // Alarms come all the same, the others have their turn, and the caller may stop it.
+                processor.wake = true;
+                this.turnLeft = 0;
+                if (hostTime === undefined && engine.timed !== true) {
+                    clock.skipTo(clock.now() + FRUITLESS_FAULTS * FRUITLESS_FAULT_NS);
+                }
+                return { reason: 'budget' };
             default:
                 // It came back before it could look at what may wake the vCPU from the HLT it has just executed.
                 processor.wake = true;

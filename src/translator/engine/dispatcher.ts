@@ -2,7 +2,7 @@
  * Runs a vCPU for a slice: enters translated code, and deals with every way in which it comes back. What happens in
  * between (decoding, system operations, delivery of faults and interrupts) is exact at the instruction.
  */
-import { type RunStop, EVENT_STOP, WATCH_STOP } from '../../machine/engine';
+import { type RunStop, EVENT_STOP, FRUITLESS_FAULTS, WATCH_STOP } from '../../machine/engine';
 import { StopBeforeEvent } from '../../machine/observation/cpu-observer';
 import type { Cpu } from '../../machine/cpu/cpu';
 import { GuestFault } from '../../machine/cpu/fault';
@@ -69,6 +69,9 @@ export class Dispatcher {
     private attentionNeeded = false;
     /** Set when the slice in progress has to end with a stop. */
     private stop: RunStop | undefined;
+    /** Exceptions since an instruction was executed last, and how many the vCPU had executed then. */
+    private fruitlessFaults = 0;
+    private retiredAtFault = -1;
 
     constructor(private readonly parts: DispatcherParts) {
         ({
@@ -99,6 +102,7 @@ export class Dispatcher {
         this.budget.begin(cpu, budget);
         this.regions.flushIfDue(this.sliceBase);
         this.stop = undefined;
+        this.retiredAtFault = -1;
         cpu.set(StateOffset.checkedAt, NEVER_CHECKED, NEVER_CHECKED);
         const stop = this.slice(cpu);
         this.budget.end(cpu);
@@ -329,6 +333,7 @@ export class Dispatcher {
         this.exits.step++;
         try {
             if (beforeInstruction(cpu)) {
+                this.noteFault();
                 return;
             }
         } catch (error) {
@@ -483,6 +488,7 @@ export class Dispatcher {
         }
         this.exits.fault++;
         this.attentionNeeded = true;
+        this.noteFault();
         cpu.set(StateOffset.checkedAt, NEVER_CHECKED, NEVER_CHECKED);
         this.watched.abandon();
         const { observer } = cpu.hooks;
@@ -493,6 +499,18 @@ export class Dispatcher {
             this.stopBefore(stop);
         }
         observer?.endOperation();
+    }
+
+    /** An exception is delivered. */
+    private noteFault(): void {
+        const retired = this.retiredBy(this.current);
+        if (retired !== this.retiredAtFault) {
+            this.retiredAtFault = retired;
+            this.fruitlessFaults = 0;
+        }
+        if (++this.fruitlessFaults >= FRUITLESS_FAULTS) {
+            this.stop ??= { reason: 'faulting' };
+        }
     }
 
     /** An observer wants to stop before what the instruction at RIP leads to. */
