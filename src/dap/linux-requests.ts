@@ -133,9 +133,9 @@ async function runningStack({ inspection }: LinuxContext, vcpu: number): Promise
 }
 
 function frameItem(frame: TaskFrame, toLocal: ((path: string) => string | undefined) | undefined): LinuxFrame {
-    const { pc, stackPointer, symbol, origin, inlined, source } = frame;
+    const { pc, stackPointer, symbol, origin, inlined, user, source } = frame;
     return {
-        ...{ pc: hex(pc), stackPointer: hex(stackPointer), symbol, origin, inlined },
+        ...{ pc: hex(pc), stackPointer: hex(stackPointer), symbol, origin, inlined, user },
         source: source && { path: toLocal?.(source.path) ?? source.path, line: source.line },
     };
 }

@@ -25,6 +25,8 @@ export interface TaskFrame {
     /** `saved`: the registers that user code had when it entered the kernel. */
     readonly origin?: FrameOrigin | 'saved';
     readonly inlined?: boolean;
+    /** User code, of the task's own memory. */
+    readonly user?: boolean;
     readonly source?: { readonly path: string; readonly line: number; readonly column?: number };
 }
 
@@ -227,6 +229,7 @@ function nameFrame(
         symbol: name ?? symbol(),
         origin,
         inlined: isInlined || undefined,
+        user: state.user === undefined ? undefined : true,
         source: path === undefined || !line ? undefined : { path, line, column: column || undefined },
     };
 }

@@ -58,6 +58,8 @@ export interface LinuxFrame {
     /** What told of the frame: `cfi`, `orc`, `framePointer`, `return`, `saved` (registers), `guessed`. */
     readonly origin?: string;
     readonly inlined?: boolean;
+    /** Its code is in the task's own memory, which may not be the one in use. */
+    readonly user?: boolean;
     readonly source?: { readonly path: string; readonly line: number };
 }
 

@@ -105,6 +105,10 @@ for (const kind of [fromMemory, withSymbols]) {
             assert.equal(userRegisters.items.find(({ name }) => name === 'cs')?.value, '0x33');
             const rip = BigInt(userRegisters.items.find(({ name }) => name === 'rip')!.value);
             assert.equal(BigInt(stack.items[inUser].pc), rip);
+            assert.deepEqual(
+                stack.items.map(({ user }) => user === true),
+                stack.items.map((_, depth) => depth >= inUser),
+            );
             assert.match(stack.items[inUser].symbol ?? '', /^user mode: busybox\+0x[0-9a-f]+$/);
             assert.match(stack.items[inUser - 1].symbol ?? '', /^entry_SYSCALL_64/);
             const code = memory.items.find(({ first, last }) => rip >= BigInt(first) && rip <= BigInt(last));

@@ -175,7 +175,7 @@ function taskEntry(item: LinuxTaskItem): Entry {
 async function taskParts(guest: GuestSession, { task, cr3 }: LinuxTaskItem): Promise<readonly Entry[]> {
     const { stack, registers, userRegisters, memory, files } = await ask(guest, 'hyperscope/linuxTask', { task });
     return [
-        partEntry('stack', 'Stack', 'call-outgoing', stack, frameEntry),
+        partEntry('stack', 'Stack', 'call-outgoing', stack, (frame, depth) => frameEntry(frame, depth, cr3)),
         partEntry('registers', 'Saved registers', 'symbol-variable', registers, registerEntry),
         partEntry('user', 'User registers', 'symbol-variable', userRegisters, registerEntry),
         partEntry('memory', 'Memory map', 'layers', memory, area => areaEntry(area, cr3)),
@@ -200,8 +200,8 @@ function partEntry<T>(
     return { key, label, icon, value: String(items.length), unmarked: true, children };
 }
 
-function frameEntry(frame: LinuxFrame, depth: number): Entry {
-    const { pc, stackPointer, symbol, origin, inlined, source } = frame;
+function frameEntry(frame: LinuxFrame, depth: number, cr3: string | undefined): Entry {
+    const { pc, stackPointer, symbol, origin, inlined, user, source } = frame;
     const where = source === undefined ? '' : `${source.path.replace(/^.*\//, '')}:${source.line}`;
     return {
         key: String(depth),
@@ -214,9 +214,14 @@ function frameEntry(frame: LinuxFrame, depth: number): Entry {
         ].join('\n'),
         icon: 'debug-stackframe',
         unmarked: true,
-        target: { space: 'linear', address: pc, symbol },
-        data: { frame } satisfies TaskData,
-        command: { command: 'hyperscope.openTaskFrame', title: 'Open', arguments: [frame] },
+        // In the address space in use there may be something else: such code is shown as the memory that it is.
+        ...(user === true && source === undefined
+            ? { context: ['area'], data: cr3 === undefined ? undefined : { area: { cr3, address: pc } } }
+            : {
+                  target: { space: 'linear', address: pc, symbol },
+                  data: { frame } satisfies TaskData,
+                  command: { command: 'hyperscope.openTaskFrame', title: 'Open', arguments: [frame] },
+              }),
     };
 }
 
