@@ -8,6 +8,7 @@ import type { Activity } from './activity';
 import type { RequestArguments } from './arguments';
 import { ConsoleCommands } from './console-commands';
 import { InspectionContext } from './inspection-context';
+import { kvmCommand } from './kvm-console';
 import { linuxCommand } from './linux-console';
 import { presentResult } from './presentation';
 import type { RequestHandlers } from './protocol-session';
@@ -32,7 +33,7 @@ export class ExpressionRequests {
         private readonly session: SessionContext,
         private readonly variables: VariableStore,
     ) {
-        this.commands = new ConsoleCommands([linuxCommand(new InspectionContext(session))]);
+        this.commands = new ConsoleCommands([linuxCommand(new InspectionContext(session)), kvmCommand(session)]);
     }
 
     private async evaluate(

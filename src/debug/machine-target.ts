@@ -1,5 +1,11 @@
 /** The debugger's view of a machine that runs in this process. */
-import { type Engine, type EngineName, type EngineStatistics, isSwitchable } from '../machine/engine';
+import {
+    type DirtyLogAction,
+    type Engine,
+    type EngineName,
+    type EngineStatistics,
+    isSwitchable,
+} from '../machine/engine';
 import type { Machine } from '../machine/machine';
 import { ActivityState } from '../machine/state';
 import { Segment } from '../isa/x86/instruction';
@@ -183,6 +189,15 @@ export class MachineTarget implements DebugTarget {
         const note = engine.switchTo(name);
         this.execution.engineSwitched();
         return note;
+    }
+
+    async dirtyPages(action: DirtyLogAction): Promise<readonly number[]> {
+        this.execution.requireStopped();
+        const { engine } = this.machine;
+        if (!isSwitchable(engine)) {
+            throw new TargetError('this machine does not run on KVM');
+        }
+        return engine.dirtyPages(action);
     }
 
     async sendSerial(port: number, bytes: Uint8Array): Promise<void> {

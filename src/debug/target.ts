@@ -2,7 +2,7 @@
  * What a debugger front end sees of a machine. Everything is asynchronous and all data can be copied, so that the
  * machine may live in another thread, or behind a wire.
  */
-import type { EngineName, EngineStatistics } from '../machine/engine';
+import type { DirtyLogAction, EngineName, EngineStatistics } from '../machine/engine';
 import type { Address } from './address';
 import type { BreakpointRequest } from './breakpoints';
 import type { CodeRegion } from './code-region';
@@ -183,11 +183,16 @@ export interface DebugTarget {
      * @returns what the guest may notice
      */
     switchEngine?(name: EngineName): Promise<string | undefined>;
+    /**
+     * Notes which pages the guest writes on KVM: see `SwitchableEngine.dirtyPages`. The guest must have stopped.
+     * @throws HyperscopeError
+     */
+    dirtyPages?(action: DirtyLogAction): Promise<readonly number[]>;
     /** Characters typed into a serial port. */
     sendSerial(port: number, bytes: Uint8Array): Promise<void>;
 }
 
-export type { EngineName };
+export type { DirtyLogAction, EngineName };
 
 export interface EngineOption {
     readonly name: EngineName;

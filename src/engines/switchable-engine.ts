@@ -10,6 +10,7 @@ import { Cr4 } from '../machine/cpu/cpu-state';
 import { mappingAt } from '../machine/cpu/page-walk';
 import { ALL_FEATURES, featureNames, type FeatureWords } from '../machine/cpu/cpuid';
 import type {
+    DirtyLogAction,
     EngineCpuHooks,
     EngineName,
     EngineStatistics,
@@ -343,6 +344,15 @@ export class MachineEngine implements SwitchableEngine {
         this.eventReportedAt = undefined;
         this.translator.stateChanged(vcpu);
         this.kvm?.stateChanged(vcpu);
+    }
+
+    dirtyPages(action: DirtyLogAction): readonly number[] {
+        if (this.runningOn !== 'kvm' || this.kvm === undefined) {
+            throw new HyperscopeError('the translator executes this guest: only KVM notes which pages are written');
+        }
+        if (action === 'take') return this.kvm.takeDirtyPages();
+        this.kvm.logDirtyPages(action === 'start');
+        return [];
     }
 
     synchronize(vcpu?: number): void {

@@ -230,8 +230,12 @@ export class KvmEngine implements Engine {
     /**
      * Physical addresses of the pages that the guest has written since the last call; not what devices wrote.
      * @throws KvmError
+     * @throws HyperscopeError if nothing is noted
      */
     takeDirtyPages(): number[] {
+        if (!this.state.slots.logsDirtyPages) {
+            throw new HyperscopeError('written pages are not noted: start that first');
+        }
         return this.state.slots.takeDirtyPages();
     }
 

@@ -40,7 +40,7 @@ export class MemorySlots {
     private readonly free: number[] = [];
     private used = 0;
     private stale = true;
-    private logsDirtyPages = false;
+    logsDirtyPages = false;
 
     constructor(
         private readonly vm: number,

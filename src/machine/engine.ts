@@ -132,7 +132,16 @@ export interface SwitchableEngine extends Engine {
     switchTo(name: EngineName): string | undefined;
     /** Why the machine cannot be moved to an engine, or undefined if it can. */
     switchProblem(name: EngineName): string | undefined;
+    /**
+     * Notes which pages the guest writes on KVM; not what devices or the translator write.
+     * @returns for `take`, the physical addresses of pages written since the last time, ascending
+     * @throws HyperscopeError if KVM is not the machine's engine, or nothing is noted
+     */
+    dirtyPages(action: DirtyLogAction): readonly number[];
 }
+
+/** What is to be done with the log of written pages. */
+export type DirtyLogAction = 'start' | 'take' | 'end';
 
 export function isSwitchable(engine: Engine): engine is SwitchableEngine {
     return 'switchTo' in engine;

@@ -131,6 +131,29 @@ describe('the engines of a session', function () {
         await session.request('setDataBreakpoints', { breakpoints: [] });
     });
 
+    it('tell in the console which pages the guest writes on KVM, and what KVM counts', async () => {
+        const session = await launch({ engine: 'kvm' });
+        const says = async (line: string): Promise<string> =>
+            (await session.request<{ result: string }>('evaluate', { expression: line, context: 'repl' })).result;
+        const fails = (line: string): Promise<string> =>
+            session.refusal('evaluate', { expression: line, context: 'repl' });
+        assert.match(await fails('kvm dirty'), /written pages are not noted: start that first/);
+        assert.match(await says('kvm log'), /kvm dirty lists them/);
+        await says('kvm dirty');
+        assert.equal(await says('kvm dirty'), '0 pages written since the last look');
+        assert.equal((await session.run('continue')).reason, 'function breakpoint');
+        assert.match(
+            await says('kvm dirty'),
+            /^\d+ pages? written since the last look\nphysical +pages\n0x[0-9a-f]{9}-0x[0-9a-f]{6}fff +\d+(\n|$)/,
+        );
+        assert.match(await says('kvm counters'), /^counter +value\nkvmIo +\d+\n/);
+        await says('kvm unlog');
+        assert.match(await fails('kvm dirty'), /not noted/);
+        await session.request('hyperscope/switchEngine', { engine: 'translator' });
+        assert.match(await fails('kvm log'), /the translator executes this guest/);
+        assert.match(await says('help'), /^kvm +tells what KVM knows/m);
+    });
+
     it('change at the first breakpoint where the configuration says so', async () => {
         const session = await launch({ engine: 'kvm', thenTranslate: true });
         const moved = session.next('hyperscope/engine');
