@@ -1,7 +1,10 @@
 /** SeaBIOS from Debian's package: alone, and with kernels that it starts. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { guestFiles, guestsDirectory, needs } from '../support/requirements';
+import { assembleDisk, assembler } from './support/assemble';
 import { startCli } from './support/cli';
 import { BOOTED, INITRD, KERNEL, linuxFiles } from './support/linux';
 
@@ -33,6 +36,23 @@ describe('firmware', function () {
         assert.match(output, /Booting from ROM/, errors);
         assert.match(output, new RegExp(`${BOOTED}\\r\\n`));
         assert.equal(status, 0);
+    });
+
+    it('SeaBIOS starts MEMDISK, which boots the floppy disk that it got as its initial RAM disk', async function () {
+        needs(this, guestFiles('bios-256k.bin', 'syslinux/memdisk'), ...assembler);
+        const folder = mkdtempSync(path.join(tmpdir(), 'hyperscope-'));
+        try {
+            const { status, output, errors } = await startCli([
+                ...['run', '--firmware', guest('bios-256k.bin'), '--kernel', guest('syslinux/memdisk')],
+                ...['--initrd', assembleDisk('boot-sector', folder), '--timeout', '100'],
+            ]).result;
+
+            assert.match(output, /MEMDISK/, errors);
+            assert.match(output, /read from the second sector/);
+            assert.equal(status, 1);
+        } finally {
+            rmSync(folder, { recursive: true });
+        }
     });
 
     it('SeaBIOS starts iPXE, whose command line is typed at over the serial port', async function () {

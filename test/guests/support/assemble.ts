@@ -38,6 +38,15 @@ export function assembledForSuite(name: string): () => string {
     return () => kernel;
 }
 
+/** Assembles one of `test/guests/programs` into the image of a floppy disk that the BIOS starts; returns the file's path. */
+export function assembleDisk(name: string, folder: string): string {
+    const object = path.join(folder, `${name}.o`);
+    const image = path.join(folder, `${name}.img`);
+    run('as', '--32', '-o', object, path.join(PROGRAMS, `${name}.S`));
+    run('ld', '-m', 'elf_i386', '-N', '-Ttext', '0x7c00', '--oformat', 'binary', '-e', 'start', '-o', image, object);
+    return image;
+}
+
 /** Throws with what the tool says where it fails; keeps its warnings, of writable code, to itself. */
 function run(command: string, ...args: readonly string[]): void {
     execFileSync(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
