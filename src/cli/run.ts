@@ -21,6 +21,7 @@ import { SerialOutput } from './serial-output';
 import { LONGEST_SLICE, nextSlice } from './slice-length';
 import { type TierShares, TierSampling } from './tier-sampling';
 import { UsageError, writeText } from './usage';
+import { boundYoungGeneration } from './young-generation';
 
 /** Exit statuses other than the guest's own. */
 const enum Status {
@@ -40,6 +41,7 @@ const IDLE_SKIPS = 200;
 /** Runs a guest to its end; returns the process's exit status. */
 export async function run(args: readonly string[]): Promise<number> {
     const options = parseRunOptions(args);
+    boundYoungGeneration();
     const serial = new SerialOutput(options.serial);
     if (options.stats !== undefined) {
         writeText('--stats', options.stats, ''); // a run of hours should not end with a file that cannot be written

@@ -302,7 +302,7 @@ export class VsCode {
             .filter(name => {
                 try {
                     const command = readFileSync(`/proc/${name}/cmdline`, 'utf8').split('\0');
-                    return command[1]?.startsWith(adapter) && command[1].endsWith('adapter.js');
+                    return command.some(argument => argument.startsWith(adapter) && argument.endsWith('adapter.js'));
                 } catch {
                     return false; // a process that has ended meanwhile
                 }
