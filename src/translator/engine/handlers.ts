@@ -23,16 +23,20 @@ const IRRELEVANT_MODE = 3 << ModeKey.CplShift;
 /** Execution modes that handlers may be specialised on: a bound well above the combinations that CPUs have. */
 const MODES = 4096;
 
+/** Elements by which a small table grows. */
+const GROWTH = 512;
+
 /** The function table that all translated code shares, and free slots in it. */
 export class CodeTable {
-    readonly table = new WebAssembly.Table({ element: 'anyfunc', initial: 8192 });
+    /** No larger than it has to be: in Node 20 each instance that imports it has a copy, 20 bytes an element. */
+    readonly table = new WebAssembly.Table({ element: 'anyfunc', initial: GROWTH });
     private next = 1;
     private readonly free: number[] = [];
 
     take(): number {
         const index = this.free.pop() ?? this.next++;
         if (index >= this.table.length) {
-            this.table.grow(this.table.length);
+            this.table.grow(Math.max(GROWTH, this.table.length >> 2));
         }
         return index;
     }
