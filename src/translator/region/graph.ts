@@ -17,7 +17,7 @@ export interface Node {
     successors: Node[];
     /** For a return: where calls of the region expect it to go. They are successors, too. */
     readonly returns: Node[];
-    /** Predecessors by forward edges. */
+    /** Forward edges that lead here. */
     forwardPredecessors: number;
     isLoopHeader: boolean;
     dominator: Node | undefined;
@@ -298,12 +298,17 @@ export function dominates(x: Node, y: Node): boolean {
     return node === x;
 }
 
+/** A conditional jump to the instruction behind it leads there in two ways: an edge each. */
+function waysTo(successor: Node, from: Node): number {
+    return Math.max(1, staticTargets(from).filter(target => target === successor.offset).length);
+}
+
 /** Finds loops and merges; edges back to a node that does not dominate (irreducible) leave the region instead. */
 function classifyEdges(nodes: readonly Node[]): void {
     for (const node of nodes) {
         node.successors = node.successors.filter(successor => {
             if (successor.order > node.order) {
-                successor.forwardPredecessors++;
+                successor.forwardPredecessors += waysTo(successor, node);
                 return true;
             }
             if (dominates(successor, node)) {
