@@ -67,6 +67,7 @@ export const enum Wasm {
     I64Sub = 0x7d,
     I64And = 0x83,
     I64Or = 0x84,
+    I64Xor = 0x85,
     I64Shl = 0x86,
     I64ShrS = 0x87,
     I64ShrU = 0x88,

@@ -42,6 +42,8 @@ export abstract class Emitter extends FunctionWriter {
     protected abstract emitGet(offset: number, access: StateAccess): void;
     /** Emits a write; `value()` emits the value. */
     protected abstract emitSet(offset: number, access: StateAccess, value: () => void): void;
+    /** {@link Op.SetCarries}; `first()` emits the first operand. flagResult has just been set. */
+    protected abstract emitSetCarries(subtract: boolean, width: number, first: () => void): void;
     /** After a fast-path miss of a load. The linear address is in local `linear`. Leaves the loaded value. */
     protected abstract emitLoadMiss(index: number, access: MemoryAccess, linear: number): void;
     /** After a fast-path miss of a store: the value is in local `value`. */
@@ -253,6 +255,9 @@ export abstract class Emitter extends FunctionWriter {
                 return;
             case Op.Set:
                 this.emitSet(ir.a[i], ir.b[i], () => this.value(ir.c[i]));
+                return;
+            case Op.SetCarries:
+                this.emitSetCarries(ir.a[i] !== 0, ir.b[i], () => this.value(ir.c[i]));
                 return;
             case Op.GetIndexed:
                 this.localGet(LOCAL_CPU);

@@ -205,6 +205,10 @@ export class HandlerEmitter extends Emitter {
         emitDispatch(this, this.target.functionType, rip, this.codeIsFlat);
     }
 
+    protected emitSetCarries(): void {
+        throw new Error('handlers keep no carries for later');
+    }
+
     protected emitNext(): void {
         this.localGet(LOCAL_CPU);
         this.localGet(LOCAL_RECORD);

@@ -10,6 +10,7 @@ import { type Helper, type IrFunction } from '../ir/function';
 import { type MemoryAccess, STATE_ACCESS_TYPE, StateAccess, Type } from '../ir/opcodes';
 import { type Graph, type Node, leavesPage } from '../region/graph';
 import { Emitter } from './emitter';
+import { DeferredCarries } from './deferred-carries';
 import { LOCAL_CPU, MEMORY_STORE } from './function-writer';
 import { ExitReason } from './exit';
 import { RecordOffset } from './record';
@@ -45,6 +46,8 @@ export class RegionEmitter extends Emitter {
     protected node!: Node;
     /** Bytes of the code between prologue and end, once it has been emitted. */
     protected bodyLength = 0;
+    /** Undefined as long as nothing touches flagAux. */
+    private carries: DeferredCarries | undefined;
     private readonly is64: boolean;
 
     constructor(
@@ -105,6 +108,10 @@ export class RegionEmitter extends Emitter {
     }
 
     protected emitGet(offset: number, access: StateAccess): void {
+        if (offset === StateOffset.flagAux) {
+            this.flagAux().get();
+            return;
+        }
         const slot = this.slot(offset, access);
         if (slot !== undefined) {
             this.localGet(slot.local);
@@ -114,6 +121,10 @@ export class RegionEmitter extends Emitter {
     }
 
     protected emitSet(offset: number, access: StateAccess, value: () => void): void {
+        if (offset === StateOffset.flagAux) {
+            this.flagAux().set(value);
+            return;
+        }
         const slot = this.slot(offset, access);
         if (slot !== undefined) {
             value();
@@ -126,6 +137,19 @@ export class RegionEmitter extends Emitter {
         } else {
             this.storeState(offset, access, value);
         }
+    }
+
+    protected emitSetCarries(isSubtraction: boolean, width: number, first: () => void): void {
+        this.flagAux().defer(isSubtraction, width, first);
+    }
+
+    private flagAux(): DeferredCarries {
+        if (this.carries === undefined) {
+            const [value, scratch] = [this.newLocal(Type.I64), this.newLocal(Type.I64)];
+            const result = this.slot(StateOffset.flagResult, StateAccess.I64)!.local;
+            this.carries = new DeferredCarries(this, value, this.newLocal(Type.I32), result, scratch);
+        }
+        return this.carries;
     }
 
     protected emitTlbBase(): void {
@@ -163,9 +187,13 @@ export class RegionEmitter extends Emitter {
             this.loadState(offset, slot.access);
             this.localSet(slot.local);
         }
+        this.carries?.load();
     }
 
     private emitEpilogue(): void {
+        if (this.carries?.isWritten) {
+            this.carries.store();
+        }
         for (const [offset, slot] of this.slots) {
             if (slot.written) {
                 this.storeState(offset, slot.access, () => this.localGet(slot.local));
@@ -396,12 +424,11 @@ export class RegionEmitter extends Emitter {
 /** Exit reasons are small; record addresses are not. */
 const LARGEST_REASON = 63;
 
-/** State that lives in locals: general registers, the low 128 bits of vector registers, arithmetic flags. */
+/** State that lives in locals: general registers, the low 128 bits of vector registers, flagResult. */
 function isPromoted(offset: number): boolean {
     return (
         offset < gprOffset(16) ||
         offset === StateOffset.flagResult ||
-        offset === StateOffset.flagAux ||
         offset === StateOffset.remaining ||
         offset === StateOffset.tlb ||
         (offset >= StateOffset.vector && offset < StateOffset.scratch && (offset & 63) === 0)

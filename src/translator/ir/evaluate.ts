@@ -3,6 +3,7 @@
  *
  * Values are as in evaluate-scalar.ts and evaluate-vector.ts.
  */
+import { StateOffset } from '../../machine/state';
 import { type Helper, type IrFunction, NONE } from './function';
 import { type Scalar, SCALAR_OPERATIONS } from './evaluate-scalar';
 import { VECTOR_OPERATIONS } from './evaluate-vector';
@@ -44,6 +45,17 @@ export type IrOutcome =
     | { readonly kind: 'miss'; readonly index: number };
 
 const ACCESS_BYTES: readonly number[] = [1, 2, 4, 8, 16];
+
+/** See {@link Op.SetCarries}. A sum has carried out of a bit if, up to there, it is less than what was added to. */
+function setCarries(state: DataView, isSubtraction: boolean, width: number, first: bigint): void {
+    const result = state.getBigUint64(StateOffset.flagResult, true);
+    const carryOutOf = (bit: number): boolean => {
+        const low = (value: bigint): bigint => BigInt.asUintN(bit + 1, value);
+        return isSubtraction ? low(first) < low(result) : low(result) < low(first);
+    };
+    const aux = (carryOutOf(width - 1) ? 1 << 31 : 0) | (carryOutOf(width - 2) ? 1 << 30 : 0) | (carryOutOf(3) ? 8 : 0);
+    state.setInt32(StateOffset.flagAux, aux, true);
+}
 
 /** @throws what a helper throws */
 export function evaluateIr(ir: IrFunction, environment: IrEnvironment): IrOutcome {
@@ -135,6 +147,9 @@ class Evaluator {
                 return undefined;
             case Op.SetIndexed:
                 write(environment.state, a + this.i32(c), b, values[d]);
+                return undefined;
+            case Op.SetCarries:
+                setCarries(environment.state, a !== 0, b, values[c] as bigint);
                 return undefined;
             case Op.Record:
                 values[i] = read(environment.record!, a, b);

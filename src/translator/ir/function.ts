@@ -97,6 +97,7 @@ export function forEachOperand(ir: IrFunction, index: number, visit: (value: Val
             visit(ir.b[index]);
             break;
         case Op.Set:
+        case Op.SetCarries:
         case Op.GetIndexed:
             visit(ir.c[index]);
             break;

@@ -193,13 +193,19 @@ export const enum Op {
     Rip,
     /** Address of the current decoded-instruction record (i32). Interpreter tier only. */
     RecordAddress,
+    /**
+     * flagAux becomes that of an addition without carry in (a = 0) or a subtraction without borrow in (a = 1) of b bits
+     * whose first operand is value c (i64, bits above the width do not matter) and whose result has just been set as
+     * flagResult. Regions only: they compute it when it is read.
+     */
+    SetCarries,
 }
 
 /** Name of every non-pure operation, in the order of {@link Op}: used by the text form. */
 export const OP_NAMES: readonly string[] = [
     'const', 'const', 'const', 'select', 'shuffle', 'get', 'set', 'getx', 'setx', 'record', 'var', 'var.get', 'var.set',
     'if', 'else', 'end', 'loop', 'loop.end', 'load', 'store', 'hostaddr', 'memcopy', 'memfill', 'call', 'raise',
-    'jump', 'jump.indirect', 'next', 'system', 'exit', 'exit.end', 'rip', 'record.address',
+    'jump', 'jump.indirect', 'next', 'system', 'exit', 'exit.end', 'rip', 'record.address', 'carries',
 ]; // prettier-ignore
 
 /** How a state or record field is read or written. */

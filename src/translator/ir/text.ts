@@ -107,6 +107,8 @@ export function printOperation(ir: IrFunction, i: number): string {
             return `${result}getx.${STATE_ACCESS_NAMES[b]} ${field(a)}, ${v(c)}`;
         case Op.SetIndexed:
             return `setx.${STATE_ACCESS_NAMES[b]} ${field(a)}, ${v(c)}, ${v(d)}`;
+        case Op.SetCarries:
+            return `${name}.${a !== 0 ? 'subtract' : 'add'} #${b}, ${v(c)}`;
         case Op.Record:
             return `${result}record.${STATE_ACCESS_NAMES[b]} #${a}`;
         case Op.Variable:
@@ -284,6 +286,9 @@ class LineParser {
             }
             case 'setx':
                 ir.append(Op.SetIndexed, Type.Void, this.field(0), this.access(suffix), this.value(1), this.value(2));
+                return;
+            case 'carries':
+                ir.append(Op.SetCarries, Type.Void, suffix === 'subtract' ? 1 : 0, this.count(0), this.value(1));
                 return;
             case 'record':
                 ir.append(Op.Record, STATE_ACCESS_TYPE[this.access(suffix)], this.count(0), this.access(suffix));

@@ -26,6 +26,11 @@ export function verifyIr(ir: IrFunction): IrViolation[] {
     return new Verifier(ir).run();
 }
 
+/** Only values and state writes. */
+function mayStandInExit(op: number): boolean {
+    return op >= FIRST_PURE || op <= Op.Set || op === Op.Rip || op === Op.SetCarries;
+}
+
 class Verifier {
     private readonly violations: IrViolation[] = [];
     /** Open blocks: the operation that opened each. */
@@ -109,7 +114,7 @@ class Verifier {
                 this.closes(top === Op.SideExit, 'exit.end without exit');
                 break;
             default:
-                if (top === Op.SideExit && !(op >= FIRST_PURE || op <= Op.Set || op === Op.Rip)) {
+                if (top === Op.SideExit && !mayStandInExit(op)) {
                     this.fail('does not belong in a side exit');
                 }
         }
@@ -167,6 +172,12 @@ class Verifier {
             case Op.SetIndexed:
                 this.expect(ir.c[i], Type.I32);
                 this.expect(ir.d[i], STATE_ACCESS_TYPE[ir.b[i]]);
+                break;
+            case Op.SetCarries:
+                this.expect(ir.c[i], Type.I64);
+                if (![8, 16, 32, 64].includes(ir.b[i])) {
+                    this.fail(`there are no operations of ${ir.b[i]} bits`);
+                }
                 break;
             case Op.If:
             case Op.LoopEnd:

@@ -107,11 +107,15 @@ export abstract class FlagContext extends ValueContext {
     /** Writes pending flags to the guest state. */
     flushFlags(): void {
         if (this.flags.source !== FlagSource.State) {
-            const { result, aux } = this.flagState();
-            this.ir.set(StateOffset.flagResult, StateAccess.I64, result);
-            this.ir.set(StateOffset.flagAux, StateAccess.I32, aux);
+            this.storeFlags();
             this.flags = FLAGS_IN_STATE;
         }
+    }
+
+    protected storeFlags(): void {
+        const { result, aux } = this.flagState();
+        this.ir.set(StateOffset.flagResult, StateAccess.I64, result);
+        this.ir.set(StateOffset.flagAux, StateAccess.I32, aux);
     }
 
     /** CF as i32 0/1. */

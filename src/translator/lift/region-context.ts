@@ -179,13 +179,23 @@ export class RegionContext extends LiftContext {
             const { ir } = this.ir;
             ir.append(Op.SideExit, Type.Void, this.exit, this.offset, this.ordinal);
             if (this.flags.source !== FlagSource.State) {
-                const { result, aux } = this.flagState();
-                this.ir.set(StateOffset.flagResult, StateAccess.I64, result);
-                this.ir.set(StateOffset.flagAux, StateAccess.I32, aux);
+                this.storeFlags();
             }
             ir.append(Op.SideExitEnd, Type.Void);
         }
         return this.exit;
+    }
+
+    /** Few are looked at of the flags with which a block ends: their carries wait until somebody does. */
+    protected override storeFlags(): void {
+        const { source, width, a, result, withCarry } = this.flags;
+        if (withCarry || (source !== FlagSource.Add && source !== FlagSource.Subtract)) {
+            super.storeFlags();
+            return;
+        }
+        const first = width === 64 ? a : this.ir.extendU(a);
+        this.ir.set(StateOffset.flagResult, StateAccess.I64, this.flagResultOf(width, result));
+        this.ir.ir.append(Op.SetCarries, Type.Void, source === FlagSource.Subtract ? 1 : 0, width, first);
     }
 
     rip(): Value {
