@@ -1,6 +1,12 @@
 /** Flags that one block leaves and another reads, or that show in between: regions against the interpreter. */
 import assert from 'node:assert/strict';
-import { RandomNumbers, startStream, type Stream, type StreamBits } from '../../../src/engines/random-streams';
+import {
+    RandomNumbers,
+    randomStream,
+    startStream,
+    type Stream,
+    type StreamBits,
+} from '../../../src/engines/random-streams';
 import { type Machine } from '../../../src/machine/machine';
 import { GPR_NAMES } from '../../../src/isa/x86';
 import { StateOffset } from '../../../src/machine/state';
@@ -114,7 +120,7 @@ describe('flags across blocks', function () {
                 registers[1] = BigInt(ROUNDS);
                 registers[4] = BigInt(base + 0x8000);
                 registers[5] = BigInt(base + 0xfff);
-                const stream = { bits, code, count: 0, registers, flags: 2 };
+                const stream = { ...randomStream(random, 0, bits), code, registers };
                 const translated = machine({ hotThreshold: 3 });
                 assert.deepEqual(
                     outcome(translated, stream),
