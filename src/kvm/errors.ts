@@ -1,16 +1,19 @@
 /** What goes wrong on the way to /dev/kvm, in words that say what to do. */
 import { HyperscopeError } from '../common/errors';
 
+export const EINTR = 4;
+export const EAGAIN = 11;
+
 /** Error numbers of Linux on x86-64 that KVM's requests give: name, and what they mean there. */
 const ERRNO: ReadonlyMap<number, readonly [name: string, meaning: string]> = new Map([
     [1, ['EPERM', 'not permitted']],
     [2, ['ENOENT', 'there is no such thing in this kernel']],
-    [4, ['EINTR', 'interrupted by a signal']],
+    [EINTR, ['EINTR', 'interrupted by a signal']],
     [5, ['EIO', 'the virtual machine belongs to another process, or is dead']],
     [6, ['ENXIO', 'this kernel does not offer it for this kind of machine']],
     [7, ['E2BIG', 'the list is longer than the room for it']],
     [9, ['EBADF', 'the file descriptor is closed: the machine has been disposed of']],
-    [11, ['EAGAIN', 'not ready yet: try again']],
+    [EAGAIN, ['EAGAIN', 'not ready yet: try again']],
     [12, ['ENOMEM', 'the host has no memory left for it']],
     [13, ['EACCES', 'permission denied']],
     [14, ['EFAULT', 'the guest touched memory that the host does not back']],

@@ -7,7 +7,8 @@ import { readMsr, writeMsr } from '../machine/cpu/msr';
 import { ActivityState } from '../machine/state';
 import { ExitReason, IoExit, MmioExit, MsrExit } from './abi';
 import { decodeExit, explainExit, Suberror } from './exits';
-import { EINTR, type KvmVcpu } from './vcpu';
+import { EINTR } from './errors';
+import { type KvmVcpu } from './vcpu';
 import type { RunState, Outcome } from './run-state';
 import type { DebugExits } from './debug-exits';
 

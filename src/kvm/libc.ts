@@ -1,6 +1,6 @@
 /** The system calls that KVM needs, through koffi: everything else of this folder is plain TypeScript over them. */
 import { Ioctl, IOCTL_NAMES } from './abi';
-import { KvmError, KvmUnavailableError } from './errors';
+import { EINTR, KvmError, KvmUnavailableError } from './errors';
 
 type Call = (...args: readonly (number | string | Uint8Array)[]) => number;
 
@@ -97,9 +97,16 @@ export function lastErrno(): number {
     return functions!.errno();
 }
 
-/** @throws KvmError that names the request */
+/** Signals that a request may meet before it counts as failed. */
+const MOST_INTERRUPTIONS = 1000;
+
+/** Not for KVM_RUN: a request that a signal interrupts, as KVM_CREATE_VM may be, is made again. @throws KvmError that names it */
 export function ioctl(fd: number, request: Ioctl, argument = 0, detail?: string): number {
-    const result = load().ioctl(fd, request, argument);
+    const functions = load();
+    let result = functions.ioctl(fd, request, argument);
+    for (let times = 0; result < 0 && lastErrno() === EINTR && times < MOST_INTERRUPTIONS; times++) {
+        result = functions.ioctl(fd, request, argument);
+    }
     if (result < 0) {
         throw new KvmError(IOCTL_NAMES.get(request) ?? `ioctl ${request.toString(16)}`, lastErrno(), detail);
     }

@@ -4,7 +4,8 @@ import { Flag } from '../machine/state';
 import { ExitReason, GuestDebug } from './abi';
 import { beforeStep, clearPushedTrapFlag } from './pushed-trap-flag';
 import { isHalt, isRepeatedString, losesStep, losesTrapFlag } from './step-instructions';
-import { EINTR, type KvmVcpu, NO_DEBUG, linearRip } from './vcpu';
+import { EINTR } from './errors';
+import { type KvmVcpu, NO_DEBUG, linearRip } from './vcpu';
 import type { RunState, Outcome } from './run-state';
 
 /** How often a step that leaves RIP where it is, is tried: it may be a branch to itself. */

@@ -4,14 +4,11 @@ import type { Processor } from '../machine/processor';
 import { StateOffset } from '../machine/state';
 import { EventField, GuestDebugField, Ioctl, RunOffset, SyncRegisters } from './abi';
 import { setCpuid } from './cpuid';
-import { KvmError } from './errors';
+import { EAGAIN, EINTR, KvmError } from './errors';
 import { TimeStampCounter } from './guest-time';
 import { ioctl, lastErrno, NativeBuffer, rawIoctl, type ThreadAlarm } from './libc';
 import { StateTransfer } from './state-transfer';
 import type { KvmVm } from './vm';
-
-export const EINTR = 4;
-const EAGAIN = 11;
 
 /** What the debugger wants of KVM_SET_GUEST_DEBUG. */
 export interface DebugSetting {
