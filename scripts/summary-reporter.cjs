@@ -22,6 +22,10 @@ module.exports = class SummaryReporter extends reporters.Spec {
         runner.on(Runner.constants.EVENT_TEST_PENDING, test => {
             skipped.push({ title: test.fullTitle(), reason: skipReason(test) });
         });
+        // Mocha shows only what the last try failed with.
+        runner.on(Runner.constants.EVENT_TEST_RETRY, (test, error) => {
+            reporters.Base.consoleLog(`      ${test.title}: tried again after ${error.stack ?? error}`);
+        });
         runner.once(Runner.constants.EVENT_RUN_END, () => {
             const summary = { passed: this.stats.passes, failed: this.stats.failures, skipped };
             fs.writeFileSync(options.reporterOptions.summary, JSON.stringify(summary));

@@ -1,7 +1,7 @@
 /** What people do while they debug, by mouse and keyboard in a real VS Code: see extension.test.ts for the views. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { projectRoot } from '../support/project';
 import { needs, vsCode } from '../support/requirements';
@@ -48,10 +48,7 @@ describe('debugging in VS Code', function () {
     after(() => code?.close());
 
     afterEach(async function () {
-        if (this.currentTest !== undefined && this.currentTest.state !== 'passed' && !this.currentTest.isPending()) {
-            await code?.screenshot(`failed-${this.currentTest.title.replace(/\W+/g, '-')}`);
-            await code?.recover();
-        }
+        if (await code?.keepFailure(this.currentTest)) await code.recover();
     });
 
     const statusBar = (text: string | RegExp) => code.page.locator('.statusbar-item', { hasText: text }).first();
@@ -250,6 +247,7 @@ describe('debugging in VS Code', function () {
             await code.answer('kernel_main');
             await code.answer('0x80');
             const saved = code.file('saved.bin');
+            rmSync(saved, { force: true }); // of an earlier try: VS Code would ask
             await code.answerFile('Save guest memory', saved);
             await waitFor('the memory is saved', () => existsSync(saved) && readFileSync(saved).length === 0x80);
             await code.command('Hyperscope: Load a File into Memory…');
@@ -263,6 +261,7 @@ describe('debugging in VS Code', function () {
                     .includes(Buffer.from(readFileSync(saved).subarray(0, 8)).reverse().toString('hex')),
             );
             const recorded = code.file('exits.vmexits');
+            rmSync(recorded, { force: true });
             await code.command('Hyperscope: Record VM Exits to a File…');
             await code.answerFile('Record VM exits', recorded);
             await code.page.keyboard.press('F10');

@@ -59,9 +59,7 @@ describe('the extension in VS Code', function () {
     after(() => code?.close());
 
     afterEach(async function () {
-        if (this.currentTest?.state === 'failed') {
-            await code?.screenshot(`failed-${this.currentTest.title.replace(/\W+/g, '-')}`);
-        }
+        await code?.keepFailure(this.currentTest);
     });
 
     /** What a row of a tree says, by its label, as it is read out. */

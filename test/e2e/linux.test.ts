@@ -47,9 +47,7 @@ describe('the Linux view in VS Code', function () {
     after(() => code?.close());
 
     afterEach(async function () {
-        if (this.currentTest?.state === 'failed') {
-            await code?.screenshot(`failed-${this.currentTest.title.replace(/\W+/g, '-')}`);
-        }
+        await code?.keepFailure(this.currentTest);
     });
 
     const row = (label: RegExp): Locator =>

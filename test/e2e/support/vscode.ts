@@ -375,6 +375,14 @@ export class VsCode {
             .join('');
     }
 
+    /** Keeps how the workbench looks after a test that has not passed, each attempt. @returns whether there is one */
+    async keepFailure(test: Mocha.Test | undefined): Promise<boolean> {
+        if (test === undefined || test.state === 'passed' || test.isPending()) return false;
+        const attempt = (test as unknown as { currentRetry(): number }).currentRetry() + 1;
+        await this.screenshot(`failed-${test.title.replace(/\W+/g, '-')}-${attempt}`);
+        return true;
+    }
+
     async screenshot(name: string): Promise<void> {
         mkdirSync(outputDirectory, { recursive: true });
         await this.page.screenshot({ path: path.join(outputDirectory, `${name}.png`) });
