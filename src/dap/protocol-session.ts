@@ -1,7 +1,7 @@
 import { DebugSession, Event } from '@vscode/debugadapter';
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import { HyperscopeError } from '../common/errors';
-import { Activity } from './activity';
+import { Activity, CancelledError } from './activity';
 import { RequestArguments } from './arguments';
 import { MessageFrames } from './message-frames';
 import { describeError, SessionLog } from './session-log';
@@ -133,7 +133,10 @@ export abstract class ProtocolSession extends DebugSession {
         } catch (error) {
             response.success = false;
             response.message = error instanceof Error ? error.message : String(error);
-            response.body = { error: { id: 1, format: '{message}', variables: { message: response.message } } };
+            const told = { id: 1, format: '{message}', variables: { message: response.message } };
+            // Whoever has cancelled a request, or ended the session meanwhile, need not be told.
+            const showUser = error instanceof CancelledError ? false : undefined;
+            response.body = { error: { ...told, showUser } };
             if (!(error instanceof HyperscopeError)) {
                 this.reportDefect(error);
             }

@@ -232,7 +232,9 @@ export class AdapterProcess implements vscode.DebugAdapter {
         this.unanswered.delete(seq);
         // Leaving it cannot fail.
         const success = command === 'disconnect' || command === 'terminate';
-        this.send({ type: 'response', request_seq: seq, command, success, message: success ? undefined : GONE });
+        // The message of `end` tells everything: no dialog for each request besides.
+        const body = success ? undefined : { error: { id: 1, format: GONE, showUser: false } };
+        this.send({ type: 'response', request_seq: seq, command, success, message: success ? undefined : GONE, body });
     }
 
     private send(message: object): void {

@@ -80,7 +80,7 @@ export abstract class GuestTree implements vscode.TreeDataProvider<TreeNode>, vs
     private round = 0;
     /** What is being asked for. */
     private coming: Promise<void> | undefined;
-    /** When {@link rows} were asked for. */
+    /** The time of the stop that is shown, or when a guest that ran was asked. */
     private asOf: Date | undefined;
     /** Rows that VS Code was told of and has not fetched, and when it was told; undefined among them: the top. */
     private readonly untaken = new Map<TreeNode | undefined, number>();
@@ -172,7 +172,7 @@ export abstract class GuestTree implements vscode.TreeDataProvider<TreeNode>, vs
     }
 
     private async fetch(guest: GuestSession, round: number): Promise<void> {
-        const asOf = new Date();
+        const asOf = guest.state === 'stopped' ? guest.stop?.at : new Date();
         const lists = new Map<string, readonly Entry[]>();
         let entries: readonly Entry[];
         try {

@@ -24,7 +24,8 @@ class SerialTerminal implements vscode.Pseudoterminal {
         private readonly port: number,
     ) {
         this.terminal = vscode.window.createTerminal({
-            name: `${guest.debug.name}: COM${port + 1}`,
+            // The port first: of longer names the list of terminals shows the beginning.
+            name: `COM${port + 1}: ${guest.debug.name}`,
             pty: this,
             iconPath: new vscode.ThemeIcon('terminal'),
             isTransient: true,

@@ -100,7 +100,7 @@ export class StatusBar implements vscode.Disposable {
     private show(guest: GuestSession, now: number | undefined, mips: number | undefined): void {
         const { state, debug } = guest;
         const running = state === 'running';
-        const stopped = guest.stop?.description ?? 'stopped';
+        const stopped = state === 'starting' ? 'starting' : (guest.stop?.description ?? 'stopped');
         const parts = [
             running ? undefined : shorten(stopped),
             this.engine === '' ? undefined : this.engine.replace(/^[A-Z](?=[a-z])/, letter => letter.toLowerCase()),

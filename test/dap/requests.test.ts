@@ -47,6 +47,9 @@ describe('requests', () => {
         await client.request('cancel', { requestId: waiting.seq });
         await client.request('cancel', { progressId: `request ${search.seq}` });
         assert.deepEqual(await waiting.answer.then(({ success, message }) => [success, message]), [false, 'cancelled']);
+        // Who has taken a request back is not told of it by a dialog.
+        const { error } = (await waiting.answer).body as { error: { showUser?: boolean } };
+        assert.equal(error.showUser, false);
         assert.equal((await last.answer).success, true);
         // What is answered already, or was never asked, is no reason to refuse.
         await client.request('cancel', { requestId: 999 });
