@@ -357,4 +357,83 @@ describe('debugging in VS Code', function () {
             await code.stop();
         });
     });
+
+    describe('in odd orders', () => {
+        before(async () => {
+            mkdirSync(path.dirname(launchJson()), { recursive: true });
+            writeFileSync(launchJson(), launchFile(configuration('Monitor', { append: 'monitor' })));
+            await code.recover();
+            await code.command('View: Close All Editors');
+            await code.command('Debug: Remove All Breakpoints');
+            // VS Code notices the file some time after it was written.
+            await code.page.waitForTimeout(2000);
+        });
+
+        /** Runs the guest that waits for commands on its console, up to its prompt. */
+        const atPrompt = async (): Promise<void> => {
+            // What an earlier guest has said is not this one's.
+            await code.command('Terminal: Kill All Terminals');
+            await code.debug('Monitor');
+            await code.command('Hyperscope: Show the Guest’s Serial Console');
+            await prompted();
+        };
+        const prompted = async (): Promise<void> => {
+            const screen = code.page.locator('.terminal-wrapper.active .xterm-rows');
+            await waitFor('the guest asks for a command', async () => /^>\s*$/m.test(await screen.innerText()));
+        };
+        const paused = (): Promise<void> =>
+            waitFor('the guest is paused', async () => {
+                // While it restarts, there is nothing to pause.
+                await code.page.keyboard.press('F6');
+                const go = code.page.locator('.debug-toolbar .codicon-debug-continue');
+                return go.waitFor({ timeout: 3000 }).then(
+                    () => true,
+                    () => false,
+                );
+            });
+        const errors = () => code.page.locator('.notification-toast .codicon-error');
+
+        it('restarts a guest that runs, also when it has only just begun', async () => {
+            await atPrompt();
+            for (let times = 0; times < 3; times++) await code.page.keyboard.press('Control+Shift+F5');
+            await code.page.waitForTimeout(1000);
+            await prompted();
+            assert.equal(code.adapters().length, 1);
+            await paused();
+            await code.openOnly('Registers');
+            assert.equal(await errors().count(), 0);
+            await code.stop();
+        });
+
+        it('stops one that is only being launched, and starts it again', async () => {
+            for (const delay of [0, 100, 400]) {
+                await code.debug('Monitor');
+                await code.page.waitForTimeout(delay);
+                await code.page.keyboard.press('Shift+F5');
+            }
+            await waitFor('no adapter is left', async () => {
+                // One that was not there yet goes on being launched.
+                await code.page.keyboard.press('Shift+F5');
+                await code.page.waitForTimeout(1000);
+                return code.adapters().length === 0;
+            });
+            assert.equal(await errors().count(), 0);
+            await atPrompt();
+            await code.stop();
+            await waitFor('no adapter is left', () => code.adapters().length === 0);
+        });
+
+        it('starts again after the adapter has died while the guest ran', async () => {
+            await atPrompt();
+            assert.equal(code.killAdapters(), 1);
+            await code.page.getByText("Hyperscope's debug adapter has gone: it was ended by SIGKILL").first().waitFor();
+            await code.page.locator('.debug-toolbar').waitFor({ state: 'hidden' });
+            await code.command('Notifications: Clear All Notifications');
+            await atPrompt();
+            await paused();
+            await code.openOnly('Registers');
+            await code.rows('Registers').filter({ hasText: 'rip' }).first().waitFor();
+            await code.stop();
+        });
+    });
 });

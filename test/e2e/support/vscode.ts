@@ -246,10 +246,17 @@ export class VsCode {
 
     /** Puts the cursor of the active editor on a line, counted from 1. */
     async goToLine(line: number): Promise<void> {
-        await this.page.locator('.editor-group-container.active .tab.active').click();
-        await this.page.keyboard.press('Control+g');
-        await this.answer(`:${line}`);
-        await this.page.locator('.statusbar-item', { hasText: `Ln ${line},` }).waitFor();
+        const there = this.page.locator('.statusbar-item', { hasText: `Ln ${line},` });
+        await waitFor(`the cursor is on line ${line}`, async () => {
+            await this.page.locator('.editor-group-container.active .tab.active').click();
+            await this.page.keyboard.press('Control+g');
+            // It closes when the editor takes the focus once more.
+            await this.answer(`:${line}`).catch(() => undefined);
+            return there.waitFor({ timeout: 2000 }).then(
+                () => true,
+                () => false,
+            );
+        });
     }
 
     /** F5 with a configuration chosen by its name. */
@@ -294,10 +301,10 @@ export class VsCode {
         await this.page.waitForTimeout(500);
     }
 
-    /** Ends the adapters of this VS Code as a crash would. */
-    killAdapters(): number {
+    /** Process ids of the adapters of this VS Code. */
+    adapters(): number[] {
         const adapter = path.join(this.folder, 'extensions');
-        const found = readdirSync('/proc')
+        return readdirSync('/proc')
             .filter(name => /^\d+$/.test(name))
             .filter(name => {
                 try {
@@ -306,8 +313,14 @@ export class VsCode {
                 } catch {
                     return false; // a process that has ended meanwhile
                 }
-            });
-        for (const name of found) process.kill(Number(name), 'SIGKILL');
+            })
+            .map(Number);
+    }
+
+    /** Ends the adapters of this VS Code as a crash would. */
+    killAdapters(): number {
+        const found = this.adapters();
+        for (const id of found) process.kill(id, 'SIGKILL');
         return found.length;
     }
 
