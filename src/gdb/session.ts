@@ -38,7 +38,8 @@ export interface SessionHost {
     };
 }
 
-const LONGEST_WATCH = 0x10000;
+/** What the packet has room for; the target says what it cannot watch. */
+const LONGEST_WATCH = 2 ** 48;
 /** Answers between two looks at other requests, if a client sends packets without waiting. */
 const ANSWERS_AT_ONCE = 32;
 

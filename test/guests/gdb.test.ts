@@ -190,6 +190,12 @@ describe('gdb', function () {
                 assert.match(await client.reply(), /^T02thread:01;/);
             }
             assert.match(await client.ask('vCont;s:1'), /^T0[52]thread:01;/);
+            // At any length, as the stack is here.
+            assert.equal(await client.ask('Z2,ffffffff80000000,10000000'), 'OK');
+            let stop = await client.ask('vCont;c');
+            // KVM says that the translator stands in.
+            while (stop.startsWith('O')) stop = await client.reply();
+            assert.match(stop, /^T05thread:01;watch:ffffffff8[0-9a-f]{7};/);
             client.send('k');
             assert.equal((await cli.result).status, 130);
             client.close();
