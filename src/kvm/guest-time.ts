@@ -124,7 +124,9 @@ export class TimeStampCounter {
 
     private follow(cpu: Cpu): void {
         const value = Number(BigInt.asUintN(64, this.read() - cpu.get64(StateOffset.tscOffset)));
-        if (Math.abs(value - cpu.hooks.tsc()) > TOLERANCE && value <= Number.MAX_SAFE_INTEGER) {
+        const ahead = value - cpu.hooks.tsc();
+        // It must not go back in the guest's eyes.
+        if ((ahead > 0 || ahead < -TOLERANCE) && value <= Number.MAX_SAFE_INTEGER) {
             cpu.hooks.moveTsc(value);
         }
     }
