@@ -15,6 +15,7 @@ import {
     USER_END,
 } from '../../symbols/unwind';
 import type { FrameOrigin } from '../stack';
+import { followsCall } from '../stack-scan';
 import { whatIsReadable } from './program-lines';
 import { callerInUserCode, type UserMemory } from './user-stack';
 
@@ -119,10 +120,12 @@ export class SourceStack {
     ): PhysicalFrame | 'end' | undefined {
         const { user } = state;
         const program = this.programs.at(lookupAddress(state));
+        let doubtful: PhysicalFrame | undefined;
         for (const source of this.sourcesFor(state, numbering)) {
             const step = whatIsReadable(() => source.step(state, memory));
             if (step === undefined) continue;
             if (step.kind === 'end') {
+                if (doubtful !== undefined) break;
                 return source.method === 'orc' ? (this.outOfThunk(state, numbering, memory) ?? 'end') : 'end';
             }
             const outer = user === undefined ? step.frame : { ...step.frame, user };
@@ -131,7 +134,14 @@ export class SourceStack {
                 if (outer.pc < 0x1000n) return 'end';
                 continue;
             }
-            return { state: outer, numbering, origin: source.method };
+            const found: PhysicalFrame = { state: outer, numbering, origin: source.method };
+            // Compilers do not know what assembly code inside of a function pushes: a kernel's own tables do.
+            const isCertain = user !== undefined || !outer.isReturn || isBehindCall(outer.pc, numbering, memory);
+            if (isCertain) return found;
+            doubtful ??= found;
+        }
+        if (doubtful !== undefined) {
+            return doubtful;
         }
         if (user !== undefined) {
             const caller = user === 64 ? callerInUserCode(state, memory) : undefined;
@@ -207,6 +217,12 @@ function isCode(frame: FrameState, memory: StackMemory): boolean {
     }
     // What a kernel was entered from is what the processor has saved: the page may be gone, or may never have been there.
     return isReturn ? memory.isUserCode(pc - 1n) : pc < USER_END;
+}
+
+function isBehindCall(pc: bigint, { addressSize }: RegisterNumbering, memory: StackMemory): boolean {
+    const codeBefore = (end: bigint, length: number): Uint8Array =>
+        memory.readMemory(end - BigInt(length), length) ?? new Uint8Array(0);
+    return followsCall(addressSize === 8 ? 64 : 32, pc, codeBefore);
 }
 
 function keyOf({ pc, registers }: FrameState, { stackPointer }: RegisterNumbering): string {

@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { SourceStack, type StackMemory } from '../../../src/debug/source/source-stack';
+import { ProgramSet } from '../../../src/symbols/program';
+import { AMD64, type FrameState, type UnwindSource, type UnwindStep } from '../../../src/symbols/unwind';
+
+const CODE = 0x401000n;
+/** Behind a call, and behind none. */
+const RETURN = 0x401105n;
+const OTHER = 0x401200n;
+
+const memory: StackMemory = {
+    readMemory(address, size) {
+        const code = new Uint8Array(0x1000).fill(0x90);
+        // CALL rel32
+        code.set([0xe8, 1, 2, 3, 4], Number(RETURN - CODE) - 5);
+        const offset = Number(address - CODE);
+        return offset >= 0 && offset + size <= code.length ? code.subarray(offset, offset + size) : undefined;
+    },
+    isExecutable: address => address >= CODE && address < CODE + 0x1000n,
+    isUserCode: () => false,
+};
+
+/** Tells of the innermost frame alone. */
+function tells(method: 'cfi' | 'orc', of: 'end' | bigint, isReturn = true): UnwindSource {
+    const step = (pc: bigint): UnwindStep => ({
+        ...{ kind: 'caller', cfa: 0x2000n },
+        frame: { pc, registers: AMD64.names.map((_, number) => (number === 7 ? 0x2000n : undefined)), isReturn },
+    });
+    return {
+        method,
+        step: ({ pc }) => (pc !== CODE ? undefined : of === 'end' ? { kind: 'end' } : step(of)),
+        cfa: () => undefined,
+    };
+}
+
+function caller(...sources: readonly UnwindSource[]): unknown {
+    const state: FrameState = { pc: CODE, registers: AMD64.names.map(() => 0x1000n), isReturn: false };
+    const frames = new SourceStack(new ProgramSet(), () => sources).walk(state, AMD64, memory);
+    return frames?.slice(1).map(frame => [frame.state.pc, frame.origin]);
+}
+
+describe('stacks by several tables', () => {
+    it('take the first that tells, if a call leads to the caller', () => {
+        assert.deepEqual(caller(tells('cfi', RETURN), tells('orc', OTHER)), [[RETURN, 'cfi']]);
+        assert.deepEqual(caller(tells('cfi', OTHER), tells('orc', RETURN)), [[RETURN, 'orc']]);
+    });
+
+    it('take the first where no call leads to any of them', () => {
+        assert.deepEqual(caller(tells('cfi', OTHER), tells('orc', OTHER + 8n)), [[OTHER, 'cfi']]);
+        assert.deepEqual(caller(tells('cfi', OTHER), tells('orc', 'end')), [[OTHER, 'cfi']]);
+        assert.deepEqual(caller(tells('cfi', OTHER)), [[OTHER, 'cfi']]);
+    });
+
+    it('ask for no call where code was interrupted', () => {
+        assert.deepEqual(caller(tells('cfi', OTHER, false), tells('orc', RETURN)), [[OTHER, 'cfi']]);
+    });
+});
