@@ -381,32 +381,6 @@ describe('the extension in VS Code', function () {
             }
         });
 
-        it('shows the last of many stops that come quickly', async () => {
-            await code.openTree('Registers');
-            const clock = await RedrawClock.watch(code, ['Registers', 'Translator', 'Page Tables']);
-            const stepInto = code.page.locator('.debug-toolbar .codicon-debug-step-into');
-            await stepInto.click();
-            for (let step = 0; step < 25; step++) await code.page.keyboard.press('F11');
-            let stops: number;
-            do {
-                stops = stopsReady().length;
-                await code.page.waitForTimeout(1000);
-            } while (stops !== stopsReady().length);
-            await clock.settle(Date.now());
-            const shown = async (): Promise<string[]> => [
-                ...(await code.rows('Registers').allInnerTexts()),
-                ...(await code.rows('Translator').allInnerTexts()),
-            ];
-            const after = await shown();
-            // Asks for everything once more.
-            await code.command('Hyperscope: Show Numbers in Decimal');
-            await code.command('Hyperscope: Show Numbers in Hexadecimal');
-            await waitFor('the views show once more what they showed', async () => {
-                const now = await shown();
-                return now.length === after.length && now.every((text, index) => text === after[index]);
-            });
-        });
-
         it('tells of an adapter that has died, and keeps what it showed last', async () => {
             const levels = await row('Page Tables', 'Levels');
             assert.equal(code.killAdapters(), 1);
