@@ -287,9 +287,12 @@ class LineParser {
             case 'setx':
                 ir.append(Op.SetIndexed, Type.Void, this.field(0), this.access(suffix), this.value(1), this.value(2));
                 return;
-            case 'carries':
-                ir.append(Op.SetCarries, Type.Void, suffix === 'subtract' ? 1 : 0, this.count(0), this.value(1));
+            case 'carries': {
+                const kind = ['add', 'subtract'].indexOf(suffix);
+                if (kind < 0) throw this.error(`unknown operation ${name}`);
+                ir.append(Op.SetCarries, Type.Void, kind, this.count(0), this.value(1));
                 return;
+            }
             case 'record':
                 ir.append(Op.Record, STATE_ACCESS_TYPE[this.access(suffix)], this.count(0), this.access(suffix));
                 return;

@@ -50,6 +50,7 @@ describe('IR text form', () => {
 
     const broken: ReadonlyArray<readonly [text: string, message: RegExp]> = [
         ['v0 = const.i32 7\nv1 = i32.frobnicate v0', /line 2: unknown operation i32\.frobnicate/],
+        ['v0 = const.i64 7\ncarries.multiply #8, v0', /line 2: unknown operation carries\.multiply/],
         ['v1 = const.i32 7', /line 1: v1 must be named v0/],
         ['v0 = get.i64 rzz', /line 1: unknown state field 'rzz'/],
         ['v0 = get.i65 rax', /line 1: unknown state access 'i65'/],

@@ -42,6 +42,7 @@ describe('IR verifier', () => {
         ['an operand of another type', 'v0 = const.i64 1\nv1 = i32.eqz v0', /v0 is i64, not i32/],
         ['a condition that is not i32', 'v0 = const.i64 1\nif v0\nend', /v0 is i64, not i32/],
         ['a state write of another type', 'v0 = const.i32 1\nset.i64 rax, v0', /v0 is i32, not i64/],
+        ['carries of a strange width', 'v0 = const.i64 1\ncarries.add #24, v0', /no operations of 24 bits/],
         ['an end without if', 'end', /end without if/],
         ['an else without if', 'else', /else without if/],
         ['a block that is never closed', 'v0 = const.i32 1\nif v0', /is never closed/],
