@@ -21,11 +21,9 @@ const USAGE = `usage: node scripts/guests.mjs [--update] [--with NAME]…
 
   --update      look for newer packages instead of keeping what is there
   --with NAME   fetch more than the tests need:
-                  modules            the cloud kernel's modules    -> modules-cloud/
-                  dbg                its vmlinux with DWARF (large) -> vmlinux-cloud
+                  dbg                the cloud kernel's vmlinux with DWARF (large) -> vmlinux-cloud
                   linux-image-amd64  the kernel with all drivers   -> vmlinuz-amd64, modules-amd64/
                   grub-pc-bin        GRUB's images for PC firmware -> grub-pc/
-                  syslinux           SYSLINUX's boot code          -> syslinux/
 
 Guests are kept in .cache/guests, with the versions in its versions.json.`;
 
@@ -42,7 +40,10 @@ const cloudDebugSymbols = () => dependency('linux-image-cloud-amd64-dbg', /^linu
 
 /** @type {Record<string, Guest>} */
 const NEEDED = {
-    kernel: { package: cloudKernel, outputs: { 'vmlinuz-cloud': /^boot\/vmlinuz-/ } },
+    kernel: {
+        package: cloudKernel,
+        outputs: { 'vmlinuz-cloud': /^boot\/vmlinuz-/, 'modules-cloud': /^(usr\/)?lib\/modules$/ },
+    },
     busybox: { package: () => 'busybox-static', outputs: { busybox: /bin\/busybox$/ } },
     seabios: {
         package: () => 'seabios',
@@ -52,18 +53,17 @@ const NEEDED = {
         package: () => 'ipxe',
         outputs: { 'ipxe.lkrn': /^(usr\/lib\/ipxe|boot)\/ipxe\.lkrn$/, 'ipxe.iso': 'usr/lib/ipxe/ipxe.iso' },
     },
+    syslinux: { package: () => 'syslinux-common', outputs: { syslinux: 'usr/lib/syslinux' } },
 };
 
 /** @type {Record<string, Guest>} */
 const OPTIONAL = {
-    modules: { package: cloudKernel, outputs: { 'modules-cloud': /^(usr\/)?lib\/modules$/ } },
     dbg: { package: cloudDebugSymbols, outputs: { 'vmlinux-cloud': /^usr\/lib\/debug\/boot\/vmlinux-/ } },
     'linux-image-amd64': {
         package: amd64Kernel,
         outputs: { 'vmlinuz-amd64': /^boot\/vmlinuz-/, 'modules-amd64': /^(usr\/)?lib\/modules$/ },
     },
     'grub-pc-bin': { package: () => 'grub-pc-bin', outputs: { 'grub-pc': 'usr/lib/grub/i386-pc' } },
-    syslinux: { package: () => 'syslinux-common', outputs: { syslinux: 'usr/lib/syslinux' } },
 };
 
 function readStamps() {
