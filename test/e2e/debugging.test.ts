@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import type { Locator } from 'playwright-core';
 import { projectRoot } from '../support/project';
 import { needs, vsCode } from '../support/requirements';
 import { packExtension, VsCode, waitFor } from './support/vscode';
@@ -301,6 +302,31 @@ describe('debugging in VS Code', function () {
             await statusBar('KVM').waitFor();
             await code.page.keyboard.press('F10');
             await callStack(`${lineOf('run_workload();') + 1}:`).waitFor();
+        });
+
+        it('shows the registers of the last of many quick steps', async () => {
+            await atWorkload();
+            await code.openOnly('Registers');
+            const registers = async (rows: Locator, pattern: RegExp): Promise<Map<string, bigint>> => {
+                const texts = await rows.evaluateAll(all => all.map(row => row.getAttribute('aria-label') ?? ''));
+                const found = texts.map(text => pattern.exec(text)).filter(match => match !== null);
+                return new Map(found.map(([, name, value]) => [name, BigInt(value)]));
+            };
+            for (let round = 0; round < 3; round++) {
+                for (let step = 0; step < 25; step++) await code.page.keyboard.press('F11');
+                await code.stopped();
+                await code.page.waitForTimeout(2000);
+                await code.command('Hyperscope: Focus on Registers View');
+                const shown = await registers(code.rows('Registers'), /^(r\w+) (0x[0-9a-f]+)/);
+                await code.command('View: Show Run and Debug');
+                // VS Code's own view, which it fills anew when it is shown again.
+                const variables = code.page.locator('.debug-variables .monaco-list-row');
+                await waitFor('it shows the same registers', async () => {
+                    const asked = await registers(variables, /^(r\w+), value (0x[0-9a-f]+)/);
+                    const both = [...asked].filter(([name]) => shown.has(name));
+                    return both.length >= 3 && both.every(([name, value]) => shown.get(name) === value);
+                });
+            }
         });
 
         it('debugs two guests at once', async () => {
