@@ -128,6 +128,12 @@ describe('faults of accesses', () => {
         assertFault(run({ kind, code: '58', gpr: { [Gpr.Rsp]: 0xffff_fffen } }), Vector.SS);
     });
 
+    it('reads the lower bound of BOUND before it checks where the upper one is', () => {
+        const outcome = run({ kind: CodeKind.Code32, code: '62 03', gpr: { [Gpr.Rbx]: 0xffff_fffcn } });
+        assertFault(outcome, Vector.PF, 4);
+        assert.equal(outcome.address, 0xffff_fffcn);
+    });
+
     it('checks the alignment of vectors before the segment', () => {
         const kind = CodeKind.Code32Segmented;
         assertFault(run({ kind, code: '0f 28 45 00', gpr: { [Gpr.Rbp]: 0x9001n } }), Vector.GP);

@@ -84,9 +84,10 @@ function bound(c: LiftContext): void {
     const bytes = width / 8;
     const signed = (value: Value): Value => c.signed(width as Width, value);
     const index = signed(c.read(0));
+    // Two accesses: a page fault of the first comes before the limit that the second exceeds.
+    const lower = signed(c.load(width, c.memoryOperand(bytes, false)));
     const lowerAddress = c.memoryOperand(2 * bytes, false);
     const upperAddress = ir.op('i64.and', ir.op('i64.add', lowerAddress, ir.i64(bytes)), ir.i64(-1, 0));
-    const lower = signed(c.load(width, lowerAddress));
     const upper = signed(c.load(width, upperAddress));
     const outside = ir.op('i32.or', ir.op('i32.lt_s', index, lower), ir.op('i32.gt_s', index, upper));
     ir.if(outside, () => c.raise(Vector.BR));
