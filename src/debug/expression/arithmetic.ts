@@ -108,17 +108,28 @@ export function arithmetic(operator: Exclude<BinaryOperator, '&&' | '||'>, left:
         case '^':
             return result(a ^ b);
         case '<':
-            return truth(a < b);
         case '<=':
-            return truth(a <= b);
         case '>':
-            return truth(a > b);
         case '>=':
-            return truth(a >= b);
+            return truth(isOrdered(operator, a, b));
         case '==':
             return truth(BigInt.asUintN(64, a) === BigInt.asUintN(64, b));
         case '!=':
             return truth(BigInt.asUintN(64, a) !== BigInt.asUintN(64, b));
+    }
+}
+
+/** Neither way for a NaN. */
+function isOrdered<T extends bigint | number>(operator: '<' | '<=' | '>' | '>=', a: T, b: T): boolean {
+    switch (operator) {
+        case '<':
+            return a < b;
+        case '<=':
+            return a <= b;
+        case '>':
+            return a > b;
+        case '>=':
+            return a >= b;
     }
 }
 
@@ -143,13 +154,10 @@ function floatArithmetic(operator: BinaryOperator, left: Value, right: Value): V
         case '/':
             return result(a / b);
         case '<':
-            return truth(a < b);
         case '<=':
-            return truth(a <= b);
         case '>':
-            return truth(a > b);
         case '>=':
-            return truth(a >= b);
+            return truth(isOrdered(operator, a, b));
         case '==':
             return truth(a === b);
         case '!=':

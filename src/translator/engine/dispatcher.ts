@@ -382,7 +382,6 @@ export class Dispatcher {
                 this.system(cpu);
                 return 0;
             case ExitReason.Miss:
-                this.inCode = false;
                 this.exits.miss++;
                 this.budget.unhold(cpu);
                 this.leaveAtBlock(cpu);
@@ -390,7 +389,6 @@ export class Dispatcher {
                 this.endRepeat(cpu);
                 return 0;
             case ExitReason.Budget:
-                this.inCode = false;
                 this.exits.budget++;
                 this.budget.unhold(cpu);
                 this.leaveAtBlock(cpu);
@@ -400,12 +398,10 @@ export class Dispatcher {
                 }
                 return 0;
             case ExitReason.Hot:
-                this.inCode = false;
                 this.exits.hot++;
                 this.leaveAtBlock(cpu);
                 return this.translateHot(cpu);
             case ExitReason.Breakpoint:
-                this.inCode = false;
                 this.exits.breakpoint++;
                 this.leaveAtBlock(cpu);
                 return this.breakpoint(cpu);
@@ -422,8 +418,9 @@ export class Dispatcher {
         }
     }
 
-    /** RIP at a block boundary. */
+    /** Code has come back at a block boundary. */
     private leaveAtBlock(cpu: Cpu): void {
+        this.inCode = false;
         cpu.setRip(cpu.lo(StateOffset.blockRip), cpu.hi(StateOffset.blockRip));
     }
 

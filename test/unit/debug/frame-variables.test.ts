@@ -11,6 +11,7 @@ import { fromAddress } from '../../../src/symbols/cursor';
 import { Program } from '../../../src/symbols/program';
 import { AMD64 } from '../../../src/symbols/unwind';
 import { fileSource, run, scratchDirectory } from '../../support/compiled';
+import { NOTHING } from '../../support/evaluation';
 import { needs, tool } from '../../support/requirements';
 
 const SOURCE = `
@@ -33,15 +34,6 @@ void _start(void)
         ;
 }
 `;
-
-const context: EvaluationContext = {
-    readRegister: () => undefined,
-    writeRegister: () => undefined,
-    readMemory: () => undefined,
-    writeMemory: () => false,
-    symbol: () => undefined,
-    segmentLinear: (_segment, offset) => offset,
-};
 
 function vector(size: 4 | 8, ...lanes: readonly number[]): bigint {
     const view = new DataView(new ArrayBuffer(16));
@@ -78,7 +70,7 @@ describe('variables outside of general registers', () => {
         };
         const host: FrameHost = {
             memory: { readMemory: () => undefined, isExecutable: () => true, isUserCode: () => false },
-            context,
+            context: NOTHING,
             callerOf: () => undefined,
             cfaOf: () => undefined,
             programAt: () => program,
@@ -87,7 +79,7 @@ describe('variables outside of general registers', () => {
         };
         const chain = program.info.blocksAt(fromAddress(address));
         const reader = new FrameReader(program, physical, chain, host);
-        const presenter = new ValuePresenter({ context, symbol: () => undefined });
+        const presenter = new ValuePresenter({ context: NOTHING, symbol: () => undefined });
         const frame = { physical, blocks: chain, program, isInlined: false } as Parameters<typeof variablesOf>[0];
         return Object.fromEntries(variablesOf(frame).map(({ name, die }) => [name, presenter.text(reader.value(die))]));
     };
@@ -118,7 +110,7 @@ describe('variables outside of general registers', () => {
 
     it('of a CPU are named by per_cpu', () => {
         const cpus: EvaluationContext = {
-            ...context,
+            ...NOTHING,
             perCpu: (name, cpu) => (name === 'counter' && cpu < 2 ? makeValue(BigInt(40 + cpu), I64) : undefined),
         };
         assert.equal(new Expression('per_cpu(counter, 1) + 1').evaluate(cpus).bits, 42n);

@@ -1,26 +1,11 @@
 import assert from 'node:assert/strict';
 import type { Machine } from '../../../src/machine/machine';
-import { kvm, needs } from '../../support/requirements';
 import { ENTRY } from './kernel';
-import { type KvmMachine, kvmMachine, nextStop } from './kvm-machine';
+import { kvmMachine, kvmMachineForTests, nextStop } from './kvm-machine';
 
 describe('the engine on KVM', function () {
     this.timeout(30_000);
-    let machine: Machine | undefined;
-
-    before(function () {
-        needs(this, kvm);
-    });
-    afterEach(() => {
-        machine?.engine.dispose?.();
-        machine = undefined;
-    });
-
-    const build = (code: string): KvmMachine => {
-        const built = kvmMachine(code);
-        ({ machine } = built);
-        return built;
-    };
+    const build = kvmMachineForTests();
     const at = (offset: number): { id: number; lo: number; hi: number } => ({ id: offset, lo: ENTRY + offset, hi: 0 });
     const next = (of: Machine): string => {
         const stop = nextStop(of);

@@ -3,9 +3,8 @@ import assert from 'node:assert/strict';
 import { EVENT_STOP } from '../../../src/machine/engine';
 import type { Machine } from '../../../src/machine/machine';
 import { MachineEventKind } from '../../../src/machine/observation/kinds';
-import { kvm, needs } from '../../support/requirements';
 import { ENTRY } from './kernel';
-import { type KvmMachine, kvmMachine, nextStop } from './kvm-machine';
+import { type KvmMachine, kvmMachineForTests, nextStop, writeIdt } from './kvm-machine';
 
 const INVALID_OPCODE = 6;
 const PROTECTION = 13;
@@ -36,32 +35,12 @@ const CODE = [
 
 describe('exceptions on KVM', function () {
     this.timeout(30_000);
-    let machine: Machine | undefined;
-
-    before(function () {
-        needs(this, kvm);
-    });
-    afterEach(() => {
-        machine?.engine.dispose?.();
-        machine = undefined;
-    });
-
+    const onKvm = kvmMachineForTests();
     const build = (): KvmMachine & { seen: string[] } => {
-        const built = kvmMachine(CODE);
-        ({ machine } = built);
-        const { memory, observation, processors } = machine;
-        const selector = processors[0].cpu.selector(1);
-        const gate = (vector: number, handler: number): void => {
-            const bytes = new DataView(new ArrayBuffer(8));
-            bytes.setUint16(0, (ENTRY + handler) & 0xffff, true);
-            bytes.setUint16(2, selector, true);
-            bytes.setUint16(4, 0x8e00, true);
-            bytes.setUint16(6, (ENTRY + handler) >>> 16, true);
-            memory.writeBytes(IDT + vector * 8, new Uint8Array(bytes.buffer));
-        };
-        gate(INVALID_OPCODE, HANDLER_UD);
-        gate(PROTECTION, HANDLER_GP);
-        memory.writeBytes(POINTER, Uint8Array.of(0xff, 0, IDT & 0xff, IDT >> 8, 0, 0));
+        const built = onKvm(CODE);
+        const { machine } = built;
+        const { observation } = machine;
+        writeIdt(machine, IDT, POINTER, { [INVALID_OPCODE]: HANDLER_UD, [PROTECTION]: HANDLER_GP });
         const seen: string[] = [];
         observation.setStopKinds([MachineEventKind.Exception]);
         observation.onEvent = event => {

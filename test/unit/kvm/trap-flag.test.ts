@@ -1,9 +1,7 @@
 /** A guest that steps itself by RFLAGS.TF, under a debugger that steps it too, and on both engines in turn. */
 import assert from 'node:assert/strict';
-import type { Machine } from '../../../src/machine/machine';
-import { kvm, needs } from '../../support/requirements';
 import { ENTRY } from './kernel';
-import { type KvmMachine, kvmMachine } from './kvm-machine';
+import { type KvmMachine, kvmMachineForTests, writeIdt } from './kvm-machine';
 
 const IDT = 0x5000;
 const POINTER = 0x6000;
@@ -25,32 +23,11 @@ const HANDLERS = '43 cf cf'; // inc ebx; iret; iret
 
 describe("a guest's own single steps", function () {
     this.timeout(30_000);
-    let machine: Machine | undefined;
-
-    before(function () {
-        needs(this, kvm);
-    });
-    afterEach(() => {
-        machine?.engine.dispose?.();
-        machine = undefined;
-    });
-
+    const onKvm = kvmMachineForTests();
     const build = (): KvmMachine => {
-        const built = kvmMachine(`${MAIN} ${HANDLERS}`);
-        ({ machine } = built);
-        const { memory, processors } = machine;
+        const built = onKvm(`${MAIN} ${HANDLERS}`);
         const size = MAIN.split(' ').length;
-        const gate = (vector: number, handler: number): void => {
-            const bytes = new DataView(new ArrayBuffer(8));
-            bytes.setUint16(0, (ENTRY + handler) & 0xffff, true);
-            bytes.setUint16(2, processors[0].cpu.selector(1), true);
-            bytes.setUint16(4, 0x8e00, true);
-            bytes.setUint16(6, (ENTRY + handler) >>> 16, true);
-            memory.writeBytes(IDT + vector * 8, new Uint8Array(bytes.buffer));
-        };
-        gate(1, size);
-        gate(0x80, size + 2);
-        memory.writeBytes(POINTER, Uint8Array.of(0xff, 7, IDT & 0xff, IDT >> 8, 0, 0));
+        writeIdt(built.machine, IDT, POINTER, { 1: size, 0x80: size + 2 });
         return built;
     };
     /** Runs to the end; returns how many #DB the guest has counted. */

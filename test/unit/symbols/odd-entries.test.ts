@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import type { EvaluationContext } from '../../../src/debug/expression/evaluator';
 import { makeValue } from '../../../src/debug/expression/value';
 import { ValuePresenter } from '../../../src/debug/source/value-text';
 import { fromAddress } from '../../../src/symbols/cursor';
 import { Program } from '../../../src/symbols/program';
 import { bare, findMember, type RecordType } from '../../../src/symbols/types';
 import { fileSource, run, scratchDirectory } from '../../support/compiled';
+import { NOTHING } from '../../support/evaluation';
 import { needs, tool } from '../../support/requirements';
 
 describe('entries of other compilers', () => {
@@ -56,15 +56,7 @@ describe('entries of other compilers', () => {
                 ['Rest', 4],
             ],
         );
-        const context: EvaluationContext = {
-            readRegister: () => undefined,
-            writeRegister: () => undefined,
-            readMemory: () => undefined,
-            writeMemory: () => false,
-            symbol: () => undefined,
-            segmentLinear: (_segment, offset) => offset,
-        };
-        const presenter = new ValuePresenter({ context, symbol: () => undefined });
+        const presenter = new ValuePresenter({ context: NOTHING, symbol: () => undefined });
         const shown = (...bytes: readonly number[]): string => {
             const image = { bytes: Uint8Array.from(bytes), known: bytes.map(() => true) };
             return presenter.text({ ...makeValue(0n, type), image });
