@@ -1,14 +1,10 @@
 /** The first difference that `hyperscope lockstep` finds, in words: the instruction, what differs, all of the state. */
 import type { Divergence } from '../engines/lockstep';
 import type { StateRow } from '../engines/lockstep-state';
-import { formatInstruction } from '../isa/x86';
+import { FLAG_BITS, formatInstruction } from '../isa/x86';
 import type { MachineStop } from '../machine/stop';
 import { vectorName } from '../debug/faults';
 
-const FLAG_NAMES: readonly (readonly [bit: number, name: string])[] = [
-    ...([[0, 'CF'], [2, 'PF'], [4, 'AF'], [6, 'ZF'], [7, 'SF'], [8, 'TF'], [9, 'IF'], [10, 'DF'], [11, 'OF']] as const),
-    ...([[14, 'NT'], [16, 'RF'], [17, 'VM'], [18, 'AC'], [19, 'VIF'], [20, 'VIP'], [21, 'ID']] as const),
-]; // prettier-ignore
 const IOPL = 3n << 12n;
 
 const COLUMN = 18;
@@ -61,6 +57,6 @@ function cameBack(stop: MachineStop): string {
 /** The flags that are not the same. */
 function flagsBetween(translator: bigint, kvm: bigint): string {
     const changed = translator ^ kvm;
-    const names = FLAG_NAMES.filter(([bit]) => (changed >> BigInt(bit)) & 1n).map(([, name]) => name);
+    const names = FLAG_BITS.filter(([, bit]) => (changed >> BigInt(bit)) & 1n).map(([name]) => name.toUpperCase());
     return [...names, ...((changed & IOPL) !== 0n ? ['IOPL'] : [])].join(' ');
 }

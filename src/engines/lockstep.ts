@@ -46,7 +46,7 @@ export interface Divergence {
     readonly within: number;
     /** Why each machine came back, if for different reasons. */
     readonly stops?: { readonly translator: MachineStop; readonly kvm: MachineStop };
-    /** Vectors of the exceptions or interrupts to whose handlers they have gone; undefined for none. */
+    /** Vectors of the exceptions to whose handlers they have gone; undefined for none. */
     readonly handlers: { readonly translator: number | undefined; readonly kvm: number | undefined };
     /** The general state of both vCPUs, after the instruction. */
     readonly state: readonly StateRow[];

@@ -350,7 +350,7 @@ export class MachineEngine implements SwitchableEngine {
         if (this.runningOn !== 'kvm' || this.kvm === undefined) {
             throw new HyperscopeError('the translator executes this guest: only KVM notes which pages are written');
         }
-        if (action === 'take') return this.kvm.takeDirtyPages();
+        if (action === 'take') return [...new Set(this.kvm.takeDirtyPages())].sort((a, b) => a - b);
         this.kvm.logDirtyPages(action === 'start');
         return [];
     }

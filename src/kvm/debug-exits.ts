@@ -80,7 +80,8 @@ export class DebugExits {
 
     /**
      * The vCPU is at a handler of exceptions that somebody wants to be told, or where half a SYSCALL has led it: goes back,
-     * and has the instruction executed by somebody who tells. The exception has been delivered afterwards, unless the guest is to stop before it.
+     * and has the instruction executed by somebody who tells. The exception has been delivered afterwards, unless the guest
+     * is to stop before it.
      */
     private tellException(vcpu: KvmVcpu): Outcome {
         const { state } = this;

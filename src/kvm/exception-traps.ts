@@ -85,11 +85,17 @@ export class ExceptionTraps {
     vectorAt(cpu: Cpu): number | undefined {
         if ((cpu.mode & ModeKey.Protected) === 0) return undefined;
         const rip = linearRip(cpu);
+        let found: number | undefined;
+        // Stubs may stand closer than the longest instruction is: the nearest is the one.
+        let nearest = LONGEST_INSTRUCTION;
         for (let vector = 0; vector < EXCEPTIONS; vector++) {
             const address = this.handlerOf(cpu, vector)?.address;
-            if (address !== undefined && rip >= address && rip - address < LONGEST_INSTRUCTION) return vector;
+            if (address !== undefined && rip >= address && rip - address < nearest) {
+                found = vector;
+                nearest = rip - address;
+            }
         }
-        return undefined;
+        return found;
     }
 
     /** Whether a vCPU is in a mode in which exceptions are not told. */

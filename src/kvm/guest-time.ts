@@ -118,17 +118,22 @@ export class TimeStampCounter {
         this.set(BigInt.asUintN(64, BigInt(wanted) + cpu.get64(StateOffset.tscOffset)));
         this.value = wanted;
         this.at = now;
-        this.fixed ??= Math.abs(Number(this.read() - cpu.get64(StateOffset.tscOffset)) - wanted) > FARTHEST;
+        this.fixed ??= Math.abs(this.machineValue(cpu) - wanted) > FARTHEST;
         if (this.fixed) this.follow(cpu);
     }
 
     private follow(cpu: Cpu): void {
-        const value = Number(BigInt.asUintN(64, this.read() - cpu.get64(StateOffset.tscOffset)));
+        const value = this.machineValue(cpu);
         const ahead = value - cpu.hooks.tsc();
         // It must not go back in the guest's eyes.
         if ((ahead > 0 || ahead < -TOLERANCE) && value <= Number.MAX_SAFE_INTEGER) {
             cpu.hooks.moveTsc(value);
         }
+    }
+
+    /** What the guest's TSC makes the machine's. @throws KvmError */
+    private machineValue(cpu: Cpu): number {
+        return Number(BigInt.asUintN(64, this.read() - cpu.get64(StateOffset.tscOffset)));
     }
 
     /** The guest has been left. */

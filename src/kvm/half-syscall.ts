@@ -12,6 +12,7 @@ import { locate } from './linear-memory';
 
 const SYSCALL = [0x0f, 0x05];
 const RCX = 1;
+const RSP = 4;
 const R11 = 11;
 const USER = 3;
 /** Bits of a page fault's error code: user mode, and a fetch. */
@@ -33,14 +34,14 @@ function followsSyscall(cpu: Cpu, memory: GuestMemory): boolean {
 
 /** Whether half a SYSCALL may have led a vCPU to its handler of page faults. It says no for nearly all others. */
 export function maybeFromHalfSyscall(cpu: Cpu, memory: GuestMemory): boolean {
-    const word = (offset: number): number => {
-        const place = locate(cpu, memory, BigInt.asUintN(64, cpu.gpr64(4) + BigInt(offset)));
-        return place === undefined ? 0 : memory.view.getUint16(place.at, true);
+    const byte = (offset: number): number => {
+        const place = locate(cpu, memory, BigInt.asUintN(64, cpu.gpr64(RSP) + BigInt(offset)));
+        return place === undefined ? 0 : memory.bytes[place.at];
     };
     return (
         cpu.code64 &&
-        (word(Frame.errorCode) & FETCH_BY_USER) === FETCH_BY_USER &&
-        (word(Frame.cs) & 3) === USER &&
+        (byte(Frame.errorCode) & FETCH_BY_USER) === FETCH_BY_USER &&
+        (byte(Frame.cs) & 3) === USER &&
         followsSyscall(cpu, memory)
     );
 }

@@ -48,7 +48,7 @@ const NONE: HostAbilities = { kernelCode: false, data: false, userCode: false, s
 
 let abilities: HostAbilities | undefined;
 
-/** Tries once; a host on which the trial itself fails has none of them. */
+/** Tries once; a host on which the trial itself fails has none of them, and nothing is said of its CPUID. */
 export function hostAbilities(): HostAbilities {
     abilities ??= tryAbilities();
     return abilities;

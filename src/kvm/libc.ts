@@ -7,7 +7,7 @@ type Call = (...args: readonly (number | string | Uint8Array)[]) => number;
 const O_RDWR = 2;
 const O_CLOEXEC = 0o2000000;
 
-export const PROT_READ_WRITE = 3;
+const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
 const MAP_PRIVATE = 2;
 const MAP_FIXED = 0x10;
@@ -100,7 +100,10 @@ export function lastErrno(): number {
 /** Signals that a request may meet before it counts as failed. */
 const MOST_INTERRUPTIONS = 1000;
 
-/** Not for KVM_RUN: a request that a signal interrupts, as KVM_CREATE_VM may be, is made again. @throws KvmError that names it */
+/**
+ * Not for KVM_RUN: a request that a signal interrupts, as KVM_CREATE_VM may be, is made again.
+ * @throws KvmError that names it
+ */
 export function ioctl(fd: number, request: Ioctl, argument = 0, detail?: string): number {
     const functions = load();
     let result = functions.ioctl(fd, request, argument);

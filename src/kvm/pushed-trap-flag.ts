@@ -38,7 +38,7 @@ export function clearPushedTrapFlag(cpu: Cpu, memory: GuestMemory, before: Befor
     const width = cpu.longMode ? 8 : cpu.mode & ModeKey.Protected ? 4 : 2;
     const base = cpu.code64 ? 0n : BigInt(cpu.segmentBase(SS));
     const sp = cpu.code64 ? cpu.gpr64(RSP) : BigInt(cpu.gpr(RSP));
-    const slot = (index: number): number => slotAddress(cpu, memory, base + sp + BigInt(index * width));
+    const slot = (index: number): number => slotAddress(cpu, memory, base + sp + BigInt(index * width), width);
     const read = (at: number): number =>
         width === 2 ? memory.view.getUint16(at, true) : memory.view.getUint32(at, true);
     for (let index = 0; index < SLOTS; index++) {
@@ -56,12 +56,13 @@ export function clearPushedTrapFlag(cpu: Cpu, memory: GuestMemory, before: Befor
     }
 }
 
-/** Address in the shared memory of a stack slot, or -1. */
-function slotAddress(cpu: Cpu, memory: GuestMemory, linear: bigint): number {
+/** Address in the shared memory of a stack slot, or -1: also if it lies in two pages. */
+function slotAddress(cpu: Cpu, memory: GuestMemory, linear: bigint, width: number): number {
     const mapping = mappingAt(cpu, BigInt.asUintN(cpu.code64 ? 64 : 32, linear));
     if (mapping === undefined) {
         return -1;
     }
-    const page = memory.writableAddress(mapping.physical - (mapping.physical % 0x1000));
-    return page < 0 ? -1 : page + (mapping.physical % 0x1000);
+    const offset = mapping.physical % 0x1000;
+    const page = memory.writableAddress(mapping.physical - offset);
+    return page < 0 || offset + width > 0x1000 ? -1 : page + offset;
 }

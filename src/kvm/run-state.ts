@@ -148,7 +148,8 @@ export class RunState {
             cpu.stateReplaced();
             if (events !== undefined) {
                 // Faults come again with their instruction; so do INT3 and INTO.
-                if (events.exception === Vector.DB && asksForDebugTraps(cpu)) {
+                // Behind the POPF that has cleared TF, the guest asks for none any more.
+                if (events.exception === Vector.DB && (asksForDebugTraps(cpu) || !vcpu.hasStepped)) {
                     cpu.pendDebug(cpu.lo(StateOffset.dr + 6 * 8) & DEBUG_TRAPS);
                 }
                 if (events.nmi) deliverNmi(cpu);

@@ -2,7 +2,7 @@
 import type { Cpu } from '../machine/cpu/cpu';
 import type { Processor } from '../machine/processor';
 import { StateOffset } from '../machine/state';
-import { EventField, GuestDebugField, Ioctl, RunOffset, SyncRegisters } from './abi';
+import { EventField, GuestDebug, GuestDebugField, Ioctl, RunOffset, SyncRegisters } from './abi';
 import { setCpuid } from './cpuid';
 import { EAGAIN, EINTR, KvmError } from './errors';
 import { TimeStampCounter } from './guest-time';
@@ -41,6 +41,7 @@ export class KvmVcpu {
     private readonly vector = new NativeBuffer(16);
     /** An access that user space has answered waits for the next KVM_RUN to be finished. */
     private unfinished = false;
+    private stepped = false;
 
     /** @throws KvmError */
     constructor(
@@ -128,6 +129,8 @@ export class KvmVcpu {
         const { run, view } = this;
         this.bytes[run + RunOffset.immediateExit] = immediate ? 1 : 0;
         this.unfinished = false;
+        const steps = (this.debug.control & GuestDebug.SingleStep) !== 0;
+        this.stepped = steps || (immediate && this.stepped);
         const given = this.hasUnreadRegisters;
         if (rawIoctl(this.fd, Ioctl.Run, 0) === 0) {
             return 0;
@@ -149,6 +152,11 @@ export class KvmVcpu {
     /** {@link load} has put down registers that no KVM_RUN has taken over yet. */
     get hasUnreadRegisters(): boolean {
         return this.view.getUint32(this.run + RunOffset.dirtyRegisters, true) !== 0;
+    }
+
+    /** It was the debugger's step that the vCPU has executed last: a #DB on its way may be that step's. */
+    get hasStepped(): boolean {
+        return this.stepped;
     }
 
     get isUnfinished(): boolean {

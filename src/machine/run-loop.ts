@@ -105,8 +105,8 @@ export class RunLoop {
     }
 
     /**
-     * Lets the time of an access to a device, or of CPUID, pass; to be called before the access. In real-time mode it is the host's
-     * time that passes, and between slices none.
+     * Lets the time of an access to a device, or of CPUID, pass; to be called before the access. In real-time mode it is
+     * the host's time that passes, and between slices none.
      */
     passTime(nanoseconds: number): void {
         const { clock, engine, hostTime, processors } = this.parts;
