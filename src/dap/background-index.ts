@@ -31,8 +31,11 @@ export class BackgroundIndex {
 
     private constructor(readonly program: Program) {}
 
-    /** Begins where that is worth it; undefined if the names are at hand, or will be as soon as they are asked for. */
-    static start(program: Program): BackgroundIndex | undefined {
+    /**
+     * Begins where that is worth it; undefined if the names are at hand, or will be as soon as they are asked for.
+     * @param directories in which files that the program shares with others may be
+     */
+    static start(program: Program, directories: readonly string[] = []): BackgroundIndex | undefined {
         const { elf, dwarf } = program.info;
         const size = dwarf.sections.get('info')?.size ?? 0;
         if (size < LARGE_SPLIT || (size < LARGE && whatIsReadable(() => dwarf.isSplit) !== true)) {
@@ -45,7 +48,7 @@ export class BackgroundIndex {
             return undefined;
         }
         const index = new BackgroundIndex(program);
-        index.run({ file: elf.name, cache });
+        index.run({ file: elf.name, directories, cache });
         return index;
     }
 

@@ -123,7 +123,7 @@ export class SymbolFiles {
     addProgram(program: Program): void {
         this.table.addSource(program.symbols);
         this.programs.programs.push(program);
-        const indexing = BackgroundIndex.start(program);
+        const indexing = BackgroundIndex.start(program, this.directories);
         if (indexing !== undefined) this.indexing.push(indexing);
     }
 

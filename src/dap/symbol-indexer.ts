@@ -12,6 +12,8 @@ import { openFile } from './symbol-files';
 export interface IndexerTask {
     /** The file with the debugging information. */
     readonly file: string;
+    /** Folders in which files that it shares with others may be. */
+    readonly directories: readonly string[];
     /** Where to keep the result. */
     readonly cache: string | undefined;
 }
@@ -24,8 +26,8 @@ export type IndexerMessage =
 /** Units between two words on how far it is. */
 const UNITS_A_REPORT = 64;
 
-function index({ file, cache }: IndexerTask, tell: (message: IndexerMessage) => void): void {
-    const opener = { open: (name: string) => (existsSync(name) ? openFile(name) : undefined) };
+function index({ file, directories, cache }: IndexerTask, tell: (message: IndexerMessage) => void): void {
+    const opener = { open: (name: string) => (existsSync(name) ? openFile(name) : undefined), directories };
     const dwarf = new DwarfFile(new ElfFile(openFile(file)), opener);
     const collector = new NameCollector(dwarf);
     const { units } = dwarf;
@@ -35,8 +37,9 @@ function index({ file, cache }: IndexerTask, tell: (message: IndexerMessage) => 
     });
     const files = makeFileTable(new SourceIndex(dwarf).namesToHeaders());
     const bytes = encodeIndex({ names: collector.table, files });
-    // What is missing of split files may be there the next time.
-    const isWhole = !dwarf.isSplit || dwarf.problems.length === 0;
+    // What is missing of other files may be there the next time.
+    const usesOthers = dwarf.isSplit || dwarf.elf.section('.gnu_debugaltlink') !== undefined;
+    const isWhole = !usesOthers || dwarf.problems.length === 0;
     if (cache !== undefined && isWhole) keep(cache, bytes);
     tell({ kind: 'done', index: bytes });
 }

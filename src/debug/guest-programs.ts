@@ -272,12 +272,11 @@ export class GuestPrograms {
         const { state, numbering, origin } = physical;
         const { pc, isReturn, user } = state;
         const known = name ?? (isReturn ? this.symbols.formatReturn(pc) : this.symbols.format(pc));
-        const ofUser = user === undefined ? undefined : userFrame(userName?.(pc) ?? hex(pc));
         const source = path === undefined || !line ? undefined : { path, line, column };
         return {
             pc,
             stackPointer: state.registers[numbering.stackPointer] ?? 0n,
-            symbol: known ?? ofUser,
+            symbol: known ?? (user === undefined ? undefined : userFrame(userName?.(pc) ?? hex(pc))),
             origin,
             inlined: isInlined || undefined,
             source: source && {

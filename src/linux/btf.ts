@@ -8,6 +8,7 @@ import {
     type RecordType,
     VOID,
 } from '../symbols/types';
+import type { GlobalName } from '../symbols/program';
 import { BtfKind, type BtfTables, type BtfType } from './btf-format';
 
 /** Bits of the word that describes an integer. */
@@ -80,6 +81,16 @@ export class Btf {
         const type = id === undefined ? undefined : this.type(id);
         const value = type?.kind === 'enum' ? type.enumerators.find(one => one.name === name)?.value : undefined;
         return type === undefined || value === undefined ? this.base?.enumerator(name) : { type, value };
+    }
+
+    /** @param address of what has the name, if something has: a function or a variable; else it may be a constant's */
+    global(name: string, address: bigint | undefined): GlobalName | undefined {
+        if (address !== undefined) {
+            const type = this.function(name) ?? this.variable(name);
+            return type && { kind: 'object', type, address };
+        }
+        const constant = this.enumerator(name);
+        return constant && { kind: 'constant', ...constant };
     }
 
     /** Names of structs and unions. */

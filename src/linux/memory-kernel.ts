@@ -72,12 +72,7 @@ export class MemoryKernel implements Kernel, DiscoveredKernel {
 
     findGlobal(name: string): GlobalName | undefined {
         const address = this.address(name);
-        if (address !== undefined && address >= IMAGE_FIRST) {
-            const type = this.btf?.function(name) ?? this.btf?.variable(name);
-            return type && { kind: 'object', type, address };
-        }
-        const constant = this.btf?.enumerator(name);
-        return constant && { kind: 'constant', ...constant };
+        return this.btf?.global(name, address !== undefined && address >= IMAGE_FIRST ? address : undefined);
     }
 
     private banner(image: Image): string {

@@ -65,7 +65,7 @@ export function plainAreas(reader: KernelReader, task: bigint): PlainArea[] {
     return (
         optional(() => {
             const mm = reader.at('task_struct', task).pointer('mm');
-            return mm && areas(mm).items.map(area => plainArea(mm, area));
+            return mm && areas(mm).items.flatMap(area => optional(() => plainArea(mm, area)) ?? []);
         }) ?? []
     );
 }

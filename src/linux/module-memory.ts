@@ -117,13 +117,7 @@ class ModuleTypes implements TypeSource {
     }
 
     findGlobal(name: string): GlobalName | undefined {
-        const address = this.addressOf(name);
-        if (address !== undefined) {
-            const type = this.btf?.function(name) ?? this.btf?.variable(name);
-            return type && { kind: 'object', type, address };
-        }
-        const constant = this.btf?.enumerator(name);
-        return constant && { kind: 'constant', ...constant };
+        return this.btf?.global(name, this.addressOf(name));
     }
 
     private get btf(): Btf | undefined {

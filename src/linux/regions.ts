@@ -11,6 +11,7 @@ import { readModules } from './modules';
 import type { KernelReader } from './structure';
 import { stackOf } from './task-stack';
 import { listTasks, type Process, type TaskList } from './tasks';
+import { IMAGE_END, IMAGE_FIRST } from '../symbols/kernel-range';
 import { USER_END } from '../symbols/unwind';
 import { vmallocAreas } from './vmalloc';
 
@@ -32,13 +33,15 @@ const SECTIONS: ReadonlyArray<readonly [name: string, first: string, end: string
     ['kernel data (zeroed)', '__bss_start', '__bss_stop'],
     ['kernel image', '_text', '_end'],
 ];
-/** Regions that are at the same place in every 64-bit kernel since 4.16. */
+/** Regions that are at the same place in 64-bit kernels since 4.16. */
 const FIXED: readonly Region[] = [
     { first: 0xfffffe0000000000n, end: 0xfffffe8000000000n, name: 'CPU entry area' },
     { first: 0xffffff0000000000n, end: 0xffffff8000000000n, name: 'espfix stacks' },
     { first: 0xffffffef00000000n, end: 0xffffffff00000000n, name: 'EFI run-time services' },
-    { first: 0xffffffff80000000n, end: 0xffffffffa0000000n, name: 'kernel image' },
-    { first: 0xffffffffa0000000n, end: 0xffffffffff000000n, name: 'modules' },
+    { first: IMAGE_FIRST, end: 0xffffffffa0000000n, name: 'kernel image' },
+    // Kernels that may move (CONFIG_RANDOMIZE_BASE) have twice the room for their image.
+    { first: 0xffffffffa0000000n, end: IMAGE_END, name: 'kernel image or modules' },
+    { first: IMAGE_END, end: 0xffffffffff000000n, name: 'modules' },
     { first: 0xffffffffff000000n, end: 0xffffffffff600000n, name: 'fixmap' },
     { first: 0xffffffffff600000n, end: 0xffffffffff601000n, name: '[vsyscall]' },
 ];
@@ -160,8 +163,10 @@ class RegionNames {
     }
 
     private user(): Region[] {
+        const ownerOf = (root: bigint): Process | undefined =>
+            this.tasks.processes.find(({ cr3 }) => cr3 !== undefined && cr3 / PAGE === root / PAGE);
         // The user's half of isolated page tables lies one page behind the kernel's.
-        const owner = this.tasks.processes.find(({ cr3 }) => cr3 !== undefined && sameTables(cr3, this.root));
+        const owner = ownerOf(this.root) ?? ownerOf(this.root & ~PAGE);
         const areas = owner === undefined ? [] : plainAreas(this.reader, owner.address);
         return sorted(areas.map(area => new NamedArea(area.first, area.end, () => area.name() ?? '', owner!)));
     }
@@ -187,10 +192,6 @@ class NamedArea implements Region {
 const DIRECT_MAP = 'direct map';
 /** Physical memory that every machine has. */
 const TRIED = 0x100000n;
-
-function sameTables(cr3: bigint, root: bigint): boolean {
-    return ((cr3 ^ root) & ~(2n * PAGE - 1n)) === 0n;
-}
 
 function sorted(regions: readonly Region[]): Region[] {
     return [...regions].sort((one, other) => (one.first < other.first ? -1 : one.first > other.first ? 1 : 0));

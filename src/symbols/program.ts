@@ -76,7 +76,7 @@ export class Program {
     private readonly unitNames = new Map<Unit, NameIndex>();
     /**
      * Linked addresses of inlined copies, by the function's name: of one in a kernel's header they take seconds to find, and
-     * breakpoints are set anew with each module. The last ones that were asked for are kept.
+     * breakpoints are set anew with each module. The last ones that were found are kept.
      */
     private readonly knownCopies = new Map<string, readonly number[]>();
 
@@ -216,7 +216,7 @@ export class Program {
         let names = this.unitNames.get(unit);
         if (names === undefined) {
             const collector = new NameCollector(unit.file);
-            collector.add(unit);
+            collector.add(unit, true);
             names = new NameIndex(collector.table);
             this.unitNames.set(unit, names);
             if (this.unitNames.size > KEPT_UNITS) {

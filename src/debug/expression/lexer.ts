@@ -105,5 +105,6 @@ function parseNumber(word: string, text: string, position: number): { value: big
         throw new ExpressionError(`'${word}' does not fit 64 bits`, text, position);
     }
     // Unsigned numbers of 32 bits fit a signed one of 64, as C's promotions have it.
-    return { value, unsigned: value >= 1n << 63n || /ul|lu/i.test(suffix) };
+    const isLong = value >= 1n << 32n || /l/i.test(suffix);
+    return { value, unsigned: value >= 1n << 63n || (isLong && /u/i.test(suffix)) };
 }

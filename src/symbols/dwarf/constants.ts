@@ -57,6 +57,7 @@ export const enum At {
     Language = 0x13,
     Discr = 0x15,
     DiscrValue = 0x16,
+    DiscrList = 0x3d,
     CompDir = 0x1b,
     ConstValue = 0x1c,
     Inline = 0x20,

@@ -69,10 +69,12 @@ export class NameCollector {
 
     constructor(private readonly dwarf: DwarfFile) {}
 
-    add(unit: Unit): void {
+    /** @param isAlone without what it shares with other programs, and the type units of its split file */
+    add(unit: Unit, isAlone = false): void {
         try {
             const { full } = unit;
             this.addEntries(full, unit);
+            if (isAlone) return;
             this.addShared();
             if (full.file === this.dwarf || this.otherFiles.has(full.file)) return;
             this.otherFiles.add(full.file);

@@ -59,7 +59,8 @@ export class TypeReader {
     private make(die: Die): CType {
         // A type that has a unit of its own: all that there is of it here may be the reference.
         const elsewhere = die.reference(At.Signature);
-        if (elsewhere !== undefined && elsewhere.offset !== die.offset) {
+        const isItself = elsewhere?.unit === die.unit && elsewhere.offset === die.offset;
+        if (elsewhere !== undefined && !isItself) {
             return this.read(elsewhere);
         }
         switch (die.tag as Tag) {
@@ -243,7 +244,7 @@ class DwarfRecord implements RecordType {
     private *readVariants(part: Die): Generator<Member> {
         const tells = part.reference(At.Discr);
         const [discriminant] = tells === undefined ? [] : this.readMember(tells);
-        const width = discriminant === undefined ? 64 : sizeOf(discriminant.type) * 8;
+        const width = discriminant === undefined ? 64 : Math.min(64, sizeOf(discriminant.type) * 8);
         const variants = [...part.children()]
             .filter(({ tag }) => tag === (Tag.Variant as number))
             .map(die => ({ die, value: variantValue(die, width) }));
@@ -251,6 +252,8 @@ class DwarfRecord implements RecordType {
         for (const { die, value } of variants) {
             // One without a value stands for all that no other has.
             const isActive = (found: bigint): boolean => {
+                // Lists of ranges are not read: nobody can tell.
+                if (die.has(At.DiscrList)) return true;
                 const bits = BigInt.asUintN(width, found);
                 return value === undefined ? !listed.has(bits) : value === bits;
             };
