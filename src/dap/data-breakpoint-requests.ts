@@ -38,6 +38,8 @@ export class DataBreakpointRequests {
     private requests: readonly WatchpointRequest[] = [];
     /** Those at addresses without memory, by id, with what the client was told. They hold as soon as there is some. */
     private readonly pending = new Map<number, string>();
+    /** Those that the target has not taken, with what the client was told. */
+    private readonly failed = new Map<number, string>();
 
     /** @param nextId gives out ids of breakpoints */
     constructor(
@@ -49,7 +51,7 @@ export class DataBreakpointRequests {
     /** Sets everything in a target that has just come. */
     async apply(target: DebugTarget): Promise<void> {
         if (this.requests.length === 0) return;
-        const told = new Map(this.pending);
+        const told = new Map([...this.pending, ...this.failed]);
         for (const breakpoint of await this.setIn(target)) {
             if (breakpoint.message !== told.get(breakpoint.id!)) {
                 this.session.emitEvent('breakpoint', { reason: 'changed', breakpoint });
@@ -163,6 +165,7 @@ export class DataBreakpointRequests {
             return { breakpoints: await this.setIn(target) };
         }
         this.pending.clear();
+        this.failed.clear();
         return { breakpoints: requests.map(({ id }) => this.described(id, NO_GUEST)) };
     }
 
@@ -171,14 +174,16 @@ export class DataBreakpointRequests {
         const set = await target.setWatchpoints?.(this.requests);
         const problems = new Map(set?.map(({ id, problem }) => [id, problem]));
         this.pending.clear();
+        this.failed.clear();
         const breakpoints: DebugProtocol.Breakpoint[] = [];
         for (const { id, space, address } of this.requests) {
             const message = set === undefined ? 'this guest cannot watch memory' : problems.get(id);
-            breakpoints.push(
-                message === undefined
-                    ? this.described(id, await whyPending(target, { space, offset: address }))
-                    : { id, verified: false, message, reason: 'failed' },
-            );
+            if (message === undefined) {
+                breakpoints.push(this.described(id, await whyPending(target, { space, offset: address })));
+            } else {
+                this.failed.set(id, message);
+                breakpoints.push({ id, verified: false, message, reason: 'failed' });
+            }
         }
         return breakpoints;
     }

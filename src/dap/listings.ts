@@ -4,7 +4,7 @@ import type { CodeRegion } from '../debug/code-region';
 import type { DisassembledInstruction } from '../debug/disassembler';
 import type { DebugTarget } from '../debug/target';
 import { LISTING_EXTENSION, type ListingLine } from '../messages/listing';
-import { type SourceText, sourceHeadings } from './listing-headings';
+import { SourceText, sourceHeadings } from './listing-headings';
 import { RequestError } from './request-error';
 
 /** The oldest listings go once there are more. */
@@ -45,7 +45,8 @@ export class Listing {
     }
 
     get text(): string {
-        return `${this.content.map(({ text }) => text).join('\n')}\n`;
+        // Names and paths come from symbol files, which may be anybody's: each line stays one.
+        return `${this.content.map(({ text }) => text.replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, '?')).join('\n')}\n`;
     }
 
     get lines(): ListingLine[] {
@@ -89,11 +90,11 @@ export class ListingStore {
 
     /**
      * @param created a new document exists
-     * @param text what stands above the instructions
+     * @param sharesFiles whether what stands above the instructions may come from files of this machine
      */
     constructor(
         private readonly created: (listing: Listing) => void,
-        private readonly text: SourceText,
+        private readonly sharesFiles: () => boolean,
     ) {}
 
     get all(): readonly Listing[] {
@@ -135,7 +136,8 @@ export class ListingStore {
             return undefined;
         }
         const addresses = instructions.map(instruction => instruction.address);
-        const headings = await sourceHeadings(target, addresses, this.text);
+        // Read anew for each listing: sources are edited between one launch and the next.
+        const headings = await sourceHeadings(target, addresses, new SourceText(this.sharesFiles));
         const name = region.name ?? `0x${region.start.toString(16)}`;
         const listing = new Listing(
             ++this.lastReference,

@@ -8,7 +8,6 @@ import { LISTING_EXTENSION, type ListingBody } from '../messages/listing';
 import type { RequestArguments } from './arguments';
 import { whatIsReadable } from '../debug/source/program-lines';
 import { FetchedSources } from './fetched-sources';
-import { SourceText } from './listing-headings';
 import { type Listing, ListingStore } from './listings';
 import { hex } from './presentation';
 import type { RequestHandlers } from './protocol-session';
@@ -50,7 +49,7 @@ export class SourceRequests {
 
     private readonly listings = new ListingStore(
         listing => this.session.emitEvent('loadedSource', { reason: 'new', source: listing.source }),
-        new SourceText(() => this.session.sharesFiles),
+        () => this.session.sharesFiles,
     );
 
     private readonly fetched = new FetchedSources(

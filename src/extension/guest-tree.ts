@@ -292,7 +292,9 @@ export abstract class GuestTree implements vscode.TreeDataProvider<TreeNode>, vs
             } catch (error) {
                 list = [errorEntry(error)];
             }
-            if (round === this.round && guest === this.guest) this.rows.takeList(node, list);
+            // Of a guest that has gone on meanwhile, what it was a moment ago.
+            const isLast = round === this.round || guest.state !== 'stopped';
+            if (isLast && guest === this.guest) this.rows.takeList(node, list);
             // A stop has come in between: of that one it shall be.
         } while (round !== this.round && guest === this.guest && guest.state === 'stopped');
         done();

@@ -97,6 +97,7 @@ export class WebviewPanel implements vscode.WebviewViewProvider, vscode.Disposab
         const state = this.state();
         let known: (PanelQuestion & { answer: PanelAnswer })[] | undefined;
         if (state.state === 'stopped' && this.ready && this.view?.visible === true) {
+            this.shown?.();
             this.shown = this.sessions.clock.begin(this.description.view);
             known = await Promise.all(
                 this.questions.map(async question => ({ ...question, answer: await this.find(question) })),

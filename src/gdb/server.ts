@@ -32,6 +32,7 @@ export interface GdbServerOptions extends Pick<SessionHost, 'program'> {
 
 export class GdbServer {
     private session: GdbSession | undefined;
+    private isClosing = false;
     private readonly sockets = new Set<Socket>();
     /** Clients that wait for the present one to leave, with the timers that turn them away. */
     private readonly waiting = new Map<Socket, NodeJS.Timeout>();
@@ -80,6 +81,8 @@ export class GdbServer {
 
     /** Turns everybody away, now and from now on. */
     async close(): Promise<void> {
+        this.isClosing = true;
+        for (const socket of [...this.waiting.keys()]) this.stopWaiting(socket);
         // A client that takes no answers holds nobody up.
         const timer = setTimeout(() => this.sockets.forEach(socket => socket.destroy()), PATIENCE);
         await this.session?.settled();
@@ -95,7 +98,9 @@ export class GdbServer {
             this.sockets.delete(socket);
             this.stopWaiting(socket);
         });
-        if (this.session === undefined) {
+        if (this.isClosing) {
+            socket.destroySoon();
+        } else if (this.session === undefined) {
             this.serve(socket);
         } else if (this.waiting.size < MOST_WAITING) {
             const timer = setTimeout(() => {

@@ -124,7 +124,6 @@ class Presenter {
     private block(view: BlockView, isEntry: boolean): TranslatedBlock {
         const { block, ir } = view;
         const address = this.page + BigInt(view.offset);
-        const distance = this.physical - block.physical;
         const end = ir?.starts.at(-1);
         return {
             address: hex(address),
@@ -132,7 +131,7 @@ class Presenter {
             length: block.length,
             symbol: this.source.symbol(address),
             heat: view.heat,
-            current: distance >= 0 && distance < block.length,
+            current: block === this.view.block,
             isEntry,
             isLoopHeader: view.isLoopHeader,
             exits: this.exits(view),

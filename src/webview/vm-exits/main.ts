@@ -299,8 +299,8 @@ function summaryCells(row: VmExitRow): HTMLElement[] {
     ];
 }
 
-/** Rows of single exits that are shown, by number. */
-let drawnRecords: ReadonlyMap<number, HTMLElement> = new Map();
+/** Rows of single exits that are shown, by all that they show: numbers begin anew, and names are found later. */
+let drawnRecords: ReadonlyMap<string, HTMLElement> = new Map();
 
 function drawRecords(list: readonly VmExitRecord[]): void {
     drawHead(
@@ -315,7 +315,10 @@ function drawRecords(list: readonly VmExitRecord[]): void {
     const labels = new Map(kinds.map(({ kind, label }) => [kind, label]));
     const before = drawnRecords;
     drawnRecords = new Map(
-        list.map(record => [record.sequence, before.get(record.sequence) ?? recordRow(record, labels)]),
+        list.map(record => {
+            const key = JSON.stringify(record);
+            return [key, before.get(key) ?? recordRow(record, labels)];
+        }),
     );
     showRows([...drawnRecords.values()]);
 }
