@@ -8,6 +8,7 @@ import { ACKNOWLEDGE, encodePacket, REJECT } from '../packet';
 import { fromHex, fromLatin1, latin1 } from '../text';
 import { StubError } from './errors';
 import { ReplyReader } from './reply-reader';
+import { parseStopReply } from './stop-reply';
 
 export interface ConnectionTimes {
     /** Milliseconds that a connection may take. */
@@ -234,6 +235,9 @@ export class StubConnection {
                 this.print(payload, pending.output);
                 return;
             }
+            // No request is answered by one. QEMU before 8.1 tells of having stopped its guest for us whenever a
+            // debugger connects, and that may come after our first request.
+            if (isStop(payload)) return;
             this.settle()?.resolve(payload);
         } else if (this.awaitsStop) {
             if (isOutput) {
@@ -263,6 +267,11 @@ export class StubConnection {
         if (pending !== undefined) clearTimeout(pending.timer);
         return pending;
     }
+}
+
+/** Whether it tells that the guest has stopped: `S` or `T`, and a signal (gdb manual, E.3). */
+function isStop(payload: Uint8Array): boolean {
+    return parseStopReply(latin1(payload.subarray(0, 3)))?.kind === 'stopped';
 }
 
 function describePacket(payload: string | Uint8Array): string {

@@ -243,6 +243,18 @@ describe('odd stubs', function () {
         server.close();
     });
 
+    it('that tell of a stop nobody has asked about, before they answer', async () => {
+        const guest = new TinyGuest();
+        const remote = await connect((packet, self) => {
+            // What QEMU says to a debugger that connects while the guest runs.
+            if (packet.startsWith('qSupported') || packet === 'g') self.say('T02thread:01;');
+            return guest.script(packet, self);
+        });
+        const groups = await remote.registers(0);
+        const rip = groups.flatMap(({ registers }) => registers).find(({ name }) => name === 'rip');
+        assert.equal(rip?.value, guest.rip);
+    });
+
     it('that answer nothing are left in time', async () => {
         stub = await FakeStub.start(() => undefined, false);
         times.answer = SHORT;
