@@ -82,8 +82,9 @@ function conclude(ending) {
         console.log('0 passed, 1 failed');
         return false;
     }
-    const { passed, failed, skipped } = JSON.parse(readFileSync(SUMMARY, 'utf8'));
+    const { passed, failed, skipped, again } = JSON.parse(readFileSync(SUMMARY, 'utf8'));
     for (const { title, reason } of skipped) console.log(`skipped: ${title} (${reason ?? 'no reason given'})`);
+    for (const title of again) console.log(`tried again, see above: ${title}`);
     const unexcused = CI ? skipped.filter(({ reason }) => reason === undefined) : [];
     if (unexcused.length > 0)
         console.log(`${unexcused.length} of the skipped tests have to run in CI: they count as failed`);
@@ -122,6 +123,9 @@ async function main(args) {
     // The compiler emits in spite of errors: chosen tests run even while another part of the tree does not compile.
     if (!clean && everything) throw new Error('the project does not build cleanly: see above; no test was run');
 
+    // Guests of QEMU's, gdb, a browser and KVM run at the pace of a machine that may be busy. What fails once in the whole
+    // run is tried again and named at the end; what is wrong fails twice.
+    if (everything) options.push('--retries', '1');
     const specs = paths.length > 0 ? paths : KINDS.map(kind => `test/${kind}`);
     const passed = conclude(await runMocha([...specs.map(compiledTests), ...options]));
     return clean && passed;
