@@ -25,7 +25,8 @@ export interface ElfSegment {
     readonly fileSize: number;
     /** Where it goes, and how much it covers there: the rest is zeros. */
     readonly physical: number;
-    readonly virtual: number;
+    /** Linear, in kernels often in the upper half of the address space. */
+    readonly virtual: bigint;
     readonly memorySize: number;
     readonly alignment: number;
 }
@@ -39,7 +40,8 @@ export interface ElfNote {
 export interface ElfImage {
     readonly is64: boolean;
     readonly machine: number;
-    readonly entry: number;
+    /** As linked: physical or linear. */
+    readonly entry: bigint;
     readonly segments: readonly ElfSegment[];
 }
 
@@ -64,7 +66,7 @@ export function readElf(reader: ImageReader): ElfImage {
     if (machine !== ElfMachine.I386 && machine !== ElfMachine.X86_64) {
         throw reader.error(`an ELF file for machine ${machine}, not for x86`);
     }
-    const entry = is64 ? reader.size64(0x18, 'the entry point') : reader.u32(0x18);
+    const entry = is64 ? reader.u64(0x18) : BigInt(reader.u32(0x18));
     const table = is64 ? reader.size64(0x20, 'the program header offset') : reader.u32(0x1c);
     const entrySize = reader.u16(is64 ? 0x36 : 0x2a);
     const count = reader.u16(is64 ? 0x38 : 0x2c);
@@ -110,7 +112,7 @@ function readSegment64(reader: ImageReader, at: number): ElfSegment {
     return checked(reader, {
         type: reader.u32(at),
         offset: reader.size64(at + 8, 'a segment offset'),
-        virtual: Number(reader.u64(at + 16)),
+        virtual: reader.u64(at + 16),
         physical: reader.size64(at + 24, 'a physical address'),
         fileSize: reader.size64(at + 32, 'a segment size'),
         memorySize: reader.size64(at + 40, 'a segment size'),
@@ -122,7 +124,7 @@ function readSegment32(reader: ImageReader, at: number): ElfSegment {
     return checked(reader, {
         type: reader.u32(at),
         offset: reader.u32(at + 4),
-        virtual: reader.u32(at + 8),
+        virtual: BigInt(reader.u32(at + 8)),
         physical: reader.u32(at + 12),
         fileSize: reader.u32(at + 16),
         memorySize: reader.u32(at + 20),

@@ -1,7 +1,7 @@
 import { MemoryType } from '../e820';
 import { hex } from '../format';
 import { alignUp, type BootContext, type BootRequest, KERNEL_MINIMUM, LowMemory } from './boot-context';
-import { ElfMachine, isElf, readElf } from './elf';
+import { isElf, readElf, SegmentType } from './elf';
 import { ImageReader } from './image';
 import { flatGdt, Gpr, type InitialCpuState, protectedModeState } from './initial-state';
 import { elfPieces, type Piece, writePieces } from './kernel-image';
@@ -16,6 +16,10 @@ const LOADER_NAME = 'Hyperscope';
 const enum HeaderFlag {
     PageAlign = 1 << 0,
     MemoryInfo = 1 << 1,
+    /**
+     * "Information about the video mode table must be available". Without a display there is none, and boot loaders go
+     * on without: bits 11 and 12 of the information's flags stay 0, and kernels look at those.
+     */
     VideoMode = 1 << 2,
     /** Bits 0–15 are demands: a loader that does not know one must refuse. */
     Demands = 0xffff,
@@ -31,6 +35,8 @@ const enum InfoFlag {
     MemoryMap = 1 << 6,
     LoaderName = 1 << 9,
 }
+
+const HIGHEST_ENTRY = 0xffff_ffff;
 
 const INFO_SIZE = 116;
 const MODULE_SIZE = 16;
@@ -73,10 +79,7 @@ export function loadMultiboot(request: BootRequest, context: BootContext): Initi
         throw reader.error('no Multiboot header');
     }
     const flags = reader.u32(header + 4);
-    if ((flags & HeaderFlag.VideoMode) !== 0) {
-        throw reader.error('demands a video mode of the boot loader; this machine has no display');
-    }
-    const unknown = flags & HeaderFlag.Demands & ~(HeaderFlag.PageAlign | HeaderFlag.MemoryInfo);
+    const unknown = flags & HeaderFlag.Demands & ~(HeaderFlag.PageAlign | HeaderFlag.MemoryInfo | HeaderFlag.VideoMode);
     if (unknown !== 0) {
         throw reader.error(`demands Multiboot features ${hex(unknown)}, which do not exist`);
     }
@@ -114,17 +117,22 @@ function elfKernel(reader: ImageReader, header: number): LoadedKernel {
     if (!isElf(reader)) {
         throw reader.error(`has a Multiboot header at byte ${header}, but neither load addresses nor an ELF header`);
     }
+    // The file may be of 64 bits, as of GNU Mach or of kernels that GRUB starts: it is entered in 32-bit code all the same.
     const image = readElf(reader);
-    if (image.is64 || image.machine === ElfMachine.X86_64) {
-        throw reader.error('a 64-bit ELF file, which Multiboot cannot start: it needs a 32-bit one');
-    }
-    // Some linkers leave a virtual entry point; the one in physical memory is where the segment was loaded.
-    const home = image.segments.find(
-        ({ virtual, memorySize }) => image.entry >= virtual && image.entry < virtual + memorySize,
-    );
     const pieces = elfPieces(reader, image);
-    const inside = pieces.some(({ address, size }) => image.entry >= address && image.entry < address + size);
-    const entry = inside || home === undefined ? image.entry : image.entry - home.virtual + home.physical;
+    // The entry point is linear, as GRUB and QEMU take it: where its segment was loaded, physically. Kernels that are
+    // linked to the upper half often give a physical one instead.
+    const home = image.segments.find(
+        ({ type, virtual, memorySize }) =>
+            type === SegmentType.Load && image.entry >= virtual && image.entry < virtual + BigInt(memorySize),
+    );
+    const entry = home === undefined ? Number(image.entry) : Number(image.entry - home.virtual) + home.physical;
+    if (!pieces.some(({ address, size }) => entry >= address && entry < address + size)) {
+        throw reader.error(`corrupt: the entry point ${hex(image.entry)} lies outside of the kernel`);
+    }
+    if (entry > HIGHEST_ENTRY) {
+        throw reader.error(`its entry point ${hex(entry)} lies beyond 4 GiB, where 32-bit code cannot be`);
+    }
     return { pieces, entry };
 }
 

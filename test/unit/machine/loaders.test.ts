@@ -210,6 +210,12 @@ describe('PVH boot protocol', () => {
         });
     }
 
+    it('does not mind an ELF entry point in the upper half', () => {
+        const kernel = image(2 * MIB, 64);
+        new DataView(kernel.buffer).setBigUint64(0x18, 0xffffffff80384000n, true);
+        assert.equal(boot(request(kernel)).state.rip, 2 * MIB);
+    });
+
     it('clears what the file does not fill', () => {
         const { memory, context } = bootContext(32);
         memory.writeBytes(2 * MIB, new Uint8Array(0x3000).fill(0xee));
@@ -258,7 +264,7 @@ describe('Multiboot', () => {
     });
 
     it('loads an ELF32 kernel and describes memory, command line and modules', () => {
-        const image = elf(32, 0x300010, [{ address: 0x300000, bytes: multibootHeader(3) }]);
+        const image = elf(32, 0x300010, [{ address: 0x300000, bytes: multibootHeader(3), memorySize: 0x20 }]);
         const modules = parseModuleList('a.elf one,b.elf two,,three').map(({ file, commandLine }) => ({
             name: file,
             data: new TextEncoder().encode(`${file}!`),
@@ -290,6 +296,25 @@ describe('Multiboot', () => {
         assert.equal(memory.read64(state.gdt.base + 0x10), 0xcf9b000000ffffn);
     });
 
+    it('loads a 64-bit ELF kernel, which it enters in 32-bit code', () => {
+        const { state } = boot(request(elf(64, MIB + 4, [{ address: MIB, bytes: multibootHeader(0) }])));
+        assert.deepEqual([state.rip, state.efer, state.cr0], [MIB + 4, 0, 0x11]);
+    });
+
+    it('finds the physical address of an entry point in the upper half', () => {
+        const upper = 0xffffffff80000000n;
+        const image = elf(64, 0, [{ address: MIB, bytes: multibootHeader(0) }]);
+        const view = new DataView(image.buffer);
+        view.setBigUint64(0x18, upper + BigInt(MIB + 8), true);
+        view.setBigUint64(64 + 16, upper + BigInt(MIB), true);
+        assert.equal(boot(request(image)).state.rip, MIB + 8);
+    });
+
+    it('starts a kernel that asks for a video mode without one', () => {
+        const { memory, gpr } = boot(request(kludge(0x10004)));
+        assert.equal(memory.read(gpr(Gpr.Rbx), 4) & 0x1800, 0);
+    });
+
     it('keeps its information out of the way of a kernel in conventional memory', () => {
         const image = elf(32, 0x10000, [{ address: 0x8000, bytes: multibootHeader(0), memorySize: 0x40000 }]);
         const { gpr } = boot(request(image));
@@ -297,9 +322,12 @@ describe('Multiboot', () => {
     });
 
     for (const [what, bytes, problem] of [
-        ['a video mode', kludge(0x10004), /demands a video mode/],
         ['features that do not exist', kludge(0x10108), /features 0x108/],
-        ['64-bit code', elf(64, 0, [{ address: MIB, bytes: multibootHeader(0) }]), /64-bit ELF/],
+        [
+            'an entry point elsewhere',
+            elf(64, 0, [{ address: MIB, bytes: multibootHeader(0) }]),
+            /entry point 0x0 lies outside/,
+        ],
         ['neither addresses nor ELF', kludge(0), /neither load addresses nor an ELF header/],
     ] as const) {
         it(`refuses a kernel with ${what}`, () => {
@@ -321,10 +349,10 @@ describe('Multiboot', () => {
 
 describe('kernel detection', () => {
     it('unpacks a gzipped kernel', () => {
-        const kernel = elf(32, MIB + 12, [{ address: MIB, bytes: multibootHeader(0) }]);
+        const kernel = elf(32, MIB + 8, [{ address: MIB, bytes: multibootHeader(0) }]);
         const decompressors = { gzip: (data: Uint8Array): Uint8Array => gunzipSync(data) };
         const { memory, state } = boot(request(gzipSync(kernel), { decompressors }));
-        assert.equal(state.rip, MIB + 12);
+        assert.equal(state.rip, MIB + 8);
         assert.equal(memory.read(MIB, 4), 0x1badb002);
 
         const damaged = request(gzipSync(kernel).subarray(0, 40), { decompressors });
