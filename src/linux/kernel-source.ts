@@ -69,6 +69,9 @@ export function kernelProblem(reader: KernelReader): string | undefined {
     return undefined;
 }
 
+const OFFERED_OF_32_BITS =
+    '; of a 32-bit kernel only its symbol files are offered, with lines, stacks and variables, not its tasks and tables';
+
 function isIn64BitMode({ system }: InspectionSource): boolean {
     return (system.efer & 0x400) !== 0 && system.cr0 >>> 31 !== 0;
 }
@@ -97,7 +100,11 @@ export class RunningKernel {
     /** @throws LinuxError if no running kernel is known: the message says why, for each way to know one */
     reader(source: InspectionSource): KernelReader {
         if (!isIn64BitMode(source)) {
-            throw new LinuxError(`no Linux kernel runs: vCPU ${source.vcpu} is not in 64-bit mode`);
+            // A 64-bit kernel gets to 64-bit mode before it turns paging on for good: this may be one of 32 bits.
+            const is32Bit = source.system.cr0 >>> 31 !== 0;
+            throw new LinuxError(
+                `no Linux kernel runs: vCPU ${source.vcpu} is not in 64-bit mode${is32Bit ? OFFERED_OF_32_BITS : ''}`,
+            );
         }
         const known = this.known(source);
         if (known !== undefined) {

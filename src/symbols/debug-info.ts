@@ -108,7 +108,10 @@ export class DebugInfo {
         if (found === undefined) {
             return undefined;
         }
-        const { table, row } = found;
+        const { table } = found;
+        let { row } = found;
+        // Line 0 is code that no line has led to (DWARF 5, 6.2.2): what came before tells best where it belongs.
+        while (row > 0 && table.lines[row] === 0 && !table.endsSequence(row - 1)) row--;
         const path = this.sources.pathOf(table.header, table.files[row]);
         return path === '' ? undefined : { path, line: table.lines[row], column: table.columns[row] };
     }

@@ -20,6 +20,8 @@ export interface FloatType {
     /** Bytes that it takes: an x87 number takes 12 or 16, with 10 in use. */
     readonly size: number;
     readonly name: string;
+    /** Two numbers of half the size: the real part and the imaginary one. */
+    readonly complex?: boolean;
 }
 
 export interface PointerType {

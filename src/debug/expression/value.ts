@@ -114,15 +114,86 @@ export function pointerTo(to: ValueType): PointerType {
     return { kind: 'pointer', to };
 }
 
-/** The number that a floating-point value's encoding stands for. */
-export function floatOf({ bits, type }: Value): number | undefined {
+/** The number that a floating-point value's encoding stands for, as far as a double holds it; none for complex ones. */
+export function floatOf({ bits, type, image }: Pick<Value, 'bits' | 'type' | 'image'>): number | undefined {
     const plain = bare(type);
-    if (plain.kind !== 'float') {
+    if (plain.kind !== 'float' || plain.complex === true) {
         return undefined;
     }
+    return decodeFloat(plain, image?.bytes ?? eightBytes(bits));
+}
+
+/** Both parts of a complex number. */
+export function complexOf({ bits, type, image }: Value): readonly [number, number] | undefined {
+    const plain = bare(type);
+    if (plain.kind !== 'float' || plain.complex !== true) {
+        return undefined;
+    }
+    const bytes = image?.bytes ?? eightBytes(bits);
+    const half = { ...plain, size: plain.size / 2 };
+    const [real, imaginary] = [bytes.subarray(0, half.size), bytes.subarray(half.size)].map(part =>
+        decodeFloat(half, part),
+    );
+    return real === undefined || imaginary === undefined ? undefined : [real, imaginary];
+}
+
+function eightBytes(bits: bigint): Uint8Array {
     const view = new DataView(new ArrayBuffer(8));
     view.setBigUint64(0, BigInt.asUintN(64, bits), true);
-    return plain.size === 4 ? view.getFloat32(0, true) : plain.size === 8 ? view.getFloat64(0, true) : undefined;
+    return new Uint8Array(view.buffer);
+}
+
+/** `_Float128` has its exponent where x87 numbers have it, in as many bytes. */
+const QUADRUPLE = /128|quad/i;
+
+function decodeFloat(
+    { size, name }: { readonly size: number; readonly name: string },
+    bytes: Uint8Array,
+): number | undefined {
+    if (bytes.length < Math.min(size, 10)) {
+        return undefined;
+    }
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    switch (size) {
+        case 2:
+            return /bf/i.test(name)
+                ? undefined
+                : scaled(view.getUint16(0, true) >> 10, 5, view.getUint16(0, true) & 0x3ff, 10);
+        case 4:
+            return view.getFloat32(0, true);
+        case 8:
+            return view.getFloat64(0, true);
+        case 10:
+        case 12:
+        case 16: {
+            if (size === 16 && QUADRUPLE.test(name)) {
+                if (bytes.length < 16) return undefined;
+                const fraction = Number(view.getBigUint64(8, true) & 0xffffffffffffn) * 2 ** 64;
+                return scaled(view.getUint16(14, true), 15, fraction + Number(view.getBigUint64(0, true)), 112);
+            }
+            // The integer bit is explicit.
+            const mantissa = view.getBigUint64(0, true);
+            const word = view.getUint16(8, true);
+            if ((word & 0x7fff) === 0x7fff) return scaled(word, 15, Number((mantissa << 1n) & (2n ** 64n - 1n)), 64);
+            const number = (Number(mantissa) / 2 ** 63) * 2 ** ((word & 0x7fff) - 16383);
+            return word & 0x8000 ? -number : number;
+        }
+        default:
+            return undefined;
+    }
+}
+
+/** A number in the way of IEEE 754: sign and exponent, and a fraction of so many bits. */
+function scaled(signAndExponent: number, exponentBits: number, fraction: number, fractionBits: number): number {
+    const most = 2 ** exponentBits - 1;
+    const exponent = signAndExponent & most;
+    const bias = (most - 1) / 2;
+    const sign = signAndExponent & (most + 1) ? -1 : 1;
+    if (exponent === most) {
+        return fraction === 0 ? sign * Infinity : NaN;
+    }
+    const part = fraction / 2 ** fractionBits;
+    return exponent === 0 ? sign * part * 2 ** (1 - bias) : sign * (1 + part) * 2 ** (exponent - bias);
 }
 
 /** The encoding of a number in a floating-point type. */

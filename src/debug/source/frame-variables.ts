@@ -11,6 +11,7 @@ import {
     type StackType,
 } from '../../symbols/dwarf/expression';
 import { expressionAt } from '../../symbols/dwarf/location-lists';
+import { arrayLength } from '../../symbols/dwarf/type-reader';
 import type { Unit } from '../../symbols/dwarf/unit';
 import type { Program } from '../../symbols/program';
 import { bare, type CType, sizeOf } from '../../symbols/types';
@@ -18,6 +19,7 @@ import { lookupAddress, numberOf, type RegisterNumbering, wideRegister } from '.
 import { loadValue } from '../expression/memory';
 import type { EvaluationContext } from '../expression/evaluator';
 import { makeValue, type Place, type Value } from '../expression/value';
+import { withLengths } from './array-lengths';
 import { whatIsReadable } from './program-lines';
 import type { PhysicalFrame, SourceFrame, StackMemory } from './source-stack';
 
@@ -100,7 +102,9 @@ export class FrameReader {
 
     /** @throws SymbolFileError if the debugging information is corrupt, EvaluationProblem if memory is missing */
     value(die: Die): Value {
-        const type = this.program.types.typeOf(die);
+        const type = withLengths(this.program.types.typeOf(die), array =>
+            arrayLength(array, (range, name) => this.bound(range, name)),
+        );
         for (const origin of die.origins()) {
             const constant = origin.raw(At.ConstValue)?.value;
             if (constant !== undefined) {
@@ -112,6 +116,26 @@ export class FrameReader {
             }
         }
         return { ...makeValue(0n, type), unavailable: 'optimised out' };
+    }
+
+    /** A bound of an array that is an expression, or refers to a variable, often one of the compiler's own. */
+    private bound(range: Die, name: At): number | undefined {
+        if (this.depth >= DEEPEST_ENTRY) {
+            return undefined;
+        }
+        this.depth++;
+        try {
+            const variable = range.reference(name);
+            if (variable !== undefined) {
+                const { bits, type, unavailable } = this.value(variable);
+                return unavailable === undefined && bare(type).kind === 'integer' ? Number(bits) : undefined;
+            }
+            const expression = expressionAt(range, name, this.linked);
+            const number = expression?.length ? evaluateNumber(expression, this.context(range.unit)) : undefined;
+            return number === undefined ? undefined : Number(BigInt.asIntN(64, number));
+        } finally {
+            this.depth--;
+        }
     }
 
     /** What lies at a location, with a type. */

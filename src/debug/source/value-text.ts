@@ -3,7 +3,7 @@ import { HyperscopeError } from '../../common/errors';
 import { bare, type CType, type Member, type RecordType, sizeOf, typeName } from '../../symbols/types';
 import { loadValue, memberOf } from '../expression/memory';
 import type { EvaluationContext } from '../expression/evaluator';
-import { floatOf, makeValue, pattern, pointedTo, type Value } from '../expression/value';
+import { complexOf, floatOf, makeValue, pattern, pointedTo, type Value } from '../expression/value';
 import type { VariableView } from './variable-view';
 
 /** Characters of a string, elements of an array and members of a record that a summary shows. */
@@ -60,12 +60,17 @@ export class ValuePresenter {
                 if (type.reads === 'character' && type.width === 8) {
                     return `${value.bits} ${character(Number(value.bits & 0xffn))}`;
                 }
+                if (type.reads === 'character') return `${value.bits}${unicode(value.bits)}`;
                 return type.width > 64 ? this.wide(value) : `${value.bits}`;
             case 'enum':
                 return enumText(value.bits, type.enumerators);
             case 'float': {
-                const number = floatOf(value) ?? extended(value);
-                return number === undefined ? `<${type.size} bytes of floating point>` : formatFloat(number);
+                const number = floatOf(value);
+                if (number !== undefined) return formatFloat(number, type.size);
+                const [real, imaginary] = complexOf(value) ?? [];
+                return real === undefined || imaginary === undefined
+                    ? `<${type.size} bytes of floating point>`
+                    : `${formatFloat(real, type.size / 2)} + ${formatFloat(imaginary, type.size / 2)}i`;
             }
             case 'pointer':
                 return this.pointer(value);
@@ -354,22 +359,24 @@ function character(byte: number): string {
     return byte === 39 ? "'\\''" : byte === 34 ? `'"'` : byte === 0 ? "'\\0'" : `'${escape(byte)}'`;
 }
 
-function formatFloat(number: number): string {
-    return Number.isInteger(number) && Math.abs(number) < 1e15 ? number.toFixed(1) : String(number);
+/** A character of 16 or 32 bits, where it can be shown. */
+function unicode(code: bigint): string {
+    const isCharacter = code >= 0x20n && code <= 0x10ffffn && (code < 0xd800n || code > 0xdfffn) && code !== 0x7fn;
+    return isCharacter ? ` '${String.fromCodePoint(Number(code))}'` : '';
 }
 
-/** The value of an x87 number of 80 bits, as far as a double holds it. */
-function extended(value: Value): number | undefined {
-    const bytes = value.image?.bytes;
-    if (bytes === undefined || bytes.length < 10) {
-        return undefined;
+/** As few digits as tell it from its neighbours. */
+function formatFloat(number: number, size: number): string {
+    if (Number.isInteger(number) && Math.abs(number) < 1e15) {
+        return number.toFixed(1);
     }
-    const view = new DataView(bytes.buffer, bytes.byteOffset);
-    const mantissa = Number(view.getBigUint64(0, true)) / 2 ** 63;
-    const word = view.getUint16(8, true);
-    const exponent = (word & 0x7fff) - 16383;
-    const sign = word & 0x8000 ? -1 : 1;
-    return (word & 0x7fff) === 0 && mantissa === 0 ? 0 : sign * mantissa * 2 ** exponent;
+    if (size === 4) {
+        for (let digits = 6; digits < 9; digits++) {
+            const short = Number(number.toPrecision(digits));
+            if (Math.fround(short) === number) return String(short);
+        }
+    }
+    return String(number);
 }
 
 /** An expression that a postfix operator may follow. */

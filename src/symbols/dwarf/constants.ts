@@ -68,6 +68,7 @@ export const enum At {
     AbstractOrigin = 0x31,
     Artificial = 0x34,
     CallingConvention = 0x36,
+    ContainingType = 0x1d,
     Count = 0x37,
     DataMemberLocation = 0x38,
     DeclFile = 0x3a,

@@ -10,6 +10,7 @@ import {
     type Member,
     type RecordType,
     sizeOf,
+    typeName,
     type Variant,
     VOID,
 } from '../types';
@@ -93,6 +94,8 @@ export class TypeReader {
                 return new DwarfEnum(this, die, this.findDefinition);
             case Tag.ArrayType:
                 return this.array(die);
+            case Tag.PtrToMemberType:
+                return this.memberPointer(die);
             case Tag.SubroutineType:
             case Tag.Subprogram:
                 return new DwarfFunction(this, die);
@@ -122,19 +125,48 @@ export class TypeReader {
     }
 
     private array(die: Die): CType {
-        const counts: (number | undefined)[] = [];
+        const ranges: Die[] = [];
         for (const child of die.children()) {
             if (child.tag === (Tag.SubrangeType as number) || child.tag === (Tag.EnumerationType as number)) {
-                counts.push(subrangeCount(child));
+                ranges.push(child);
             }
         }
-        if (counts.length === 0) counts.push(undefined);
         const element = this.typeOf(die);
-        return counts.reduceRight<CType>(
-            (inner, count): ArrayType => ({ kind: 'array', element: inner, count }),
-            element,
-        );
+        if (ranges.length === 0) {
+            return { kind: 'array', element, count: undefined };
+        }
+        return ranges.reduceRight<CType>((inner, range): ArrayType | ComputedArray => {
+            const count = subrangeCount(range);
+            const isComputed = count === undefined && (range.has(At.Count) || range.has(At.UpperBound));
+            return { kind: 'array', element: inner, count, ...(isComputed && { range }) };
+        }, element);
     }
+
+    /** C++'s pointers to members, as the Itanium ABI has them: an offset, or of functions a pointer and an adjustment. */
+    private memberPointer(die: Die): CType {
+        const to = this.typeOf(die);
+        const distance = { kind: 'integer', width: 64, signed: true, name: 'long' } as const;
+        const name = `${die.reference(At.ContainingType)?.name ?? ''}::*`;
+        if (bare(to).kind !== 'function') {
+            return { kind: 'typedef', name: `${typeName(to)} ${name}`, target: distance };
+        }
+        const members: readonly Member[] = [
+            { name: 'ptr', type: { kind: 'pointer', to }, offset: 0 },
+            { name: 'adj', type: distance, offset: 8 },
+        ];
+        const target: RecordType = { kind: 'record', keyword: 'struct', name, size: 16, complete: true, members };
+        return { kind: 'typedef', name: `function ${name}`, target };
+    }
+}
+
+/** An array whose length the running program computes: what its `count` lacks, {@link arrayLength} tells of a frame. */
+export interface ComputedArray extends ArrayType {
+    /** The DW_TAG_subrange_type. */
+    readonly range: Die;
+}
+
+export function isComputed(type: CType): type is ComputedArray {
+    return type.kind === 'array' && 'range' in type;
 }
 
 function baseType(die: Die): CType {
@@ -143,8 +175,9 @@ function baseType(die: Die): CType {
     const encoding = die.number(At.Encoding) as Encoding | undefined;
     switch (encoding) {
         case Encoding.Float:
-        case Encoding.ComplexFloat:
             return { kind: 'float', size, name };
+        case Encoding.ComplexFloat:
+            return { kind: 'float', size, name, complex: true };
         case Encoding.Boolean:
             return { kind: 'integer', width: size * 8, signed: false, name, reads: 'boolean' };
         case Encoding.SignedChar:
@@ -158,6 +191,25 @@ function baseType(die: Die): CType {
         default:
             return size === 0 ? VOID : { kind: 'integer', width: size * 8, signed: false, name };
     }
+}
+
+/**
+ * The length of an array, with the bounds that only the running program tells.
+ * @param bound the value of an attribute that is an expression, or refers to a variable; undefined where it is not known
+ */
+export function arrayLength(
+    { range }: ComputedArray,
+    bound: (die: Die, name: At) => number | undefined,
+): number | undefined {
+    const numberOf = (name: At): number | undefined =>
+        range.constant(name) ?? (range.has(name) ? bound(range, name) : undefined);
+    const count = numberOf(At.Count);
+    if (count !== undefined) {
+        return Math.max(0, count);
+    }
+    const upper = numberOf(At.UpperBound);
+    const lower = range.has(At.LowerBound) ? numberOf(At.LowerBound) : 0;
+    return upper === undefined || lower === undefined ? undefined : Math.max(0, upper - lower + 1);
 }
 
 /** Undefined for what only the running program tells: by an expression, or a variable that the attribute refers to. */

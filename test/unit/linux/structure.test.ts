@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import type { InspectionSource } from '../../../src/debug/inspection-source';
 import { LinuxError } from '../../../src/linux/errors';
+import { RunningKernel } from '../../../src/linux/kernel-source';
 import { array, BASE, char, i32, pointer, SyntheticKernel, u32, u64 } from './synthetic-kernel';
 
 describe('structures of a kernel in memory', () => {
@@ -109,5 +111,19 @@ describe('structures of a kernel in memory', () => {
         assert.equal(kernel.reader.perCpu('current_task', 1), 0xffff88800001fb80n);
         kernel.symbols.delete('__per_cpu_offset');
         assert.equal(kernel.reader.perCpu('current_task', 0), 0x1fb80n, 'one processor');
+    });
+
+    it('are offered of 64-bit kernels only, which is said', () => {
+        const refusal = (cr0: number): string => {
+            const source = { vcpu: 1, system: { efer: 0, cr0 } } as InspectionSource;
+            try {
+                new RunningKernel([]).reader(source);
+            } catch (error) {
+                if (error instanceof LinuxError) return error.message;
+            }
+            return assert.fail('was not refused');
+        };
+        assert.equal(refusal(0x11), 'no Linux kernel runs: vCPU 1 is not in 64-bit mode');
+        assert.match(refusal(0x80000011), /not in 64-bit mode; of a 32-bit kernel only its symbol files are offered/);
     });
 });
