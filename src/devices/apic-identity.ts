@@ -105,7 +105,12 @@ export class ApicIdentity {
             // The cluster above, one bit of sixteen below.
             this.ldr = (((this.initialId >>> 4) << 16) | (1 << (this.initialId & 15))) >>> 0;
         }
-        return wasEnabled && !enable ? BaseWrite.Disabled : BaseWrite.Accepted;
+        if (!wasEnabled || enable) {
+            return BaseWrite.Accepted;
+        }
+        // Enabled again, it is as after power-up (SDM Vol. 3, 10.4.3), the ID that software may have changed included.
+        this.xapicId = this.initialId & 0xff;
+        return BaseWrite.Disabled;
     }
 
     saveState(): { readonly [field: string]: StateValue } {

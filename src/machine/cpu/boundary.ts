@@ -71,7 +71,9 @@ export function mustStep(cpu: Cpu): boolean {
 /** @returns true if a code breakpoint was delivered instead of the instruction */
 export function beforeInstruction(cpu: Cpu): boolean {
     cpu.expireResumeFlag();
-    const status = matchCodeBreakpoints(cpu);
+    // MOV SS holds off breakpoints at the next instruction for good (SDM Vol. 3, 18.3.1.1).
+    const held = (cpu.lo(StateOffset.interruptShadow) & SHADOW_MOV_SS) !== 0;
+    const status = held ? 0 : matchCodeBreakpoints(cpu);
     if (status !== 0) {
         guestFault.vector = Vector.DB;
         guestFault.debugStatus = status;

@@ -8,6 +8,7 @@
 
 import { Gpr } from '../../isa/x86/instruction';
 import { StateOffset } from '../state';
+import { isCanonical } from './access';
 import type { Cpu } from './cpu';
 import { Cr4 } from './cpu-state';
 import { PHYSICAL_ADDRESS_BITS } from './physical';
@@ -187,6 +188,16 @@ function packageShift(cpu: Cpu): number {
 
 function offered(cpu: Cpu): FeatureWords {
     return cpu.options.features ?? ALL_FEATURES;
+}
+
+/**
+ * Whether a linear address may be put into a register that the processor keeps: an MSR, a base of a descriptor table or
+ * segment, INVPCID's operand. What such checks take for canonical is what the processor has, 57 bits or 48, whether
+ * CR4.LA57 is set or not: software prepares registers before it changes the paging mode.
+ * @param hi the address's upper half
+ */
+export function isStorableAddress(cpu: Cpu, hi: number): boolean {
+    return isCanonical(hi, ((offered(cpu).ecx7 >> FEATURES_7_ECX.la57) & 1) !== 0);
 }
 
 function features(cpu: Cpu): Registers {

@@ -107,10 +107,18 @@ export function deliverDebugTrap(cpu: Cpu): ShutdownReport | undefined {
     const status = cpu.lo(StateOffset.pendingDebug);
     cpu.setLo(StateOffset.pendingDebug, 0);
     guestFault.debugStatus = status;
+    // A single step over HLT ends it (SDM Vol. 2, HLT).
+    const halted = cpu.activity === ActivityState.Halted;
+    const monitored = cpu.lo(StateOffset.monitor);
+    wake(cpu);
     try {
         return deliverChain(cpu, Vector.DB, -1, guestFault, true);
     } catch (error) {
-        if (error instanceof StopBeforeEvent) cpu.setLo(StateOffset.pendingDebug, status);
+        if (error instanceof StopBeforeEvent) {
+            cpu.setLo(StateOffset.pendingDebug, status);
+            cpu.setLo(StateOffset.monitor, monitored);
+            if (halted) cpu.activity = ActivityState.Halted;
+        }
         throw error;
     }
 }
@@ -246,9 +254,9 @@ export function interruptsOpen(cpu: Cpu): boolean {
     return (cpu.systemFlags & Flag.IF) !== 0 && cpu.lo(StateOffset.interruptShadow) === 0;
 }
 
-/** Whether an NMI may be delivered now: MOV SS holds it off, STI does not have to. */
+/** Whether an NMI may be delivered now. MOV SS holds it off; STI may, and does on processors that guests are tested on. */
 export function nmiOpen(cpu: Cpu): boolean {
-    return cpu.lo(StateOffset.nmiBlocked) === 0 && (cpu.lo(StateOffset.interruptShadow) & 2) === 0;
+    return cpu.lo(StateOffset.nmiBlocked) === 0 && cpu.lo(StateOffset.interruptShadow) === 0;
 }
 
 /**
@@ -266,5 +274,9 @@ export function softwareInterrupt(cpu: Cpu, instruction: Instruction, vector: nu
     event.flags = readRflags(cpu);
     if (cpu.virtual8086 && kind === EventKind.SoftwareInterrupt && interruptVirtual8086(cpu, event)) return;
     dispatch(cpu);
-    if (kind === EventKind.PrivilegedSoftwareException) enterDebugException(cpu, 0);
+    if (kind === EventKind.PrivilegedSoftwareException) {
+        // A trap that MOV SS has held off is told of by this #DB; other software interrupts let it follow them.
+        enterDebugException(cpu, cpu.lo(StateOffset.pendingDebug));
+        cpu.setLo(StateOffset.pendingDebug, 0);
+    }
 }

@@ -2,9 +2,9 @@
 
 import { Gpr } from '../../isa/x86/instruction';
 import { StateOffset } from '../state';
-import { isCanonical } from './access';
 import type { Cpu } from './cpu';
-import { Cr0, Cr4, Efer } from './cpu-state';
+import { Cr0, Efer } from './cpu-state';
+import { isStorableAddress } from './cpuid';
 import { raise, Vector } from './fault';
 import type { Halves } from './operands';
 import { PHYSICAL_ADDRESS_HIGH_MASK } from './physical';
@@ -42,12 +42,17 @@ const MICROCODE_REVISION = 1;
 const SPEC_CTRL_WRITABLE = (1 << 0) | (1 << 1) | (1 << 10);
 /** 8 variable ranges, fixed ranges, write-combining. */
 const MTRR_CAPABILITIES = 0x508;
-const MACHINE_CHECK_BANKS = 2;
+/** IA32_MCG_CAP: no bank of error-reporting registers, as nothing here breaks, and no IA32_MCG_CTL. */
+const MACHINE_CHECK_CAPABILITIES = 0;
 
+/** What the processor does not have (TCC, SpeedStep, xTPR messages) may still be asked for: software does, by habit. */
 const MISC_ENABLE_WRITABLE_LO =
     (1 << 0) | // fast strings
+    (1 << 3) | // automatic thermal control
+    (1 << 16) | // Enhanced Intel SpeedStep
     (1 << 18) | // MONITOR
-    (1 << 22); // limit CPUID
+    (1 << 22) | // limit CPUID
+    (1 << 23); // xTPR message disable
 /** Performance monitoring and its buffers: what is said to be missing reads 1 and cannot be changed. */
 const MISC_ENABLE_FIXED_LO = (1 << 11) | (1 << 12);
 /** XD bit disable. */
@@ -60,11 +65,6 @@ const APIC_RESERVED = 0x2ff;
 /** Memory types that MTRRs know (bit set), and those of the PAT, which adds UC-. */
 const MTRR_TYPES = 0b1110011;
 const PAT_TYPES = 0b11110011;
-
-function isCanonicalHere(cpu: Cpu, hi: number): boolean {
-    // Also outside long mode, where LinearMemory.isCanonical accepts everything.
-    return isCanonical(hi, (cpu.cr4 & Cr4.LA57) !== 0);
-}
 
 /** A field of the state with the given bits writable; others are #GP. */
 function register(name: string, offset: number, maskLo = 0xffffffff, maskHi = 0xffffffff): Msr {
@@ -90,7 +90,7 @@ function address(name: string, offset: number): Msr {
         name,
         read: readField(offset),
         write: (cpu, lo, hi) => {
-            if (!isCanonicalHere(cpu, hi)) raise(Vector.GP);
+            if (!isStorableAddress(cpu, hi)) raise(Vector.GP);
             cpu.set(offset, lo, hi);
         },
     };
@@ -146,22 +146,6 @@ function variableRange(index: number): [number, Msr][] {
             },
         ],
         [0x201 + index * 2, register(`IA32_MTRR_PHYSMASK${index}`, mask, 0xfffff800, PHYSICAL_ADDRESS_HIGH_MASK)],
-    ];
-}
-
-function machineCheckBank(index: number): [number, Msr][] {
-    const zero: NonNullable<Msr['read']> = (_cpu, value) => {
-        value.lo = 0;
-        value.hi = 0;
-    };
-    const onlyZero: NonNullable<Msr['write']> = (_cpu, lo, hi) => {
-        if (lo | hi) raise(Vector.GP);
-    };
-    const base = 0x400 + index * 4;
-    return [
-        [base, { name: `IA32_MC${index}_CTL`, read: zero, write: () => {} }],
-        [base + 1, { name: `IA32_MC${index}_STATUS`, read: zero, write: onlyZero }],
-        [base + 2, { name: `IA32_MC${index}_ADDR`, read: zero, write: onlyZero }],
     ];
 }
 
@@ -252,7 +236,7 @@ const TABLE = new Map<number, Msr>([
     [0x174, register('IA32_SYSENTER_CS', StateOffset.sysenterCs)],
     [0x175, address('IA32_SYSENTER_ESP', StateOffset.sysenterEsp)],
     [0x176, address('IA32_SYSENTER_EIP', StateOffset.sysenterEip)],
-    [0x179, constant('IA32_MCG_CAP', MACHINE_CHECK_BANKS)],
+    [0x179, constant('IA32_MCG_CAP', MACHINE_CHECK_CAPABILITIES)],
     [0x17a, register('IA32_MCG_STATUS', StateOffset.mcgStatus, 7, 0)],
     [
         0x1a0,
@@ -289,7 +273,6 @@ const TABLE = new Map<number, Msr>([
             },
         },
     ],
-    ...Array.from({ length: MACHINE_CHECK_BANKS }, (_, index) => machineCheckBank(index)).flat(),
     [
         0x6e0,
         {

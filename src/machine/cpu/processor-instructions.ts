@@ -4,7 +4,7 @@ import { Gpr, type Instruction } from '../../isa/x86/instruction';
 import { ActivityState, Flag, MonitorState, StateOffset } from '../state';
 import type { Cpu } from './cpu';
 import { Cr4 } from './cpu-state';
-import { cpuid } from './cpuid';
+import { cpuid, isStorableAddress } from './cpuid';
 import { raise, Vector } from './fault';
 import { setArithmeticFlags } from './flags';
 import { rdmsr, readTsc, wrmsr } from './msr';
@@ -82,7 +82,7 @@ function invalidatePcid(cpu: Cpu, instruction: Instruction): void {
     const usesPcid = type === InvpcidType.Address || type === InvpcidType.SingleContext;
     if (usesPcid && pcid !== 0 && (cpu.cr4 & Cr4.PCIDE) === 0) raise(Vector.GP);
     if (type === InvpcidType.Address) {
-        if (!cpu.memory.isCanonical(addressLo, addressHi)) raise(Vector.GP);
+        if (!isStorableAddress(cpu, addressHi)) raise(Vector.GP);
         cpu.mmu.flushPage(addressLo, addressHi);
     } else if (type === InvpcidType.AllWithGlobals) {
         cpu.mmu.flushAll();

@@ -4,6 +4,7 @@ import { type Instruction, OperandKind, Segment } from '../../isa/x86/instructio
 import { type MmuMode, StateOffset, SystemSegment } from '../state';
 import type { Cpu } from './cpu';
 import { Cr4 } from './cpu-state';
+import { isStorableAddress } from './cpuid';
 import { Descriptor, fetchDescriptor, isNullSelector, SystemType } from './descriptor';
 import { raise, Vector } from './fault';
 import { setZeroFlag } from './flags';
@@ -112,7 +113,7 @@ function loadTable(cpu: Cpu, instruction: Instruction, base: number, limit: numb
     const newLimit = cpu.memory.read16(lo, hi, mode);
     const sum = lo + 2;
     readMemory(cpu, sum >>> 0, sum > 0xffffffff && cpu.longMode ? (hi + 1) >>> 0 : hi, size - 2, mode);
-    if (size === 10 && !cpu.memory.isCanonical(value.lo, value.hi)) raise(Vector.GP);
+    if (size === 10 && !isStorableAddress(cpu, value.hi)) raise(Vector.GP);
     const narrow = instruction.operandSize === 16 && !cpu.code64;
     cpu.set(base, narrow ? value.lo & 0xffffff : value.lo, value.hi);
     cpu.setLo(limit, newLimit);

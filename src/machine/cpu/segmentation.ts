@@ -4,6 +4,7 @@ import { Segment } from '../../isa/x86/instruction';
 import { SegmentAttribute, SystemSegment } from '../state';
 import type { Cpu } from './cpu';
 import { REAL_MODE_DATA } from './cpu-state';
+import { isStorableAddress } from './cpuid';
 import {
     Descriptor,
     fetchDescriptor,
@@ -152,7 +153,7 @@ export function loadTr(cpu: Cpu, selector: number): void {
 function longBase(cpu: Cpu, code: number): number {
     if (!cpu.longMode) return 0;
     if (!fetchUpperHalf(cpu, loaded)) raise(Vector.GP, code);
-    if (!cpu.memory.isCanonical(loaded.base, loaded.upper)) raise(Vector.GP, code);
+    if (!isStorableAddress(cpu, loaded.upper)) raise(Vector.GP, code);
     return loaded.upper;
 }
 

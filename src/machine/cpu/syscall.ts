@@ -2,9 +2,9 @@
 
 import { Gpr, type Instruction, Segment } from '../../isa/x86/instruction';
 import { Flag, SegmentAttribute, StateOffset } from '../state';
-import { isCanonical } from './access';
 import type { Cpu } from './cpu';
 import { Cr0, Cr4, Efer } from './cpu-state';
+import { isStorableAddress } from './cpuid';
 import { raise, Vector } from './fault';
 import { advance, requireCpl0 } from './operands';
 import type { OperationTable } from './operation';
@@ -106,7 +106,7 @@ function moveBase(cpu: Cpu, instruction: Instruction, segment: Segment, write: b
     const wide = instruction.operandSize === 64;
     if (write) {
         const hi = wide ? cpu.gprHi(register) : 0;
-        if (!isCanonical(hi, (cpu.cr4 & Cr4.LA57) !== 0)) raise(Vector.GP);
+        if (!isStorableAddress(cpu, hi)) raise(Vector.GP);
         cpu.setSegmentBase(segment, cpu.gpr(register), hi);
     } else {
         cpu.setGpr(register, cpu.segmentBase(segment), wide ? cpu.segmentBaseHi(segment) : 0);

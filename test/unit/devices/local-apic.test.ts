@@ -424,10 +424,13 @@ describe('local APIC: modes', () => {
     it('forgets everything when disabled', () => {
         const bench = new ApicBench().enable();
         bench.ipi(0x40055);
+        bench.write(Apic.Id, 0x05000000);
+        assert.equal(bench.read(Apic.Id), 0x05000000);
         bench.apics[0].writeMsr(0x1b, 0xfee00100, 0);
         assert.equal(bench.apics[0].interruptPending, false);
         bench.apics[0].writeMsr(0x1b, 0xfee00900, 0);
         assert.equal(bench.read(Apic.Svr), 0xff);
+        assert.equal(bench.read(Apic.Id), 0);
         assert.equal(bench.apics[0].interruptPending, false);
     });
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { cpuidLeaf } from '../../../../src/machine/cpu/cpuid';
+import { ALL_FEATURES, cpuidLeaf } from '../../../../src/machine/cpu/cpuid';
 import { Vector } from '../../../../src/machine/cpu/fault';
 import { knownMsrs } from '../../../../src/machine/cpu/msr';
 import { ActivityState, Flag, MonitorState, StateOffset } from '../../../../src/machine/state';
@@ -195,11 +195,37 @@ describe('model-specific registers', () => {
     it('want canonical addresses', () => {
         const machine = new TestMachine().enterLongMode(0);
         for (const index of [0xc0000082, 0xc0000083, 0xc0000100, 0xc0000101, 0xc0000102, 0x175, 0x176]) {
-            refused(machine, index, 0x8000_0000_0000n);
+            refused(machine, index, 0x0100_0000_0000_0000n);
             wrmsr(machine, index, 0xffff_8000_0000_1234n);
             assert.equal(rdmsr(machine, index), 0xffff_8000_0000_1234n);
         }
         assert.equal(machine.cpu.segmentBaseHi(5), 0xffff8000);
+    });
+
+    it('take addresses of 57 bits before CR4.LA57 is set, if the processor has it', () => {
+        const wide = 0xff80_0000_0000_0000n;
+        const machine = new TestMachine().enterLongMode(0);
+        wrmsr(machine, 0xc0000102, wide);
+        assert.equal(rdmsr(machine, 0xc0000102), wide);
+        machine.poke16(0x5000, 0xff);
+        machine.poke64(0x5002, wide);
+        machine.cpu.setGpr(3, 0x5000, 0);
+        machine.execute(0x0f, 0x01, 0x13); // LGDT [RBX]
+        assert.equal(machine.cpu.get64(StateOffset.gdtrBase), wide);
+        machine.poke64(0x5002, 0x0100_0000_0000_0000n);
+        machine.expectFault(Vector.GP, 0, 0x0f, 0x01, 0x13);
+
+        const features = { ...ALL_FEATURES, ecx7: ALL_FEATURES.ecx7 & ~(1 << 16) };
+        const narrow = new TestMachine({ apicId: 0, processors: 1, hypervisor: false, features }).enterLongMode(0);
+        assert.equal(narrow.catch(() => wrmsr(narrow, 0xc0000102, wide)).vector, Vector.GP);
+    });
+
+    it('have no bank for machine checks beyond IA32_MCG_CAP', () => {
+        const machine = new TestMachine().protect(0);
+        const banks = Number(rdmsr(machine, 0x179) & 0xffn);
+        for (let index = 0x400 + banks * 4; index < 0x480; index++) {
+            assert.equal(machine.catch(() => rdmsr(machine, index)).vector, Vector.GP);
+        }
     });
 
     it('PAT and MTRRs want memory types', () => {
@@ -241,6 +267,14 @@ describe('model-specific registers', () => {
         refused(machine, 0x802, 1n);
         wrmsr(machine, 0x1b, 0xfee00100n);
         refused(machine, 0x1b, 0xfee00d00n);
+    });
+
+    it('IA32_MISC_ENABLE keeps what software asks for', () => {
+        const machine = new TestMachine().protect(0);
+        const asked = rdmsr(machine, 0x1a0) | (1n << 3n) | (1n << 16n) | (1n << 23n);
+        wrmsr(machine, 0x1a0, asked);
+        assert.equal(rdmsr(machine, 0x1a0), asked);
+        assert.equal(machine.catch(() => wrmsr(machine, 0x1a0, 1n << 1n)).vector, Vector.GP);
     });
 
     it('IA32_MISC_ENABLE can hide NX, MONITOR and leaves', () => {
@@ -347,7 +381,7 @@ describe('waiting and privileges', () => {
         machine.poke64(0x7000, 0x1000n);
         withRax(machine, 2).expectFault(Vector.GP, 0, ...invpcid);
         machine.poke64(0x7000, 0n);
-        machine.poke64(0x7008, 0x8000_0000_0000n);
+        machine.poke64(0x7008, 0x0100_0000_0000_0000n);
         withRax(machine, 0).expectFault(Vector.GP, 0, ...invpcid);
         machine.flushes.length = 0;
         withRax(machine, 2).execute(...invpcid);

@@ -469,6 +469,58 @@ describe('instruction boundaries', () => {
         assert.ok(!beforeInstruction(machine.cpu));
     });
 
+    it('pass over a code breakpoint behind MOV SS', () => {
+        const machine = new TestMachine().protect(0);
+        machine.cpu.setLo(StateOffset.dr + 16, 0x1002);
+        machine.cpu.setLo(StateOffset.dr + 56, 0x420);
+        machine.cpu.setGpr32(0, Selector.Data0);
+        assert.ok(!beforeInstruction(machine.cpu));
+        machine.execute(0x8e, 0xd0);
+        assert.ok(!beforeInstruction(machine.cpu));
+        assert.equal(machine.rip, 0x1002n);
+        assert.equal(machine.cpu.lo(StateOffset.interruptShadow), 0);
+    });
+
+    it('hold NMI off for the instruction after STI and MOV SS', () => {
+        const machine = new TestMachine().protect(0);
+        machine.gate(IDT + 2 * 8, Selector.Code0, 0x2222, INTERRUPT_GATE32);
+        const source = { ...quiet, nmiPending: () => true };
+        machine.cpu.setGpr32(0, Selector.Data0);
+        for (const instruction of [[0xfb], [0x8e, 0xd0]]) {
+            machine.execute(...instruction);
+            assert.ok(!serviceEvents(machine.cpu, source));
+            beforeInstruction(machine.cpu);
+        }
+        assert.ok(serviceEvents(machine.cpu, source));
+    });
+
+    it('end HLT with the trap of its single step', () => {
+        const machine = new TestMachine().protect(0);
+        machine.gate(IDT + 8, Selector.Code0, 0x1111, INTERRUPT_GATE32);
+        machine.cpu.writeFlags(Flag.TF | 2);
+        beforeInstruction(machine.cpu);
+        machine.execute(0xf4);
+        afterInstruction(machine.cpu, true);
+        assert.ok(serviceEvents(machine.cpu, quiet));
+        assert.deepEqual([machine.rip, machine.peek32(0x7ff4)], [0x1111n, 0x1001]);
+        assert.equal(machine.cpu.activity, ActivityState.Active);
+    });
+
+    it('tell of a trap that MOV SS held off with INT1, and after INT n', () => {
+        for (const [instruction, left] of [
+            [[0xf1], 0],
+            [[0xcd, 1], 1],
+        ] as const) {
+            const machine = new TestMachine().protect(0);
+            machine.gate(IDT + 8, Selector.Code0, 0x1111, INTERRUPT_GATE32);
+            machine.cpu.pendDebug(1);
+            machine.execute(...instruction);
+            assert.equal(machine.rip, 0x1111n);
+            assert.equal(machine.cpu.lo(StateOffset.pendingDebug), left);
+            assert.equal(machine.cpu.lo(StateOffset.dr + 48) & 0xf, 1 - left);
+        }
+    });
+
     it('notice data breakpoints on the slow path', () => {
         const machine = new TestMachine().protect(0);
         machine.cpu.setLo(StateOffset.dr, 0x5004);

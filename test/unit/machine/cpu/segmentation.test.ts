@@ -181,7 +181,7 @@ describe('system segments', () => {
         machine.describe(FREE, 0, 0xff, 0x81, 0);
         machine.expectFault(Vector.GP, FREE, 0x0f, 0x00, 0xd8);
         machine.describe(FREE, 0, 0xff, 0x89, 0);
-        machine.poke64(GDT + FREE + 8, 0x8000n);
+        machine.poke64(GDT + FREE + 8, 0x0100_0000n);
         machine.expectFault(Vector.GP, FREE, 0x0f, 0x00, 0xd8);
     });
 
@@ -218,7 +218,7 @@ describe('system segments', () => {
         long.poke64(0x7002, 0xffff888012345678n);
         long.execute(0x0f, 0x01, 0x1b);
         assert.equal(long.cpu.get64(StateOffset.idtrBase), 0xffff888012345678n);
-        long.poke64(0x7002, 0x888012345678n);
+        long.poke64(0x7002, 0x0188_8801_2345_6780n);
         long.expectFault(Vector.GP, 0, 0x0f, 0x01, 0x1b);
     });
 });

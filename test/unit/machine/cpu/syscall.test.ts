@@ -112,7 +112,7 @@ describe('SWAPGS and segment bases', () => {
         machine.execute(...wrfsbase);
         machine.execute(0xf3, 0x48, 0x0f, 0xae, 0xc1); // RDFSBASE RCX
         assert.equal(machine.cpu.gpr64(1), 0x7fff00001234n);
-        machine.cpu.setGpr(0, 0, 0x8000);
+        machine.cpu.setGpr(0, 0, 0x0100_0000);
         machine.expectFault(Vector.GP, 0, ...wrfsbase);
     });
 });
