@@ -23,7 +23,7 @@ export interface ElfSegment {
     /** Position and size in the file; checked to lie in it for loadable segments and notes. */
     readonly offset: number;
     readonly fileSize: number;
-    /** Where it goes, and how much it covers there: the rest is zeros. */
+    /** Where a loadable one goes, and how much it covers there: the rest is zeros. */
     readonly physical: number;
     /** Linear, in kernels often in the upper half of the address space. */
     readonly virtual: bigint;
@@ -109,11 +109,14 @@ export function readNotes(reader: ImageReader, image: ElfImage): ElfNote[] {
 }
 
 function readSegment64(reader: ImageReader, at: number): ElfSegment {
+    const type = reader.u32(at);
+    // Segments that are not loaded have linear addresses of the upper half where others have physical ones.
+    const physical = type === SegmentType.Load ? reader.size64(at + 24, 'a physical address') : 0;
     return checked(reader, {
-        type: reader.u32(at),
+        type,
         offset: reader.size64(at + 8, 'a segment offset'),
         virtual: reader.u64(at + 16),
-        physical: reader.size64(at + 24, 'a physical address'),
+        physical,
         fileSize: reader.size64(at + 32, 'a segment size'),
         memorySize: reader.size64(at + 40, 'a segment size'),
         alignment: Number(reader.u64(at + 48)),

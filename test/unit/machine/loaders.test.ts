@@ -210,9 +210,14 @@ describe('PVH boot protocol', () => {
         });
     }
 
-    it('does not mind an ELF entry point in the upper half', () => {
+    it('does not mind addresses in the upper half where it needs none', () => {
         const kernel = image(2 * MIB, 64);
-        new DataView(kernel.buffer).setBigUint64(0x18, 0xffffffff80384000n, true);
+        const upper = 0xffffffff80384000n;
+        new DataView(kernel.buffer).setBigUint64(0x18, upper, true);
+        // The note's segment is the second program header.
+        const noteHeader = 64 + 56;
+        assert.equal(new DataView(kernel.buffer).getUint32(noteHeader, true), 4);
+        new DataView(kernel.buffer).setBigUint64(noteHeader + 24, upper, true);
         assert.equal(boot(request(kernel)).state.rip, 2 * MIB);
     });
 
