@@ -1,7 +1,7 @@
 import { LoadError } from '../errors';
-import { type BootContext, type BootRequest, LowMemory } from './boot-context';
+import { type BootContext, type BootRequest, KERNEL_MINIMUM, LowMemory } from './boot-context';
 import { checkedCommandLine, fillHeader, placeLinux, theInitrd } from './linux';
-import { type LinuxKernel, Setup } from './linux-header';
+import type { LinuxKernel } from './linux-header';
 
 /**
  * A kernel's 16-bit entry calls the BIOS, so it can only be started by one. What we give the firmware is what QEMU
@@ -63,14 +63,16 @@ export function linuxOptionRom(kernel: LinuxKernel, request: BootRequest, contex
     const commandLine = checkedCommandLine(kernel, request.commandLine);
     const initrd = theInitrd(kernel, request);
     const ramEnd = context.ramEnd - FIRMWARE_RESERVE;
-    const place = placeLinux(kernel, initrd?.data.length, { ...context, ramEnd }, initrd?.name);
+    // From its 16-bit entry a bzImage goes on at 1 MiB, as its header says; it moves itself to where it wants to be.
+    // Firmware that loads the items by itself relies on that.
+    const place = {
+        ...placeLinux(kernel, initrd?.data.length, { ...context, ramEnd }, initrd?.name),
+        kernel: KERNEL_MINIMUM,
+    };
 
     const setup = Uint8Array.from(kernel.setup);
     const view = new DataView(setup.buffer);
     fillHeader(view, kernel, place, initrd?.data.length ?? 0, HEAP_END - 0x200);
-    if (kernel.relocatable) {
-        view.setUint32(Setup.code32Start, place.kernel, true);
-    }
 
     const pieces: [Item, number, Uint8Array][] = [
         [Item.setupData, SETUP_BASE, setup],

@@ -174,6 +174,9 @@ describe('Linux boot protocol', () => {
         const setup = new Map(items).get(0x18);
         assert.equal(setup?.[0x211], 0x81);
         assert.equal(new DataView(setup?.buffer ?? new ArrayBuffer(0)).getUint32(0x21c, true), INITRD.data.length);
+        // The kernel's 32-bit part starts at 1 MiB, where its setup code jumps to.
+        assert.equal(new DataView(setup?.buffer ?? new ArrayBuffer(0)).getUint32(0x214, true), MIB);
+        assert.deepEqual(new Map(items).get(0x07), u32s(MIB));
         const table = new DataView(rom.buffer, 0x100);
         assert.equal(table.getUint32(0), 0x18000a);
         assert.equal(table.getUint32(4), setup?.length);
