@@ -42,6 +42,8 @@ export interface Dma {
     read(address: number, target: Uint8Array): void;
     /** Copies `source` to guest physical memory at `address`; translated code there is invalidated. */
     write(address: number, source: Uint8Array): void;
+    /** Whether memory answers at all of these addresses. */
+    reaches(address: number, size: number): boolean;
 }
 
 /**

@@ -223,7 +223,7 @@ export class FwCfg implements Device {
         }
         let failed = false;
         if (control & Control.read) {
-            this.transferToGuest(address, length);
+            failed = !this.transferToGuest(address, length);
         } else if (control & Control.write) {
             failed = !this.transferFromGuest(address, length);
         } else if (control & Control.skip) {
@@ -233,8 +233,11 @@ export class FwCfg implements Device {
         this.dma.write(descriptorAddress, this.answer);
     }
 
-    /** Past its end an item reads as zeros. */
-    private transferToGuest(address: number, length: number): void {
+    /** Past its end an item reads as zeros. Fails where there is no memory. */
+    private transferToGuest(address: number, length: number): boolean {
+        if (!this.dma.reaches(address, length)) {
+            return false;
+        }
         const content = this.current.content;
         const present = Math.min(length, content.length - this.offset);
         if (present > 0) {
@@ -244,12 +247,13 @@ export class FwCfg implements Device {
         for (let done = present; done < length; done += zeros.length) {
             this.dma.write(address + done, zeros.subarray(0, Math.min(zeros.length, length - done)));
         }
+        return true;
     }
 
     /** All or nothing: an item never grows. */
     private transferFromGuest(address: number, length: number): boolean {
         const { content, writable, written } = this.current;
-        if (!writable || length > content.length - this.offset) {
+        if (!writable || length > content.length - this.offset || !this.dma.reaches(address, length)) {
             return false;
         }
         this.dma.read(address, content.subarray(this.offset, this.offset + length));

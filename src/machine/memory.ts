@@ -53,6 +53,7 @@ export class GuestMemory implements PhysicalMemory {
             this.dmaObserver?.(address, source.length, true);
             this.writeBytes(address, source);
         },
+        reaches: (address, size) => this.isMemory(address, size),
     };
 
     /** Hears of each access by bus-mastering devices before it is made. */
@@ -329,6 +330,15 @@ export class GuestMemory implements PhysicalMemory {
             visit(address + start - offset, offset, start, end);
             start = end;
         }
+    }
+
+    private isMemory(address: number, size: number): boolean {
+        for (let page = address - (address % PAGE); page < address + size; page += PAGE) {
+            if (this.ramAddress(page) < 0) {
+                return false;
+            }
+        }
+        return true;
     }
 
     private readRegion(address: number, size: number): number {

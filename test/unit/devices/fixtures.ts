@@ -26,6 +26,10 @@ export class FakeMemory implements Dma {
             this.bytes.set(source.subarray(0, this.bytes.length - address), address);
         }
     }
+
+    reaches(address: number, size: number): boolean {
+        return address + size <= this.bytes.length;
+    }
 }
 
 export function ascii(text: string): Uint8Array {

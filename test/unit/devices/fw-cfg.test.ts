@@ -43,6 +43,18 @@ describe('fw_cfg', () => {
         assert.deepEqual(readBytes(1), new Uint8Array(1));
     });
 
+    it('tells of transfers that meet no memory, and makes none', () => {
+        const { device, dma, at } = build();
+        device.setItem(0x11, Uint8Array.of(1, 2, 3, 4));
+        device.setItem(0x12, Uint8Array.of(5, 6), { writable: true });
+        assert.equal(dma(Control.select | Control.read | (0x11 << 16), 4, 0x3ffe), Control.error);
+        assert.equal(dma(Control.read, 4, 0x1000), 0);
+        assert.deepEqual(at(0x1000, 4), Uint8Array.of(1, 2, 3, 4));
+        assert.equal(dma(Control.select | Control.write | (0x12 << 16), 2, 0xe0000000), Control.error);
+        assert.equal(dma(Control.read, 2, 0x1000), 0);
+        assert.deepEqual(at(0x1000, 2), Uint8Array.of(5, 6));
+    });
+
     it('lists its files by name and finds each through its key, by DMA as SeaBIOS does', () => {
         const { device, memory, dma, at } = build();
         device.addFile('etc/system-states', Uint8Array.of(1, 2, 3));
