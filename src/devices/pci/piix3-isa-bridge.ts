@@ -6,6 +6,7 @@
  */
 import { StateReader } from '../state-reader';
 import type { DeviceRegister, InterruptLine, StateRecord } from '../device';
+import { ConfigRegister } from './configuration-space';
 import { PciFunction } from './pci-function';
 
 const pirqRoute = 0x60;
@@ -13,6 +14,8 @@ const pirqRoute = 0x60;
 const routeDisabled = 0x80;
 /** ISA interrupts that a PIRQ can be routed to: not those of the timer, keyboard, cascade, RTC and coprocessor. */
 const routable = 0b1101_1110_1111_1000;
+/** PCISTS: medium DEVSEL# timing. */
+const STATUS = 0x0200;
 const recordKind = 'piix3-isa-bridge';
 const recordVersion = 1;
 
@@ -37,6 +40,7 @@ export class Piix3IsaBridge extends PciFunction {
             subsystemId: 0x1100,
         });
         this.isaIrqs = isaIrqs;
+        this.configuration.set(ConfigRegister.status, 2, STATUS);
         for (let offset = 0x40; offset < 0x100; offset += 4) {
             this.configuration.allow(offset, 4, 0xffffffff);
         }

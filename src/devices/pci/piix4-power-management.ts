@@ -7,6 +7,7 @@
  */
 import { StateReader } from '../state-reader';
 import type { DeviceRegister, StateRecord } from '../device';
+import { ConfigRegister } from './configuration-space';
 import { PciFunction } from './pci-function';
 
 export interface Piix4PowerManagementOptions {
@@ -22,6 +23,8 @@ const deviceActivityB = 0x58;
 const apmcEnable = 0x02000000;
 const powerManagementMisc = 0x80;
 const smbusBase = 0x90;
+/** PCISTS: medium DEVSEL# timing, takes fast back-to-back transfers. */
+const STATUS = 0x0280;
 const recordKind = 'piix4-power-management';
 const recordVersion = 1;
 
@@ -40,6 +43,7 @@ export class Piix4PowerManagement extends PciFunction {
             interruptPin: 1,
         });
         this.options = options;
+        this.configuration.set(ConfigRegister.status, 2, STATUS);
         for (let offset = 0x44; offset < 0x100; offset += 4) {
             this.configuration.allow(offset, 4, 0xffffffff);
         }

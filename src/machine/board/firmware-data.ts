@@ -8,12 +8,16 @@ import type { Board } from './board';
 
 /** CMOS registers that firmware reads (QEMU's `pc`; Ralf Brown's CMOS list). */
 const enum Cmos {
+    Equipment = 0x14,
     /** Boot order: low nibble of 38h is flags, high nibble the third device; 3Dh holds the first two. */
     BootFlags = 0x38,
     BootOrder = 0x3d,
     /** Processors beside the first. */
     OtherCpus = 0x5f,
 }
+
+/** A coprocessor and a pointing device; no floppy disk, no display. */
+const EQUIPMENT = 0x06;
 
 const enum BootDevice {
     Floppy = 1,
@@ -31,6 +35,7 @@ const SYSTEM_STATES = Uint8Array.of(0x80, 0, 0, 1, 2, 0x80);
 /** Tells firmware what it is running on: CMOS and fw_cfg (QEMU docs/specs/fw_cfg.rst). */
 export function describeToFirmware(board: Board, layout: MemoryLayout, cpus: number, tables: AcpiTables): void {
     const { rtc, fwCfg } = board;
+    rtc.writeCmos(Cmos.Equipment, EQUIPMENT);
     rtc.setMemorySize(layout.lowRam, layout.highRam);
     rtc.writeCmos(Cmos.OtherCpus, cpus - 1);
     rtc.writeCmos(Cmos.BootOrder, (BootDevice.Floppy << 4) | BootDevice.HardDisk);

@@ -135,6 +135,7 @@ describe('PCI configuration mechanism #1', () => {
         assert.deepEqual(found, ['0.0 12378086 0', '1.0 70008086 80', '1.3 71138086 0', '3.0 56781234 0']);
         assert.equal(read(3, 0, 0x08), 0x02000009);
         assert.equal(read(0, 0, 0x2c), 0x11001af4);
+        assert.deepEqual([read(1, 0, 0x06, 2), read(1, 3, 0x06, 2)], [0x0200, 0x0280], 'status');
     });
 
     it('answers on bus 0 only and while enabled', () => {

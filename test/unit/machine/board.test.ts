@@ -72,6 +72,16 @@ describe('board', () => {
         assert.equal(readPci(2 << 3, 0, 4), 0xffffffff);
     });
 
+    it('tells by CMOS what it is equipped with, under the checksum', () => {
+        const { rtc } = build().machine.board;
+        assert.equal(rtc.readCmos(0x14), 0x06);
+        let sum = 0;
+        for (let index = 0x10; index < 0x2e; index++) {
+            sum += rtc.readCmos(index);
+        }
+        assert.equal((rtc.readCmos(0x2e) << 8) | rtc.readCmos(0x2f), sum);
+    });
+
     it('has no serial port that nobody listens to', () => {
         const { bus } = build();
         assert.equal(bus.read(0x3f8 + 5, 1), 0xff);
