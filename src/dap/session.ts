@@ -432,11 +432,14 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         this.lastStop = stop;
         this.stateRequests.invalidate();
         this.inspection.stopped();
-        this.report(stop).catch((error: unknown) => this.reportDefect(error));
+        const { guest } = this;
+        this.report(stop).catch((error: unknown) => {
+            if (this.guest === guest) this.reportDefect(error);
+        });
     }
 
     private async report(reported: Stop): Promise<void> {
-        const { target } = this;
+        const { guest, target } = this;
         const stop = await this.breakpoints.explain(reported);
         if (this.lastStop === reported) this.lastStop = stop;
         await this.engineRequests.stopped(target, stop);
@@ -444,12 +447,15 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         const body = presentStop(stop, stop.vcpu + 1, this.breakpoints.kindOfStop(ids));
         // Of frames without a source, VS Code focuses only those of this reason; the description tells the truth.
         const hidden = this.client.isVsCode && !(await this.sources.hasPlace(target, stop.vcpu));
+        // The guest may have been let go, or another launched, by whoever did not wait for this.
+        if (this.guest !== guest || this.lastStop !== stop) return;
         this.emitEvent('stopped', hidden ? { ...body, reason: 'instruction breakpoint' } : body);
         await this.breakpoints.stopped(target, ids);
         await this.dataBreakpoints.stopped(target);
     }
 
     resumedElsewhere(): void {
+        this.lastStop = undefined;
         this.stateRequests.invalidate();
         this.emitEvent('continued', { threadId: this.focus + 1, allThreadsContinued: true });
     }

@@ -152,6 +152,40 @@ describe('the life of a session', () => {
         assert.deepEqual(client.said('capabilities'), [{ capabilities: { supportsDisassembleRequest: false } }]);
     });
 
+    it('does not tell of a stop of a guest that has gone meanwhile', async () => {
+        let letGo = (): void => undefined;
+        const gate = new Promise<void>(resolve => (letGo = resolve));
+        let asked = (): void => undefined;
+        const isAsked = new Promise<void>(resolve => (asked = resolve));
+        const client = connect({
+            createGuest: (...args) => {
+                const guest = createGuest(...args);
+                const { target } = guest;
+                const evaluate = target.evaluate.bind(target);
+                // What VS Code is told of a stop depends on where it was.
+                target.evaluate = async (...what) => {
+                    asked();
+                    await gate;
+                    return evaluate(...what);
+                };
+                return guest;
+            },
+        });
+        await client.request('initialize', { adapterID: 'hyperscope', clientID: 'vscode' });
+        await client.request('launch', { kernel: kernel('spin'), stopOnEntry: true });
+        await client.request('configurationDone');
+        await isAsked;
+        await client.request('terminate');
+        const listed = client.next('loadedSource');
+        letGo();
+        await listed;
+        await client.request('threads');
+        assert.deepEqual(
+            client.events.map(({ event }) => event).filter(event => event === 'stopped' || event === 'output'),
+            [],
+        );
+    });
+
     it('writes a log if asked for', async () => {
         const logFile = path.join(folder, 'session.log');
         const client = connect();
