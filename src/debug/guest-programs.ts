@@ -11,7 +11,7 @@ import { codeSize } from './address';
 import { type CodeRegion, codeRegion } from './code-region';
 import { Expression } from './expression/evaluator';
 import type { InspectionSource } from './inspection-source';
-import { pattern } from './expression/value';
+import { pattern, readsAsTyped } from './expression/value';
 import { Gpr } from '../isa/x86/instruction';
 import type { LoadablePrograms, LoadingPrograms, Passage, Relocation, SourceKnowledge } from './program-knowledge';
 import { registerNames } from './registers/register-file';
@@ -22,7 +22,6 @@ import { type PathMapping, ProgramLines } from './source/program-lines';
 import type { SourceFrame } from './source/source-stack';
 import { SourceView } from './source/source-view';
 import { stepPlace } from './source/step-place';
-import { isTyped } from './source/value-text';
 import type { VariableScope, VariableView } from './source/variable-view';
 import type { SourceLines } from './source-lines';
 import { type Frame, programCounter, walkStack } from './stack';
@@ -310,7 +309,7 @@ export class GuestPrograms {
         if (assignments) {
             this.invalidate();
         }
-        if (isTyped(value.type)) {
+        if (readsAsTyped(value.type)) {
             return { value, view: source.presenter.view(expression, value, expression) };
         }
         return { value, symbol: value.space === 'linear' ? this.symbols.format(pattern(value)) : undefined };

@@ -1,39 +1,128 @@
-/** Arithmetic on values, with C's rules for signedness, pointers and floating-point numbers, in 64 bits. */
+/**
+ * Arithmetic on values. The debugger's own numbers, registers and memory read with a width, have 64 bits, so that
+ * nothing is lost; as soon as a value has one of the program's types, C's conversions hold (C17, 6.3.1): `int` and
+ * `unsigned int` have 32 bits, and -1 is greater than an unsigned number.
+ */
 import { bare } from '../../symbols/types';
 import type { BinaryOperator, UnaryOperator } from './ast';
+import { EvaluationProblem } from './error';
 import {
     type AddressSpace,
+    DOUBLE,
     encodeFloat,
+    FLOAT,
     floatOf,
     I64,
+    INT,
+    type IntegerType,
+    isTyped,
+    LONG,
     makeValue,
     pattern,
+    type Place,
     pointedTo,
     pointerTo,
     sizeOf,
     U64,
+    UNSIGNED_INT,
+    UNSIGNED_LONG,
     type Value,
     type ValueType,
+    wrap,
 } from './value';
 
-export function truth(value: boolean): Value {
-    return makeValue(value ? 1n : 0n, I64);
+/** What conversions go by. */
+export interface Operand {
+    readonly type: ValueType;
+    readonly constant?: IntegerType;
+    readonly place?: Place;
+}
+
+/** @param operands C's `int` is the type, if one of them has a type of the program's */
+export function truth(value: boolean, ...operands: readonly Operand[]): Value {
+    return makeValue(value ? 1n : 0n, operands.some(({ type }) => isTyped(type)) ? INT : I64);
+}
+
+/** Whether a value counts as true. */
+export function isTrue(value: Value): boolean {
+    const number = floatOf(value);
+    return number === undefined ? value.bits !== 0n : number !== 0;
+}
+
+/** An integer's type after C's promotions; undefined for what is no integer. */
+export function promoted({ type, constant, place }: Operand): IntegerType | undefined {
+    if (constant !== undefined) {
+        return constant;
+    }
+    const plain = bare(type);
+    if (plain.kind !== 'integer' && plain.kind !== 'enum') {
+        return undefined;
+    }
+    const field = place?.kind === 'memory' ? place.field : undefined;
+    const bits = field?.size ?? plain.width;
+    if (bits < 32 || (bits === 32 && plain.signed)) {
+        return INT;
+    }
+    if (bits === 32) {
+        return UNSIGNED_INT;
+    }
+    if (plain.width <= 64) {
+        return plain.signed ? LONG : UNSIGNED_LONG;
+    }
+    return { kind: 'integer', width: plain.width, signed: plain.signed, name: typeNameOf(plain.signed) };
+}
+
+function typeNameOf(signed: boolean): string {
+    return signed ? '__int128' : 'unsigned __int128';
+}
+
+/**
+ * The type in which C computes with two integers.
+ * @returns undefined where one is none, and where both are the debugger's own
+ */
+export function commonInteger(left: Operand, right: Operand): IntegerType | undefined {
+    if (!isTyped(left.type) && !isTyped(right.type)) {
+        return undefined;
+    }
+    const [a, b] = [promoted(left), promoted(right)];
+    return a === undefined || b === undefined ? undefined : wider(a, b);
+}
+
+function wider(a: IntegerType, b: IntegerType): IntegerType {
+    if (a.width !== b.width) {
+        return a.width > b.width ? a : b;
+    }
+    return a.signed ? b : a;
+}
+
+/** Of what is computed from constants: C's type for it, or a wider one that holds it. */
+function constantOf(bits: bigint, type: IntegerType): IntegerType {
+    return wrap(bits, type) === bits ? type : wrap(bits, LONG) === bits ? LONG : UNSIGNED_LONG;
 }
 
 export function unary(operator: UnaryOperator, operand: Value): Value {
-    const number = floatOf(operand);
-    if (number !== undefined && operator === '-') {
-        return { ...operand, bits: encodeFloat(-number, sizeOf(operand.type)), place: undefined };
+    if (operator === '!') {
+        const isFalse = !isTrue(operand);
+        return { ...truth(isFalse, operand), constant: operand.constant && INT };
     }
+    const number = floatOf(operand);
+    if (number !== undefined) {
+        if (operator === '~') throw new EvaluationProblem("'~' takes no floating-point number");
+        return floating(operator === '-' ? -number : number, sizeOf(operand.type));
+    }
+    const type = isTyped(operand.type) ? promoted(operand) : undefined;
+    if (type !== undefined) {
+        const { bits } = operand;
+        return makeValue(operator === '-' ? -bits : operator === '~' ? ~bits : bits, type);
+    }
+    const { constant } = operand;
     switch (operator) {
         case '-':
-            return makeValue(-operand.bits, I64);
+            return { ...makeValue(-operand.bits, I64), constant };
         case '~':
-            return makeValue(~operand.bits, U64);
-        case '!':
-            return truth(operand.bits === 0n);
+            return { ...makeValue(~operand.bits, constant?.signed === true ? I64 : U64), constant };
         case '+':
-            return makeValue(operand.bits, operand.type, operand.space);
+            return { ...makeValue(operand.bits, operand.type, operand.space), constant };
     }
 }
 
@@ -44,10 +133,10 @@ function commonType(left: Value, right: Value): ValueType {
         if (plain.kind === 'pointer') return type;
         if (plain.kind === 'array') return pointerTo(plain.element);
     }
-    return isUnsigned64(left) || isUnsigned64(right) ? U64 : I64;
+    return commonInteger(left, right) ?? (isUnsigned64(left) || isUnsigned64(right) ? U64 : I64);
 }
 
-/** Smaller unsigned types fit a signed 64-bit number, as C's promotions have it. */
+/** Smaller unsigned types fit a signed 64-bit number. */
 function isUnsigned64({ type }: Value): boolean {
     const plain = bare(type);
     return plain.kind === 'integer' || plain.kind === 'enum' ? !plain.signed && plain.width === 64 : true;
@@ -63,10 +152,18 @@ export function add(left: Value, right: Value, sign: bigint): Value {
     const leftStride = stride(left);
     const rightStride = stride(right);
     if (leftStride !== undefined && rightStride !== undefined) {
-        return makeValue((left.bits + sign * right.bits) / leftStride, I64);
+        const type = isTyped(left.type) || isTyped(right.type) ? LONG : I64;
+        return makeValue((left.bits + sign * right.bits) / leftStride, type);
     }
     const bits = left.bits * (rightStride ?? 1n) + sign * right.bits * (leftStride ?? 1n);
-    return makeValue(bits, commonType(left, right), commonSpace(left, right));
+    return withConstant(makeValue(bits, commonType(left, right), commonSpace(left, right)), left, right);
+}
+
+/** What is computed from nothing but constants is one. */
+function withConstant(result: Value, { constant: a }: Value, { constant: b }: Value, type?: IntegerType): Value {
+    return a === undefined || b === undefined
+        ? result
+        : { ...result, constant: constantOf(result.bits, type ?? wider(a, b)) };
 }
 
 /** Bytes from one element to the next behind a pointer. */
@@ -76,21 +173,25 @@ function stride({ type }: Value): bigint | undefined {
     return to && BigInt(Math.max(1, sizeOf(to)));
 }
 
+/** @throws EvaluationProblem for what C does not have */
 export function arithmetic(operator: Exclude<BinaryOperator, '&&' | '||'>, left: Value, right: Value): Value {
-    const floating = floatArithmetic(operator, left, right);
-    if (floating !== undefined) {
-        return floating;
+    const ofFloats = floatArithmetic(operator, left, right);
+    if (ofFloats !== undefined) {
+        return ofFloats;
     }
     const type = commonType(left, right);
     const unsigned = type.kind !== 'integer' || !type.signed;
-    const a = unsigned ? pattern(left) : left.bits;
-    const b = unsigned ? pattern(right) : right.bits;
-    const result = (bits: bigint): Value => makeValue(bits, type, commonSpace(left, right));
+    const common = commonInteger(left, right);
+    const convert = (value: Value): bigint =>
+        common !== undefined ? wrap(value.bits, common) : unsigned ? pattern(value) : value.bits;
+    const [a, b] = [convert(left), convert(right)];
+    const result = (bits: bigint): Value => withConstant(makeValue(bits, type, commonSpace(left, right)), left, right);
+    const decided = (holds: boolean): Value => withConstant(truth(holds, left, right), left, right, INT);
     switch (operator) {
         case '+':
-            return add(left, right, 1n);
+            return common === undefined ? add(left, right, 1n) : result(a + b);
         case '-':
-            return add(left, right, -1n);
+            return common === undefined ? add(left, right, -1n) : result(a - b);
         case '*':
             return result(a * b);
         case '/':
@@ -98,9 +199,8 @@ export function arithmetic(operator: Exclude<BinaryOperator, '&&' | '||'>, left:
         case '%':
             return result(a % b);
         case '<<':
-            return makeValue(right.bits >= 64n || right.bits < 0n ? 0n : left.bits << right.bits, shiftType(left));
         case '>>':
-            return makeValue(left.bits >> (right.bits < 0n || right.bits > 64n ? 64n : right.bits), shiftType(left));
+            return shift(operator, left, right);
         case '&':
             return result(a & b);
         case '|':
@@ -111,12 +211,39 @@ export function arithmetic(operator: Exclude<BinaryOperator, '&&' | '||'>, left:
         case '<=':
         case '>':
         case '>=':
-            return truth(isOrdered(operator, a, b));
+            return decided(isOrdered(operator, a, b));
         case '==':
-            return truth(BigInt.asUintN(64, a) === BigInt.asUintN(64, b));
+            return decided(BigInt.asUintN(128, a) === BigInt.asUintN(128, b));
         case '!=':
-            return truth(BigInt.asUintN(64, a) !== BigInt.asUintN(64, b));
+            return decided(BigInt.asUintN(128, a) !== BigInt.asUintN(128, b));
     }
+}
+
+/** By as many bits as the type has, or more, nothing is left but copies of the sign. */
+function shift(operator: '<<' | '>>', left: Value, right: Value): Value {
+    const type = shiftType(left);
+    const width = type.kind === 'integer' ? BigInt(type.width) : 64n;
+    const isTooFar = right.bits < 0n || right.bits >= width;
+    const bits =
+        operator === '<<'
+            ? isTooFar
+                ? 0n
+                : left.bits << right.bits
+            : wrap(left.bits, type) >> (isTooFar ? width : right.bits);
+    const result = makeValue(bits, type);
+    if (left.constant === undefined) {
+        return result;
+    }
+    const constant = constantOf(result.bits, left.constant);
+    return isTyped(right.type)
+        ? makeValue(bits, constant)
+        : right.constant === undefined
+          ? result
+          : { ...result, constant };
+}
+
+function shiftType(left: Value): ValueType {
+    return (isTyped(left.type) ? promoted(left) : undefined) ?? (isUnsigned64(left) ? U64 : I64);
 }
 
 /** Neither way for a NaN. */
@@ -133,7 +260,10 @@ function isOrdered<T extends bigint | number>(operator: '<' | '<=' | '>' | '>=',
     }
 }
 
-export const DOUBLE: ValueType = { kind: 'float', size: 8, name: 'double' };
+/** @param size of the widest number that it was computed from */
+function floating(number: number, size: number): Value {
+    return size > 4 ? makeValue(encodeFloat(number, 8), DOUBLE) : makeValue(encodeFloat(number, 4), FLOAT);
+}
 
 /** Undefined if neither side is a floating-point number. */
 function floatArithmetic(operator: BinaryOperator, left: Value, right: Value): Value | undefined {
@@ -141,18 +271,22 @@ function floatArithmetic(operator: BinaryOperator, left: Value, right: Value): V
     if (leftNumber === undefined && rightNumber === undefined) {
         return undefined;
     }
-    const a = leftNumber ?? Number(left.bits);
-    const b = rightNumber ?? Number(right.bits);
-    const result = (number: number): Value => makeValue(encodeFloat(number, 8), DOUBLE);
+    const size = Math.max(
+        leftNumber === undefined ? 0 : sizeOf(left.type),
+        rightNumber === undefined ? 0 : sizeOf(right.type),
+    );
+    const toFloat = (bits: bigint): number => (size > 4 ? Number(bits) : Math.fround(Number(bits)));
+    const a = leftNumber ?? toFloat(left.bits);
+    const b = rightNumber ?? toFloat(right.bits);
     switch (operator) {
         case '+':
-            return result(a + b);
+            return floating(a + b, size);
         case '-':
-            return result(a - b);
+            return floating(a - b, size);
         case '*':
-            return result(a * b);
+            return floating(a * b, size);
         case '/':
-            return result(a / b);
+            return floating(a / b, size);
         case '<':
         case '<=':
         case '>':
@@ -163,10 +297,19 @@ function floatArithmetic(operator: BinaryOperator, left: Value, right: Value): V
         case '!=':
             return truth(a !== b);
         default:
-            return undefined;
+            throw new EvaluationProblem(`'${operator}' takes no floating-point numbers`);
     }
 }
 
-function shiftType(left: Value): ValueType {
-    return isUnsigned64(left) ? U64 : I64;
+/** The value of `? :`, which has one type whichever side was chosen. */
+export function converted(chosen: Value, other: Value): Value {
+    const [number, otherNumber] = [floatOf(chosen), floatOf(other)];
+    if (otherNumber !== undefined && (number !== undefined || promoted(chosen) !== undefined)) {
+        return floating(
+            number ?? Number(chosen.bits),
+            Math.max(sizeOf(other.type), number === undefined ? 0 : sizeOf(chosen.type)),
+        );
+    }
+    const common = commonInteger(chosen, other);
+    return common === undefined ? chosen : makeValue(chosen.bits, common);
 }

@@ -1,4 +1,4 @@
-import type { ValueType } from './value';
+import type { IntegerType, ValueType } from './value';
 
 export type UnaryOperator = '-' | '+' | '~' | '!';
 export type BinaryOperator =
@@ -19,12 +19,14 @@ export interface TypeSpelling {
 
 /** A node of a parsed expression; `position` is where errors about it point. */
 export type Node = { readonly position: number } & (
-    | { readonly kind: 'number'; readonly value: bigint; readonly unsigned: boolean }
-    | { readonly kind: 'float'; readonly value: number }
+    | { readonly kind: 'number'; readonly value: bigint; readonly unsigned: boolean; readonly type: IntegerType }
+    | { readonly kind: 'float'; readonly value: number; readonly single: boolean }
     /** A variable, a register or a symbol, whichever there is; with a `$` only a register, in backquotes a symbol. */
     | { readonly kind: 'name'; readonly name: string; readonly register: boolean; readonly symbol?: boolean }
     | { readonly kind: 'unary'; readonly operator: UnaryOperator; readonly operand: Node }
     | { readonly kind: 'binary'; readonly operator: BinaryOperator; readonly left: Node; readonly right: Node }
+    /** `condition ? then : otherwise`. */
+    | { readonly kind: 'conditional'; readonly condition: Node; readonly then: Node; readonly otherwise: Node }
     | { readonly kind: 'cast'; readonly type: TypeSpelling; readonly operand: Node }
     | { readonly kind: 'dereference'; readonly operand: Node }
     /** The address of something in memory. */

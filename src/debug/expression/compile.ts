@@ -1,11 +1,14 @@
 /** Expressions as conditions that engines compile: the same values as the evaluator gives, wherever they give one. */
 import { type ByteSize, type Condition, type ConditionOperator, isCompilable } from '../../machine/condition';
+import { arithmetic, commonInteger, promoted, unary } from './arithmetic';
 import type { BinaryOperator, Node, TypeSpelling } from './ast';
 import type { Expression } from './evaluator';
 import {
     type AddressSpace,
     I64,
+    INT,
     type IntegerType,
+    isTyped,
     makeValue,
     pattern,
     type PointerType,
@@ -13,6 +16,7 @@ import {
     sizeOf,
     U64,
     unsignedType,
+    type Value,
     type ValueType,
 } from './value';
 
@@ -34,6 +38,9 @@ interface Term {
     readonly node: Condition;
     readonly type: PlainType;
     readonly space: AddressSpace;
+    /** Of what is written as a number, and of what is computed from nothing else. */
+    readonly value?: Value;
+    readonly constant?: IntegerType;
 }
 
 /** What the expression is made of cannot be compiled: the evaluator has to be asked. */
@@ -58,20 +65,26 @@ class Compilation {
     compile(node: Node): Term {
         switch (node.kind) {
             case 'number':
-                return term(constant(node.value), node.unsigned ? U64 : I64);
+                return known({ ...makeValue(node.value, node.unsigned ? U64 : I64), constant: node.type });
             case 'name':
                 return node.symbol === true ? this.symbol(node.name) : this.name(node.name, node.register);
             case 'unary': {
                 const operand = this.compile(node.operand);
+                if (operand.value !== undefined) {
+                    return known(unary(node.operator, operand.value));
+                }
+                const type = isTyped(operand.type) ? promoted(operand) : undefined;
+                const typed = (made: Condition, own: PlainType): Term =>
+                    type === undefined ? term(made, own) : term(cut(made, type), type);
                 switch (node.operator) {
                     case '+':
-                        return operand;
+                        return type === undefined ? operand : term(operand.node, type);
                     case '-':
-                        return term(binary('sub', constant(0n), operand.node), I64);
+                        return typed(binary('sub', constant(0n), operand.node), I64);
                     case '~':
-                        return term(binary('bitXor', operand.node, constant(-1n)), U64);
+                        return typed(binary('bitXor', operand.node, constant(-1n)), U64);
                     case '!':
-                        return term({ kind: 'not', operand: operand.node }, I64);
+                        return term({ kind: 'not', operand: operand.node }, isTyped(operand.type) ? INT : I64);
                 }
                 break;
             }
@@ -132,35 +145,83 @@ class Compilation {
         const right = this.compile(rightNode);
         switch (operator) {
             case '&&':
-                return term({ kind: 'and', left: left.node, right: right.node }, I64);
+                return term({ kind: 'and', left: left.node, right: right.node }, truthType(left, right));
             case '||':
-                return term({ kind: 'or', left: left.node, right: right.node }, I64);
+                return term({ kind: 'or', left: left.node, right: right.node }, truthType(left, right));
+        }
+        if (left.value !== undefined && right.value !== undefined) {
+            const isDivision = operator === '/' || operator === '%';
+            // The evaluator says what is wrong.
+            if (isDivision && right.value.bits === 0n) throw new NotCompilable();
+            return known(arithmetic(operator, left.value, right.value));
+        }
+        const common = commonInteger(left, right);
+        if (operator === '<<' || operator === '>>' || common === undefined) {
+            return this.own(operator, left, right);
+        }
+        if (common.width > 64) {
+            throw new NotCompilable();
+        }
+        const node = operation(operator, cut(left.node, common), cut(right.node, common), !common.signed);
+        return isTruth(operator) ? term(node, INT) : term(cut(node, common), common, commonSpace(left, right));
+    }
+
+    /** What has 64 bits, and shifts, whose sides do not change each other. */
+    private own(operator: Exclude<BinaryOperator, '&&' | '||'>, left: Term, right: Term): Term {
+        switch (operator) {
             case '+':
                 return sum('add', left, right);
             case '-':
                 return sum('sub', left, right);
             case '<<':
-                return term(binary('shl', left.node, right.node), isUnsigned64(left) ? U64 : I64);
             case '>>': {
+                // Zeros and copies of the sign come in beyond 64 bits alone.
+                if (left.value !== undefined && isTyped(right.type)) throw new NotCompilable();
+                if (isTyped(left.type) && sizeOf(promoted(left) ?? left.type) !== 8) throw new NotCompilable();
                 const unsigned = isUnsigned64(left);
-                return term(binary(unsigned ? 'shrU' : 'shrS', left.node, right.node), unsigned ? U64 : I64);
+                const type = (isTyped(left.type) ? promoted(left) : undefined) ?? (unsigned ? U64 : I64);
+                return term(
+                    binary(operator === '<<' ? 'shl' : unsigned ? 'shrU' : 'shrS', left.node, right.node),
+                    type,
+                );
             }
         }
         const type = commonType(left, right);
-        const unsigned = type.kind === 'pointer' || !type.signed;
-        const [name, swapped] = OPERATORS[operator];
-        const chosen = SIGNED.has(name) ? `${name}${unsigned ? 'U' : 'S'}` : name;
-        const node = swapped
-            ? binary(chosen as ConditionOperator, right.node, left.node)
-            : binary(chosen as ConditionOperator, left.node, right.node);
-        return TRUTHS.has(name) ? term(node, I64) : term(node, type, commonSpace(left, right));
+        const node = operation(operator, left.node, right.node, type.kind === 'pointer' || !type.signed);
+        return isTruth(operator) ? term(node, truthType(left, right)) : term(node, type, commonSpace(left, right));
     }
 }
 
+type PlainOperator = Exclude<BinaryOperator, '&&' | '||' | '+' | '-' | '<<' | '>>'>;
+
+function operation(
+    operator: PlainOperator | '+' | '-',
+    left: Condition,
+    right: Condition,
+    unsigned: boolean,
+): Condition {
+    const [name, swapped] = OPERATORS[operator];
+    const chosen = (SIGNED.has(name) ? `${name}${unsigned ? 'U' : 'S'}` : name) as ConditionOperator;
+    return swapped ? binary(chosen, right, left) : binary(chosen, left, right);
+}
+
+function truthType(left: Term, right: Term): PlainType {
+    return isTyped(left.type) || isTyped(right.type) ? INT : I64;
+}
+
+function isTruth(operator: PlainOperator | '+' | '-'): boolean {
+    return TRUTHS.has(OPERATORS[operator][0]);
+}
+
+/** What the evaluator computes once and for all. */
+function known(value: Value): Term {
+    return { ...term(constant(value.bits), plainType(value.type)), value, constant: value.constant };
+}
+
 /** The operation behind an operator, and whether its operands change sides. */
-const OPERATORS: Readonly<
-    Record<Exclude<BinaryOperator, '&&' | '||' | '+' | '-' | '<<' | '>>'>, readonly [name: string, swapped: boolean]>
-> = {
+const OPERATORS: Readonly<Record<PlainOperator | '+' | '-', readonly [name: string, swapped: boolean]>> = {
+    '+': ['add', false],
+    '-': ['sub', false],
     '*': ['mul', false],
     '/': ['div', false],
     '%': ['rem', false],
@@ -186,10 +247,10 @@ function plain({ base, pointers, dimensions }: TypeSpelling): PlainType {
     }
     let { type }: { type: ValueType } = base;
     for (let count = 0; count < pointers; count++) type = pointerTo(type);
-    return known(type);
+    return plainType(type);
 }
 
-function known(type: ValueType): PlainType {
+function plainType(type: ValueType): PlainType {
     if ((type.kind !== 'integer' || type.reads === 'boolean') && type.kind !== 'pointer') {
         throw new NotCompilable();
     }
@@ -228,7 +289,7 @@ function pointeeOf({ type }: Term): PlainType {
     if (type.kind !== 'pointer') {
         throw new NotCompilable(); // the evaluator says what is wrong
     }
-    return known(type.to);
+    return plainType(type.to);
 }
 
 function isUnsigned64({ type }: Term): boolean {

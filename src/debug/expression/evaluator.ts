@@ -1,13 +1,15 @@
 /** Evaluates expressions against a stopped vCPU. */
 import { bare, type CType, findMember } from '../../symbols/types';
-import { add, arithmetic, DOUBLE, truth, unary } from './arithmetic';
+import { add, arithmetic, converted, isTrue, truth, unary } from './arithmetic';
 import type { BinaryOperator, Node, TypeSpelling } from './ast';
 import { EvaluationProblem, ExpressionError } from './error';
 import { assignTo, checkField, loadValue, memberOf } from './memory';
 import { parseExpression } from './parser';
 import {
     type AddressSpace,
+    DOUBLE,
     encodeFloat,
+    FLOAT,
     floatOf,
     I64,
     INTEGER_TYPES,
@@ -109,6 +111,11 @@ function collectNames(node: Node, found: NamePlace[]): void {
             collectNames(node.operand, found);
             collectNames(node.cpu, found);
             return;
+        case 'conditional':
+            collectNames(node.condition, found);
+            collectNames(node.then, found);
+            collectNames(node.otherwise, found);
+            return;
         case 'index':
             collectNames(node.base, found);
             collectNames(node.index, found);
@@ -133,6 +140,8 @@ function assigns(node: Node): boolean {
             return false;
         case 'binary':
             return assigns(node.left) || assigns(node.right);
+        case 'conditional':
+            return assigns(node.condition) || assigns(node.then) || assigns(node.otherwise);
         case 'perCpu':
             return assigns(node.cpu);
         case 'index':
@@ -158,22 +167,38 @@ class Evaluation {
         private readonly text: string,
         private readonly context: EvaluationContext,
         private readonly options: EvaluationOptions,
+        /** Only the type is wanted, as in `sizeof`: nothing is read or changed. */
+        private readonly isForType = false,
     ) {}
+
+    /** The type of an expression, with whatever value. @throws ExpressionError */
+    private unevaluated(node: Node): Value {
+        const context = Object.create(this.context) as EvaluationContext;
+        context.readMemory = (_space, _address, size) => new Uint8Array(size);
+        return new Evaluation(this.text, context, {}, true).evaluate(node);
+    }
 
     evaluate(node: Node): Value {
         switch (node.kind) {
             case 'number':
-                return makeValue(node.value, node.unsigned ? U64 : I64);
+                return { ...makeValue(node.value, node.unsigned ? U64 : I64), constant: node.type };
             case 'float':
-                return makeValue(encodeFloat(node.value, 8), DOUBLE);
+                return node.single
+                    ? makeValue(encodeFloat(node.value, 4), FLOAT)
+                    : makeValue(encodeFloat(node.value, 8), DOUBLE);
             case 'name':
                 return node.symbol === true
                     ? this.symbol(node.name, node.position)
                     : this.name(node.name, node.register, node.position);
             case 'unary':
-                return unary(node.operator, this.number(node.operand));
+                return this.at(node.position, () => unary(node.operator, this.scalar(node.operand)));
             case 'binary':
                 return this.binary(node.operator, node.left, node.right, node.position);
+            case 'conditional': {
+                const holds = isTrue(this.scalar(node.condition));
+                const chosen = this.evaluate(holds ? node.then : node.otherwise);
+                return converted(chosen, this.unevaluated(holds ? node.otherwise : node.then));
+            }
             case 'cast':
                 return this.cast(this.type(node.type), this.number(node.operand), node.position);
             case 'dereference': {
@@ -185,7 +210,7 @@ class Evaluation {
                 return this.follow(pointer, to, node.position);
             }
             case 'addressOf': {
-                const operand = this.evaluate(node.operand);
+                const operand = this.placed(node.operand);
                 if (operand.place?.kind !== 'memory') {
                     throw this.error('this has no address: it is not in memory', node.position);
                 }
@@ -214,9 +239,11 @@ class Evaluation {
             case 'member':
                 return this.member(this.evaluate(node.operand), node.name, node.arrow, node.position);
             case 'sizeOfType':
-                return makeValue(BigInt(sizeOf(this.type(node.type))), U64);
-            case 'sizeOf':
-                return makeValue(BigInt(sizeOf(this.evaluate(node.operand).type)), U64);
+                return makeValue(BigInt(sizeOf(this.sizedType(node.type))), U64);
+            case 'sizeOf': {
+                const { constant, type } = this.unevaluated(node.operand);
+                return makeValue(BigInt(sizeOf(constant ?? type)), U64);
+            }
             case 'offsetOf':
                 return makeValue(BigInt(this.offsetOf(this.type(node.type), node.members, node.position)), U64);
             case 'containerOf': {
@@ -241,13 +268,57 @@ class Evaluation {
         }
     }
 
+    /** What an expression stands for, without reading it if it is in memory: its place is what counts. */
+    private placed(node: Node): Value {
+        switch (node.kind) {
+            case 'dereference': {
+                const pointer = this.number(node.operand);
+                const to = pointer.pointee === undefined ? pointedTo(pointer.type) : undefined;
+                return to === undefined ? this.evaluate(node) : { ...pointer, type: to, place: placeAt(pointer) };
+            }
+            case 'index': {
+                const base = this.placed(node.base);
+                const pointer = bare(base.type).kind === 'array' ? base : this.evaluate(node.base);
+                const to = pointedTo(pointer.type);
+                if (to === undefined || pointer.image !== undefined) return this.evaluate(node);
+                const address = add(this.available(pointer, node.position), this.number(node.index), 1n);
+                return { ...address, type: to, place: placeAt(address) };
+            }
+            case 'memory': {
+                const address = this.number(node.address);
+                return { ...address, type: this.type(node.type), place: placeAt(address) };
+            }
+            case 'member': {
+                const operand = node.arrow ? this.evaluate(node.operand) : this.placed(node.operand);
+                const isPointer = bare(operand.type).kind === 'pointer';
+                const pointer = isPointer && !node.arrow ? this.evaluate(node.operand) : operand;
+                return this.member(pointer, node.name, node.arrow, node.position, false);
+            }
+            default:
+                return this.evaluate(node);
+        }
+    }
+
+    /** A value that can be computed with. */
+    private scalar(node: Node): Value {
+        const value = this.number(node);
+        const type = bare(value.type);
+        if (type.kind === 'record' || type.kind === 'void') {
+            throw this.error(`a value of type ${typeName(value.type)} is no number`, node.position);
+        }
+        if (type.kind === 'float' && floatOf(value) === undefined) {
+            throw this.error(`numbers of type ${typeName(value.type)} can only be read`, node.position);
+        }
+        return value;
+    }
+
     /** A value that there is. */
     private number(node: Node): Value {
         return this.available(this.evaluate(node), node.position);
     }
 
     private available(value: Value, position: number): Value {
-        if (value.unavailable !== undefined && value.pointee === undefined) {
+        if (value.unavailable !== undefined && value.pointee === undefined && !this.isForType) {
             throw this.error(value.unavailable, position);
         }
         return value;
@@ -305,7 +376,8 @@ class Evaluation {
         return address === undefined ? undefined : makeValue(address, U64);
     }
 
-    private member(operand: Value, name: string, arrow: boolean, position: number): Value {
+    /** @param isRead whether its value is wanted, and not only its place */
+    private member(operand: Value, name: string, arrow: boolean, position: number, isRead = true): Value {
         const target = bare(operand.type);
         let record = operand;
         if (target.kind === 'pointer' || (arrow && target.kind === 'array')) {
@@ -324,6 +396,12 @@ class Evaluation {
         const member = findMember(type, name);
         if (member === undefined) {
             throw this.error(`${typeName(type)} has no member '${name}'`, position);
+        }
+        if (!isRead && record.image === undefined && record.place?.kind === 'memory') {
+            const { place } = record;
+            const address = BigInt.asUintN(64, place.address + BigInt(member.offset));
+            const field = member.bits && { offset: member.bits.offset - member.offset * 8, size: member.bits.size };
+            return { ...makeValue(address, member.type, place.space), place: { ...place, address, field } };
         }
         return this.at(position, () => memberOf(this.context, record, member));
     }
@@ -344,6 +422,10 @@ class Evaluation {
 
     private cast(type: ValueType, operand: Value, position: number): Value {
         const to = bare(type);
+        const from = bare(operand.type).kind;
+        if (from === 'record' || from === 'void') {
+            throw this.error(`a value of type ${typeName(operand.type)} is no number`, position);
+        }
         const number = floatOf(operand);
         switch (to.kind) {
             case 'float': {
@@ -354,7 +436,7 @@ class Evaluation {
             case 'integer':
             case 'enum':
             case 'pointer': {
-                const bits = isBoolean(to) ? truth((number ?? Number(operand.bits)) !== 0).bits : wholeNumber(operand);
+                const bits = isBoolean(to) ? truth(isTrue(operand)).bits : wholeNumber(operand);
                 return makeValue(bits, type, operand.space);
             }
             default:
@@ -381,6 +463,20 @@ class Evaluation {
         }
         for (let count = 0; count < pointers; count++) type = pointerTo(type);
         return dimensions.reduceRight<ValueType>((element, count) => ({ kind: 'array', element, count }), type);
+    }
+
+    /** What stands in the parentheses of `sizeof`: a lone name is a variable, if there is one. */
+    private sizedType(spelling: TypeSpelling): ValueType {
+        const { base, pointers, dimensions } = spelling;
+        if (base.kind === 'name' && pointers === 0 && dimensions.length === 0) {
+            const { name } = base;
+            const variable = this.context.local?.(name) ?? this.context.global?.(name);
+            if (variable !== undefined) return variable.type;
+            if (!INTEGER_TYPES.has(name) && this.context.type?.(name) === undefined) {
+                return this.unevaluated({ kind: 'name', name, register: false, position: spelling.position }).type;
+            }
+        }
+        return this.type(spelling);
     }
 
     /** What a pointer points to. */
@@ -425,16 +521,44 @@ class Evaluation {
     }
 
     private binary(operator: BinaryOperator, leftNode: Node, rightNode: Node, position: number): Value {
-        const left = this.number(leftNode);
+        const cast = this.castBefore(operator, leftNode, rightNode);
+        if (cast !== undefined) {
+            return cast;
+        }
+        const left = this.scalar(leftNode);
         if (operator === '&&' || operator === '||') {
-            const decided = (left.bits !== 0n) === (operator === '||');
-            return truth(decided ? operator === '||' : this.number(rightNode).bits !== 0n);
+            const decided = isTrue(left) === (operator === '||');
+            if (decided) return truth(operator === '||', left);
+            const right = this.scalar(rightNode);
+            return truth(isTrue(right), left, right);
         }
-        const right = this.number(rightNode);
+        const right = this.scalar(rightNode);
         if ((operator === '/' || operator === '%') && right.bits === 0n) {
-            throw this.error('division by zero', position);
+            const isOfFloats = floatOf(left) !== undefined || floatOf(right) !== undefined;
+            if (this.isForType) return left;
+            if (!isOfFloats) throw this.error('division by zero', position);
         }
-        return arithmetic(operator, left, right);
+        return this.at(position, () => arithmetic(operator, left, right));
+    }
+
+    /** `(name) - x`, where the name turns out to be one of a type and of nothing else. */
+    private castBefore(operator: BinaryOperator, leftNode: Node, operand: Node): Value | undefined {
+        const isAmbiguous = leftNode.kind === 'name' && !leftNode.register && leftNode.symbol !== true;
+        if (!isAmbiguous || !['-', '+', '*', '&'].includes(operator) || operand.kind === 'binary') {
+            return undefined;
+        }
+        const { name, position } = leftNode;
+        const type = this.simpleName(name, false) === undefined ? this.context.type?.(name) : undefined;
+        if (type === undefined) {
+            return undefined;
+        }
+        const made: Node =
+            operator === '*'
+                ? { kind: 'dereference', operand, position }
+                : operator === '&'
+                  ? { kind: 'addressOf', operand, position }
+                  : { kind: 'unary', operator: operator as '-' | '+', operand, position };
+        return this.cast(type, this.number(made), position);
     }
 
     private assign(targetNode: Node, valueNode: Node, position: number): Value {
@@ -442,7 +566,7 @@ class Evaluation {
             throw this.error("this must not change anything: '==' compares", position);
         }
         const target = this.evaluate(targetNode);
-        const given = this.number(valueNode);
+        const given = this.scalar(valueNode);
         const value = this.cast(target.type, given, position);
         const { place } = target;
         if (place === undefined) {

@@ -1,8 +1,16 @@
 import { ExpressionError } from './error';
+import { INT, type IntegerType, LONG, UNSIGNED_INT, UNSIGNED_LONG } from './value';
 
 export type Token =
-    | { readonly kind: 'number'; readonly value: bigint; readonly unsigned: boolean; readonly position: number }
-    | { readonly kind: 'float'; readonly value: number; readonly position: number }
+    | {
+          readonly kind: 'number';
+          readonly value: bigint;
+          readonly unsigned: boolean;
+          /** As C has it: the first type that holds it (C17, 6.4.4.1). */
+          readonly type: IntegerType;
+          readonly position: number;
+      }
+    | { readonly kind: 'float'; readonly value: number; readonly single: boolean; readonly position: number }
     | {
           readonly kind: 'name';
           readonly name: string;
@@ -15,7 +23,7 @@ export type Token =
     | { readonly kind: 'end'; readonly position: number };
 
 /** Longest first, so that `<<` is not read as two `<`. */
-const OPERATORS = ['->', '<<', '>>', '<=', '>=', '==', '!=', '&&', '||', ...'+-*/%&|^~!<>=()[]:.,'];
+const OPERATORS = ['->', '<<', '>>', '<=', '>=', '==', '!=', '&&', '||', ...'+-*/%&|^~!<>=()[]:.,?'];
 
 /** Longer texts are no expressions, and a chain of operators in them could exhaust the stack. */
 const LONGEST = 2_000;
@@ -29,8 +37,8 @@ const FLOAT = /(?:[0-9]+\.[0-9]*(?:e[+-]?[0-9]+)?|[0-9]+e[+-]?[0-9]+)[fl]?(?![\w
 const NAME = /\$?[A-Za-z_][\w$]*(?:\.[\w$]+)*/y;
 /** A symbol of any spelling. */
 const QUOTED = /`([^`]*)`/y;
-const CHARACTER = /'(?:[^'\\]|\\.)'/y;
-const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', 0: '\0' };
+const CHARACTER = /'(?:[^'\\]|\\x[0-9a-f]{1,2}|\\[0-7]{1,3}|\\.)'/iuy;
+const ESCAPES: Readonly<Record<string, number>> = { a: 7, b: 8, t: 9, n: 10, v: 11, f: 12, r: 13, e: 27 };
 
 function matchAt(pattern: RegExp, text: string, position: number): RegExpExecArray | null {
     pattern.lastIndex = position;
@@ -59,7 +67,9 @@ export function tokenize(text: string): Token[] {
 function readToken(text: string, position: number): [Token, number] {
     const float = matchAt(FLOAT, text, position);
     if (float !== null) {
-        return [{ kind: 'float', value: parseFloat(float[0]), position }, float[0].length];
+        const single = /f$/i.test(float[0]);
+        const value = parseFloat(float[0]);
+        return [{ kind: 'float', value: single ? Math.fround(value) : value, single, position }, float[0].length];
     }
     const number = matchAt(NUMBER, text, position);
     if (number !== null) {
@@ -76,9 +86,8 @@ function readToken(text: string, position: number): [Token, number] {
     }
     const character = matchAt(CHARACTER, text, position);
     if (character !== null) {
-        const body = character[0].slice(1, -1);
-        const code = (body[0] === '\\' ? (ESCAPES[body[1]] ?? body[1]) : body).charCodeAt(0);
-        return [{ kind: 'number', value: BigInt(code), unsigned: false, position }, character[0].length];
+        const value = BigInt(characterCode(character[0].slice(1, -1)));
+        return [{ kind: 'number', value, unsigned: false, type: INT, position }, character[0].length];
     }
     const operator = OPERATORS.find(candidate => text.startsWith(candidate, position));
     if (operator === undefined) {
@@ -87,10 +96,27 @@ function readToken(text: string, position: number): [Token, number] {
     return [{ kind: 'operator', text: operator, position }, operator.length];
 }
 
-/** With C's suffixes behind them. */
-const DIGITS = /^(0x[0-9a-f]+|0b[01]+|0o[0-7]+|[0-9]+)(u?l{0,2}|l{1,2}u)$/i;
+/** `char` has a sign: '\\xff' is -1. */
+function characterCode(body: string): number {
+    if (!body.startsWith('\\')) {
+        return body.codePointAt(0)!;
+    }
+    const digits = /^\\(?:x([0-9a-f]+)|([0-7]+))$/i.exec(body);
+    if (digits === null) {
+        return ESCAPES[body[1]] ?? body.codePointAt(1)!;
+    }
+    const code = digits[1] === undefined ? parseInt(digits[2], 8) : parseInt(digits[1], 16);
+    return (code << 24) >> 24;
+}
 
-function parseNumber(word: string, text: string, position: number): { value: bigint; unsigned: boolean } {
+/** With C's suffixes behind them; a 0 before other digits makes them octal. */
+const DIGITS = /^(0x[0-9a-f]+|0b[01]+|0o[0-7]+|0[0-7]*|[1-9][0-9]*)(u?l{0,2}|l{1,2}u)$/i;
+
+function parseNumber(
+    word: string,
+    text: string,
+    position: number,
+): { value: bigint; unsigned: boolean; type: IntegerType } {
     const match = DIGITS.exec(word.replace(/[_']/g, ''));
     if (match === null) {
         throw new ExpressionError(
@@ -100,11 +126,21 @@ function parseNumber(word: string, text: string, position: number): { value: big
         );
     }
     const [, digits, suffix] = match;
-    const value = BigInt(digits);
+    const value = BigInt(/^0[0-7]+$/.test(digits) ? `0o${digits}` : digits);
     if (value >= 1n << 64n) {
         throw new ExpressionError(`'${word}' does not fit 64 bits`, text, position);
     }
     // Unsigned numbers of 32 bits fit a signed one of 64, as C's promotions have it.
     const isLong = value >= 1n << 32n || /l/i.test(suffix);
-    return { value, unsigned: value >= 1n << 63n || (isLong && /u/i.test(suffix)) };
+    const unsigned = value >= 1n << 63n || (isLong && /u/i.test(suffix));
+    const isUnsigned = /u/i.test(suffix);
+    const types = isLong ? [LONG, UNSIGNED_LONG] : [INT, UNSIGNED_INT, LONG, UNSIGNED_LONG];
+    // Decimal numbers become unsigned only where they say so.
+    const isDecimal = /^[1-9]/.test(digits);
+    const type = types.find(
+        ({ width, signed }) =>
+            value < 1n << BigInt(signed ? width - 1 : width) &&
+            (isUnsigned ? !signed : signed || !isDecimal || value >= 1n << 63n),
+    );
+    return { value, unsigned, type: type ?? UNSIGNED_LONG };
 }

@@ -63,7 +63,9 @@ export function loadValue(
 
 /** Numbers of more than 64 bits keep their bytes. */
 function wide(bytes: Uint8Array, type: ValueType, place?: Place): Value {
-    const value = makeValue(littleEndian(bytes.subarray(0, 8)), type, 'linear', place);
+    // Of a floating-point number the image tells.
+    const whole = bare(type).kind === 'integer' ? bytes : bytes.subarray(0, 8);
+    const value = makeValue(littleEndian(whole), type, 'linear', place);
     return bytes.length <= 8 ? value : { ...value, image: { bytes, known: Array.from(bytes, () => true) } };
 }
 

@@ -2,6 +2,7 @@
  * Parser of the expression language, with C's operators and precedences:
  *
  *     assignment   place = expression
+ *     conditional  condition ? expression : expression
  *     binary       || && | ^ & == != < <= > >= << >> + - * / %
  *     unary        - + ~ ! * &  (type)x  phys:x  linear:x  ds:x
  *     postfix      pointer[index]  record.member  pointer->member
@@ -10,7 +11,8 @@
  *                  per_cpu(name, cpu)
  *
  * Types are u8 to u64 and i8 to i64, C's own, and those of the debugging information: `struct list_head *`, `pid_t`.
- * A lone name in parentheses is a type if a value follows; `(name) * x`, `& x`, `- x` and `+ x` are operations.
+ * A lone name in parentheses is a type if a value follows; `(name) * x`, `& x`, `- x` and `+ x` are operations, unless
+ * the name turns out to be a type's.
  */
 import type { BinaryOperator, Node, TypeSpelling, UnaryOperator } from './ast';
 import { ExpressionError } from './error';
@@ -55,6 +57,8 @@ class Parser {
     private readonly tokens: readonly Token[];
     private next = 0;
     private depth = 0;
+    /** Conditionals whose first choice is being read: a colon may be theirs. */
+    private choices = 0;
 
     constructor(private readonly text: string) {
         this.tokens = tokenize(text);
@@ -72,12 +76,25 @@ class Parser {
     }
 
     private assignment(): Node {
-        const target = this.binary(0);
+        const target = this.conditional();
         const { position } = this.peek();
         if (!this.accept('=')) {
             return target;
         }
         return { kind: 'assign', target, value: this.nested(() => this.assignment()), position };
+    }
+
+    private conditional(): Node {
+        const condition = this.binary(0);
+        const { position } = this.peek();
+        if (!this.accept('?')) {
+            return condition;
+        }
+        this.choices++;
+        const then = this.nested(() => this.assignment());
+        this.choices--;
+        this.expect(':');
+        return { kind: 'conditional', condition, then, otherwise: this.nested(() => this.conditional()), position };
     }
 
     private binary(level: number): Node {
@@ -118,7 +135,7 @@ class Parser {
         if (type !== undefined) {
             return { kind: 'cast', type, operand: this.operand(), position };
         }
-        if (token.kind === 'name' && this.isOperator(this.next + 1, ':')) {
+        if (token.kind === 'name' && this.isPrefix(token)) {
             if (!SPACE_PREFIXES.has(token.name)) {
                 throw this.error(`'${token.name}:' is no address space: use phys:, linear: or a segment register`);
             }
@@ -126,6 +143,16 @@ class Parser {
             return { kind: 'space', prefix: token.name, operand: this.operand(), position };
         }
         return this.postfix();
+    }
+
+    /** `ds:` and the like; between `?` and `:` only where a name of a space stands close to the colon. */
+    private isPrefix({ name, position }: Token & { kind: 'name' }): boolean {
+        if (!this.isOperator(this.next + 1, ':')) {
+            return false;
+        }
+        const colon = this.tokens[this.next + 1].position;
+        const isClose = colon === position + name.length && this.tokens[this.next + 2].position === colon + 1;
+        return this.choices === 0 || (SPACE_PREFIXES.has(name) && isClose);
     }
 
     private operand(): Node {
@@ -146,7 +173,7 @@ class Parser {
         for (;;) {
             const { position } = this.peek();
             if (this.accept('[')) {
-                node = { kind: 'index', base: node, index: this.nested(() => this.binary(0)), position };
+                node = { kind: 'index', base: node, index: this.nested(() => this.conditional()), position };
                 this.expect(']');
             } else if (this.isOperator(this.next, '->') || this.isOperator(this.next, '.')) {
                 const arrow = this.accept('->');
@@ -176,10 +203,10 @@ class Parser {
         switch (token.kind) {
             case 'number':
                 this.next++;
-                return { kind: 'number', value: token.value, unsigned: token.unsigned, position };
+                return { kind: 'number', value: token.value, unsigned: token.unsigned, type: token.type, position };
             case 'float':
                 this.next++;
-                return { kind: 'float', value: token.value, position };
+                return { kind: 'float', value: token.value, single: token.single, position };
             case 'name':
                 this.next++;
                 if (token.quoted === true) {
@@ -215,7 +242,7 @@ class Parser {
             }
             case 'container_of': {
                 this.expect('(');
-                const operand = this.nested(() => this.binary(0));
+                const operand = this.nested(() => this.conditional());
                 this.expect(',');
                 const type = this.expectType();
                 this.expect(',');
@@ -236,19 +263,19 @@ class Parser {
         if (!this.accept('[')) {
             throw this.error(`'${name}' is a type: write ${name}[address] to read memory, or (${name})value to cast`);
         }
-        const address = this.nested(() => this.binary(0));
+        const address = this.nested(() => this.conditional());
         this.expect(']');
         return { kind: 'memory', type, address, position };
     }
 
     private perCpu(position: number): Node {
         this.expect('(');
-        const operand = this.nested(() => this.binary(0));
+        const operand = this.nested(() => this.conditional());
         if (operand.kind !== 'name') {
             throw this.error("'per_cpu' takes the name of a variable, and the number of a CPU");
         }
         this.expect(',');
-        const cpu = this.nested(() => this.binary(0));
+        const cpu = this.nested(() => this.conditional());
         this.expect(')');
         return { kind: 'perCpu', operand, cpu, position };
     }

@@ -2,7 +2,7 @@
 import type { ValueType } from './value';
 
 const WORDS: ReadonlySet<string> = new Set([
-    ...['void', 'char', 'short', 'int', 'long', 'signed', 'unsigned', 'float', 'double', '_Bool', 'bool'],
+    ...['void', 'char', 'short', 'int', 'long', 'signed', 'unsigned', 'float', 'double', '_Bool', 'bool', '__int128'],
 ]);
 
 export function isTypeWord(word: string): boolean {
@@ -37,6 +37,10 @@ export function typeOfWords(words: readonly string[]): ValueType | undefined {
         case 'long':
         case 'long long':
             return integer(64);
+        case '__int128':
+            return integer(128);
+        case 'long double':
+            return { kind: 'float', size: 16, name };
         case 'float':
             return { kind: 'float', size: 4, name };
         case 'double':

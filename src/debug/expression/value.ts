@@ -25,6 +25,11 @@ export interface Value {
     readonly place?: Place;
     /** A record or an array that is not in memory: its bytes, as far as they are known. */
     readonly image?: Image;
+    /**
+     * Of what is written as a number, and of what is computed from nothing else: the type that C gives it. Here it has 64
+     * bits, but it must not make 64 bits of the program's narrower types.
+     */
+    readonly constant?: IntegerType;
     /** Why there is no value. */
     readonly unavailable?: string;
     /** A pointer that the compiler left out: what it would point to. */
@@ -55,6 +60,37 @@ function integer(width: number, signed: boolean): IntegerType {
 
 export const U64 = integer(64, false);
 export const I64 = integer(64, true);
+
+function named(width: number, signed: boolean, name: string): IntegerType {
+    return { kind: 'integer', width, signed, name };
+}
+
+/** C's own types: what the debugger's, which have no names, are not mixed with. */
+export const INT = named(32, true, 'int');
+export const UNSIGNED_INT = named(32, false, 'unsigned int');
+export const LONG = named(64, true, 'long');
+export const UNSIGNED_LONG = named(64, false, 'unsigned long');
+export const FLOAT: ValueType = { kind: 'float', size: 4, name: 'float' };
+export const DOUBLE: ValueType = { kind: 'float', size: 8, name: 'double' };
+
+/** Whether a type is one of the program's or of C, and not of the debugger's own integers and pointers to them. */
+export function isTyped(type: CType): boolean {
+    switch (type.kind) {
+        case 'integer':
+            return type.name !== undefined;
+        case 'pointer':
+            return isTyped(type.to);
+        default:
+            return true;
+    }
+}
+
+const COMPUTED: ReadonlySet<CType> = new Set([INT, UNSIGNED_INT, LONG, UNSIGNED_LONG]);
+
+/** Whether a value reads as one of the program's, rather than as a number that was computed. */
+export function readsAsTyped(type: CType): boolean {
+    return isTyped(type) && !COMPUTED.has(type);
+}
 
 /** The names under which the types are written. */
 export const INTEGER_TYPES: ReadonlyMap<string, IntegerType> = new Map(

@@ -9,7 +9,7 @@ import { codeSize } from '../address';
 import type { EvaluationContext } from '../expression/evaluator';
 import { EvaluationProblem } from '../expression/error';
 import { loadValue } from '../expression/memory';
-import { makeValue, type Value } from '../expression/value';
+import { makeValue, readsAsTyped, type Value } from '../expression/value';
 import { findRegister } from '../registers/register-file';
 import { programCounter } from '../stack';
 import type { VcpuView } from '../vcpu-view';
@@ -18,7 +18,7 @@ import { type FrameHost, FrameReader, type FrameVariable, variablesOf } from './
 import { whatIsReadable } from './program-lines';
 import { numberingFor, type PhysicalFrame, type SourceFrame, SourceStack, type StackMemory } from './source-stack';
 import { tailCallsBetween } from './tail-calls';
-import { isTyped, ValuePresenter } from './value-text';
+import { ValuePresenter } from './value-text';
 import type { VariableScope, VariableView } from './variable-view';
 
 /** The general registers in DWARF's order, as `Gpr` numbers them. */
@@ -104,7 +104,7 @@ export class SourceView {
             global: name => this.globalNamed(frame(), name),
             perCpu: (name, cpu) => this.globalNamed(frame(), name, cpu),
             type: (name, keyword) => this.typeNamed(frame(), name, keyword),
-            describe: value => (isTyped(value.type) ? this.presenter.text(value) : undefined),
+            describe: value => (readsAsTyped(value.type) ? this.presenter.text(value) : undefined),
         };
     }
 

@@ -299,18 +299,6 @@ export class ValuePresenter {
     }
 }
 
-/** Whether a type is one of the program's, and not of the debugger's own integers and pointers to them. */
-export function isTyped(type: CType): boolean {
-    switch (type.kind) {
-        case 'integer':
-            return type.name !== undefined;
-        case 'pointer':
-            return isTyped(type.to);
-        default:
-            return true;
-    }
-}
-
 function isAggregate(type: CType): boolean {
     const { kind } = bare(type);
     return kind === 'record' || kind === 'array' || kind === 'function' || kind === 'void';

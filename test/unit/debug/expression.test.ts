@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
+import { compileCondition } from '../../../src/debug/expression/compile';
 import { type EvaluationContext, Expression } from '../../../src/debug/expression/evaluator';
 import { ExpressionError } from '../../../src/debug/expression/error';
-import { typeName } from '../../../src/debug/expression/value';
+import { INT, makeValue, pointerTo, typeName, UNSIGNED_INT, type Value } from '../../../src/debug/expression/value';
+import type { Condition, ConditionOperator } from '../../../src/machine/condition';
+import type { CType, RecordType } from '../../../src/symbols/types';
+import { NOTHING } from '../../support/evaluation';
 
 /** A vCPU with a few registers, 256 bytes of memory at 0x1000 whose values are their offsets, and one symbol. */
 function machine(): { context: EvaluationContext; registers: Map<string, bigint>; memory: Uint8Array } {
@@ -136,3 +140,181 @@ describe('expressions', () => {
         assert.throws(() => run('1 = 2'), /only a register or memory/);
     });
 });
+
+const SHORT: CType = { kind: 'integer', width: 16, signed: true, name: 'short' };
+const BYTE: CType = {
+    kind: 'typedef',
+    name: 'byte',
+    target: { kind: 'integer', width: 8, signed: false, name: 'unsigned char' },
+};
+const FLOAT: CType = { kind: 'float', size: 4, name: 'float' };
+const PAIR: RecordType = {
+    ...{ kind: 'record', keyword: 'struct', name: 'pair', size: 16, complete: true },
+    members: [
+        { name: 'first', type: INT, offset: 0 },
+        { name: 'flags', type: UNSIGNED_INT, offset: 4, bits: { offset: 32, size: 3 } },
+        { name: 'text', type: { kind: 'array', element: BYTE, count: 8 }, offset: 8 },
+    ],
+};
+
+/** A program with variables of C's types; what they point to is not in memory. */
+const program: EvaluationContext = {
+    ...NOTHING,
+    global(name): Value | undefined {
+        const values: Readonly<Record<string, Value>> = {
+            minus: makeValue(-1n, INT),
+            most: makeValue(0xffffffffn, UNSIGNED_INT),
+            small: makeValue(-300n, SHORT),
+            byte: makeValue(250n, BYTE),
+            half: makeValue(0x3f000000n, FLOAT),
+            zero: makeValue(0x80000000n, FLOAT),
+            pair: makeValue(0x1000n, pointerTo(PAIR)),
+            field: {
+                ...makeValue(5n, UNSIGNED_INT),
+                place: { kind: 'memory', space: 'linear', address: 0n, field: { offset: 0, size: 3 } },
+            },
+        };
+        return Object.hasOwn(values, name) ? values[name] : undefined;
+    },
+    type: (name, keyword) =>
+        name === 'pair' && keyword === 'struct' ? PAIR : name === 'u_char' && keyword === undefined ? BYTE : undefined,
+};
+
+describe("expressions over a program's variables", () => {
+    const cases: readonly (readonly [text: string, result: string])[] = [
+        // Held against gdb and GCC.
+        ['minus > most', 'int 0'],
+        ['minus == 0xffffffff', 'int 1'],
+        ['minus == 4294967295', 'int 0'],
+        ['most > -1', 'int 0'],
+        ['most + 1', 'unsigned int 0'],
+        ['most + 1l', 'long 4294967296'],
+        ['-most', 'unsigned int 1'],
+        ['~byte', 'int -251'],
+        ['byte + byte', 'int 500'],
+        ['small * small', 'int 90000'],
+        ['small >> 1', 'int -150'],
+        ['most << 4', 'unsigned int 4294967280'],
+        ['minus << 40', 'int 0'],
+        ['1 << field', 'int 32'],
+        ['1 << byte', 'int 0'],
+        ['-field', 'int -5'],
+        ['!minus', 'int 0'],
+        ['minus && zero', 'int 0'],
+        ['!zero', 'int 1'],
+        ['half + half', `float ${0x3f800000}`],
+        ['half + 1.0 == 1.5', 'i64 1'],
+        ['half * 3', `float ${0x3fc00000}`],
+        ['(int)(half * 3)', 'int 1'],
+        ['minus ? byte : most', 'unsigned int 250'],
+        ['0 ? 1 / 0 : minus', 'int -1'],
+        ['1 ? 2 ? 3 : 4 : 5', 'i64 3'],
+        ['byte > 200 ? pair : 0', 'struct pair* 4096'],
+        ['(u_char)-minus', 'byte 1'],
+        ['(u_char)+most', 'byte 255'],
+        ['sizeof(byte)', 'u64 1'],
+        ['sizeof(byte + byte)', 'u64 4'],
+        ['sizeof(pair)', 'u64 8'],
+        ['sizeof(*pair)', 'u64 16'],
+        ['sizeof(pair->text)', 'u64 8'],
+        ['sizeof(1)', 'u64 4'],
+        ['(long)&((struct pair *)0)->text[3]', 'long 11'],
+        ['&pair->first == (int *)pair', 'int 1'],
+        ['&pair[2] - pair', 'long 2'],
+        ["'\\xff' == minus", 'int 1'],
+        ["'\\101'", 'i64 65'],
+        ['017', 'i64 15'],
+    ];
+    for (const [text, result] of cases) {
+        it(`${text} is ${result}`, () => {
+            const { bits, type } = new Expression(text).evaluate(program);
+            assert.equal(`${typeName(type)} ${bits}`.replace('struct pair *', 'struct pair*'), result);
+        });
+    }
+
+    const refusals: readonly (readonly [text: string, problem: RegExp])[] = [
+        ['*pair + 1', /a value of type struct pair is no number/],
+        ['(int)*pair', /a value of type struct pair is no number/],
+        ['half % 2', /'%' takes no floating-point numbers/],
+        ['~half', /'~' takes no floating-point number/],
+        ['pair->first', /no memory to read at linear address 0x1000/],
+        ['&pair->flags', /a bit-field has no address/],
+        ['sizeof(other)', /there is no register, variable or symbol 'other'|there is no register or symbol 'other'/],
+        ['1 ? 2', /':' is missing/],
+        ['089', /'089' is not a number/],
+    ];
+    for (const [text, problem] of refusals) {
+        it(`${text} is refused`, () => assert.match(refusal(text, program), problem));
+    }
+
+    it('conditions that engines compile mean the same', () => {
+        const registers: Readonly<Record<string, bigint>> = { eax: 0xffffffffn, ebx: 250n };
+        const context: EvaluationContext = {
+            ...NOTHING,
+            readRegister: name => (name in registers ? { value: registers[name], width: 32 } : undefined),
+        };
+        const texts = [
+            ...['(int)eax < 0', '(unsigned int)eax > -1', '(int)eax > (unsigned)5', '(unsigned)eax + 1 == 0'],
+            ...[
+                '~(unsigned char)ebx == -251',
+                '(signed char)ebx * 2 == -12',
+                '-(unsigned)eax == 1',
+                '(short)eax == 0xffff',
+            ],
+            ...['(int)eax >> 1 == -1', '(long)(int)eax >> 1 == -1', '!(int)eax == 0', '(1 << 4) + (int)ebx == 266'],
+            ...[
+                '(int)eax == 0xffffffff',
+                '(int)eax == 4294967295',
+                '(int)eax / 2 == 0',
+                '(unsigned)eax / 2 == 0x7fffffff',
+            ],
+        ];
+        for (const text of texts) {
+            const expression = new Expression(text);
+            const condition = compileCondition(expression, {
+                register: name =>
+                    name in registers
+                        ? { condition: { kind: 'constant', value: registers[name] }, width: 32 }
+                        : undefined,
+                symbol: () => undefined,
+            });
+            if (condition === undefined) continue;
+            assert.equal(evaluateCondition(condition), expression.evaluate(context).bits !== 0n, text);
+        }
+    });
+});
+
+/** As engines do. */
+function evaluateCondition(condition: Condition): boolean {
+    const value = (node: Condition): bigint => {
+        switch (node.kind) {
+            case 'constant':
+                return node.value;
+            case 'extend': {
+                const bits = node.bytes * 8;
+                const operand = value(node.operand);
+                return BigInt.asUintN(64, node.signed ? BigInt.asIntN(bits, operand) : BigInt.asUintN(bits, operand));
+            }
+            case 'not':
+                return value(node.operand) === 0n ? 1n : 0n;
+            case 'binary': {
+                const [a, b] = [value(node.left), value(node.right)];
+                const [c, d] = [BigInt.asIntN(64, a), BigInt.asIntN(64, b)];
+                const number = (holds: boolean): bigint => (holds ? 1n : 0n);
+                const operations: Readonly<Record<ConditionOperator, () => bigint>> = {
+                    ...{ add: () => a + b, sub: () => a - b, mul: () => a * b },
+                    ...{ divS: () => c / d, divU: () => a / b, remS: () => c % d, remU: () => a % b },
+                    ...{ bitAnd: () => a & b, bitOr: () => a | b, bitXor: () => a ^ b },
+                    ...{ shl: () => (b > 63n ? 0n : a << b), shrS: () => c >> b, shrU: () => (b > 63n ? 0n : a >> b) },
+                    ...{ eq: () => number(a === b), ne: () => number(a !== b) },
+                    ...{ ltS: () => number(c < d), ltU: () => number(a < b) },
+                    ...{ leS: () => number(c <= d), leU: () => number(a <= b) },
+                };
+                return BigInt.asUintN(64, operations[node.operator]());
+            }
+            default:
+                return assert.fail(`${node.kind} has no value here`);
+        }
+    };
+    return value(condition) !== 0n;
+}
