@@ -312,6 +312,7 @@ export class Machine {
                 return view.getUint32(0, true);
             },
             identifying: this.options.slowCpuid === false ? undefined : () => this.loop.passTime(CPUID_NS),
+            waiting: () => this.loop.endTurnForWaiting(),
             apicMoved: () => this.apicPages?.update(),
             executing: () => this.loop.executing === index,
             requestExit: () => this.engine.requestExit(),

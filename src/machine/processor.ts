@@ -37,6 +37,8 @@ export interface ProcessorOptions {
     readonly random: () => number;
     /** CPUID is about to execute. */
     readonly identifying?: () => void;
+    /** The program waits in a loop of PAUSE instructions. */
+    readonly waiting: () => void;
     /** The local APIC answers at another address, or no more. */
     readonly apicMoved: () => void;
     /** Whether this processor is in the middle of an instruction. */
@@ -231,10 +233,11 @@ export class Processor implements ApicCpu {
     // ---- what the CPU asks ---------------------------------------------------------------------------------------
 
     private hooks(): CpuHooks {
-        const { engine, clock, ports, random, observer, identifying } = this.options;
+        const { engine, clock, ports, random, observer, identifying, waiting } = this.options;
         return {
             ...engine,
             identifying,
+            waiting,
             apic: this.apicPort(),
             ports,
             observer,

@@ -4,6 +4,7 @@ import type { VirtualClock } from './clock';
 import { type Engine, EVENT_STOP, FRUITLESS_FAULTS, type RunStop } from './engine';
 import type { InputQueue } from './input-queue';
 import type { Processor } from './processor';
+import { StateOffset } from './state';
 import type { MachineEnd, MachineStop, RunLimits } from './stop';
 
 /**
@@ -102,6 +103,19 @@ export class RunLoop {
     requestEventStop(vcpu: number): void {
         this.eventStop = vcpu;
         this.parts.engine.requestExit();
+    }
+
+    /**
+     * The vCPU that is executing waits in a loop, maybe for another one: lets the others have their turns, if any can
+     * run. (Locks and calls between vCPUs would take a whole turn otherwise, and some programs wait a million times.)
+     */
+    endTurnForWaiting(): void {
+        const { engine, processors } = this.parts;
+        const { executing } = this;
+        if (executing >= 0 && processors.some(({ index, runnable }) => index !== executing && runnable)) {
+            this.turnLeft = 0;
+            engine.requestExit();
+        }
     }
 
     /**
@@ -221,6 +235,7 @@ export class RunLoop {
             if (processors[index].runnable) {
                 this.current = index;
                 this.turnLeft = quantum;
+                processors[index].cpu.setLo(StateOffset.pauses, 0);
                 return true;
             }
         }
@@ -288,7 +303,7 @@ export class RunLoop {
      */
     single(vcpu: number): RunStop {
         const { engine, clock, processors } = this.parts;
-        const turn = this.current;
+        const { current: turn, turnLeft } = this;
         const before = engine.retired();
         this.current = vcpu;
         this.sliceEnd = clock.nextDeadline();
@@ -296,6 +311,9 @@ export class RunLoop {
         const stop = engine.run(vcpu, 1);
         this.sliceEnd = NaN;
         this.current = turn;
+        if (vcpu !== turn) {
+            this.turnLeft = turnLeft;
+        }
         if (engine.retired() > before) {
             for (const other of processors) {
                 if (other.index !== vcpu) {

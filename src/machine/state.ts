@@ -128,6 +128,8 @@ export const enum StateOffset {
     repeatStop = 0x514,
     /** What `remaining` was when the breakpoints at blockRip were last checked (i64). */
     checkedAt = 0x518,
+    /** PAUSE instructions since the vCPU's turn began or was offered to others, up to {@link PATIENCE} (u32). */
+    pauses = 0x520,
 
     /** 32 × 64 bytes: ZMM0–ZMM31; XMMn is the low 16 bytes (room for AVX and AVX-512). */
     vector = 0x600,
@@ -135,6 +137,9 @@ export const enum StateOffset {
     scratch = 0xe00,
     size = 0x1000,
 }
+
+/** So many PAUSE instructions are a loop that waits for another vCPU: translated code leaves at the next one. */
+export const PATIENCE = 128;
 
 /** Layout of a segment register, relative to `StateOffset.segments + 32 * number`. */
 export const enum SegmentOffset {

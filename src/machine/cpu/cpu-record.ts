@@ -8,7 +8,7 @@ import { SEGMENT_NAMES } from './cpu-state';
 import { readRflags, storeRflags } from './flags';
 
 const KIND = 'cpu';
-const VERSION = 1;
+const VERSION = 2;
 
 const GPR_NAMES = [
     ...['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi'],
@@ -62,6 +62,7 @@ const DOUBLEWORDS: Readonly<Record<string, number>> = {
     apicId: StateOffset.apicId,
     pendingDebug: StateOffset.pendingDebug,
     monitor: StateOffset.monitor,
+    pauses: StateOffset.pauses,
     fcw: StateOffset.fcw,
     fsw: StateOffset.fsw,
     ftop: StateOffset.ftop,

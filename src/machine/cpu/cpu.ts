@@ -67,6 +67,8 @@ export interface CpuHooks extends AccessHooks {
     random(): number;
     /** CPUID is about to execute. */
     readonly identifying?: () => void;
+    /** The program waits in a loop of PAUSE instructions. */
+    readonly waiting?: () => void;
     /**
      * `StateOffset.mode` or `StateOffset.tlb` has changed: code specialised on the old values must be left.
      */

@@ -190,7 +190,11 @@ export const PROCESSOR_INSTRUCTIONS: OperationTable = {
     HLT: halt,
     MONITOR: monitor,
     MWAIT: monitorWait,
-    PAUSE: advance,
+    PAUSE: (cpu, instruction) => {
+        cpu.setLo(StateOffset.pauses, 0);
+        cpu.hooks.waiting?.();
+        advance(cpu, instruction);
+    },
     RSM: undefinedInstruction,
     VMCALL: undefinedInstruction,
     VMMCALL: undefinedInstruction,
