@@ -5,6 +5,7 @@ import type { RequestHandlers } from './protocol-session';
 
 export function descriptorTableRequests(context: InspectionContext): RequestHandlers {
     return {
-        'hyperscope/descriptorTables': args => context.look(context.vcpu(args), viewDescriptorTables),
+        'hyperscope/descriptorTables': args =>
+            context.look(context.vcpu(args), source => viewDescriptorTables(source, args.flag('brief'))),
     };
 }

@@ -4,6 +4,7 @@
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import * as vscode from 'vscode';
+import type { AdapterLine } from './guest-sessions';
 
 interface Message {
     readonly seq: number;
@@ -94,7 +95,7 @@ function withAbilities(message: object): object {
     return { ...message, arguments: { ...given, supportsHyperscopeSerialEvent: true } };
 }
 
-export class AdapterProcess implements vscode.DebugAdapter {
+export class AdapterProcess implements vscode.DebugAdapter, AdapterLine {
     private readonly messages = new vscode.EventEmitter<vscode.DebugProtocolMessage>();
     readonly onDidSendMessage = this.messages.event;
 
@@ -108,6 +109,10 @@ export class AdapterProcess implements vscode.DebugAdapter {
     private gone = false;
     /** Adapters count their messages; those sent in the name of a dead one go on from there. */
     private sequence = 0;
+    /** For VS Code, which hears of it a little later; undefined where it hears at once. */
+    private held: Message[] | undefined;
+    /** See {@link AdapterLine}. */
+    preview: ((message: object) => Promise<void> | undefined) | undefined;
 
     constructor(
         command: AdapterCommand,
@@ -180,7 +185,23 @@ export class AdapterProcess implements vscode.DebugAdapter {
     private receive(message: Message): void {
         this.sequence = Math.max(this.sequence, message.seq);
         if (message.type === 'response' && this.settle(message as Response)) return;
-        this.messages.fire(message as unknown as vscode.DebugProtocolMessage);
+        this.pass(message);
+    }
+
+    private pass(message: Message): void {
+        const ready = this.preview?.(message);
+        if (this.held !== undefined) {
+            this.held.push(message);
+        } else if (ready === undefined) {
+            this.messages.fire(message as unknown as vscode.DebugProtocolMessage);
+        } else {
+            const held = [message];
+            this.held = held;
+            void ready.then(() => {
+                this.held = undefined;
+                for (const one of held) this.messages.fire(one as unknown as vscode.DebugProtocolMessage);
+            });
+        }
     }
 
     /** Takes answers to the extension's own requests. */
@@ -238,6 +259,6 @@ export class AdapterProcess implements vscode.DebugAdapter {
     }
 
     private send(message: object): void {
-        this.messages.fire({ seq: ++this.sequence, ...message } as unknown as vscode.DebugProtocolMessage);
+        this.pass({ seq: ++this.sequence, ...message } as Message);
     }
 }

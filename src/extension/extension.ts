@@ -43,9 +43,11 @@ export function activate(context: vscode.ExtensionContext): void {
         registerDebugConfigurationProvider(DEBUG_TYPE, new FoundGuests(), Dynamic),
         sessions.onDidChange(announce),
         new SerialTerminals(sessions),
-        new StatusBar(sessions),
     );
 
+    // At a stop they ask in this order, and are answered in it: pages are the farthest away.
+    const memory = createMemoryPanel(extensionUri, sessions);
+    const exits = createVmExitsPanel(extensionUri, sessions);
     const registers = new RegistersView(sessions, workspaceState);
     const pageTables = new PageTablesView(sessions);
     const linux = new LinuxView(sessions);
@@ -58,13 +60,13 @@ export function activate(context: vscode.ExtensionContext): void {
         new TranslatorView(sessions),
         linux,
     ];
-    const memory = createMemoryPanel(extensionUri, sessions);
-    const exits = createVmExitsPanel(extensionUri, sessions);
+    const statusBar = new StatusBar(sessions);
     const translations = new TranslationDocuments(sessions);
     subscriptions.push(
-        ...trees,
         memory.panel,
         exits.panel,
+        ...trees,
+        statusBar,
         translations,
         registerAddressCommands(sessions, memory.panel, pageTables),
     );

@@ -2,6 +2,7 @@
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import * as vscode from 'vscode';
 import { RefreshClock } from './refresh-clock';
+import { Together } from './together';
 
 export const DEBUG_TYPE = 'hyperscope';
 
@@ -34,6 +35,11 @@ const NOTICEABLE = 200;
 export interface AdapterLine {
     /** @throws Error with the adapter's words */
     request(command: string, args: object): Promise<unknown>;
+    /**
+     * Sees each message of the adapter's before VS Code does. Where it returns a promise, VS Code hears of that message,
+     * and of all that follow, once it is kept.
+     */
+    preview: ((message: object) => Promise<void> | undefined) | undefined;
 }
 
 export class GuestSession {
@@ -64,6 +70,8 @@ export type Change = 'state' | 'focus' | 'values';
 
 export class GuestSessions implements vscode.Disposable {
     readonly clock: RefreshClock;
+    /** For the trees: they show a stop at one moment. */
+    readonly together = new Together();
     private readonly sessions = new Map<string, GuestSession>();
     /** Of sessions that are about to begin, by their id. */
     private readonly lines = new Map<string, AdapterLine>();
@@ -81,6 +89,7 @@ export class GuestSessions implements vscode.Disposable {
         this.clock = new RefreshClock(log);
         this.subscriptions = [
             this.clock,
+            this.together,
             this.changes,
             this.events,
             vscode.debug.registerDebugAdapterTrackerFactory(DEBUG_TYPE, {
@@ -120,7 +129,8 @@ export class GuestSessions implements vscode.Disposable {
     }
 
     private track(debug: vscode.DebugSession): vscode.DebugAdapterTracker {
-        const guest = new GuestSession(debug, this.lines.get(debug.id));
+        const line = this.lines.get(debug.id);
+        const guest = new GuestSession(debug, line);
         this.lines.delete(debug.id);
         this.sessions.set(debug.id, guest);
         let running: NodeJS.Timeout | undefined;
@@ -128,34 +138,39 @@ export class GuestSessions implements vscode.Disposable {
             clearTimeout(running);
             running = setTimeout(() => this.update(guest, 'running'), NOTICEABLE);
         };
+        const see = (message: DebugProtocol.ProtocolMessage): Promise<void> | undefined => {
+            if (message.type === 'response') {
+                const { success, command } = message as DebugProtocol.Response;
+                if (success && (RESUMING.has(command) || command === 'configurationDone')) runs();
+                return undefined;
+            }
+            const { event, body } = message as DebugProtocol.Event;
+            switch (event) {
+                case 'continued':
+                    runs();
+                    break;
+                case 'stopped':
+                    clearTimeout(running);
+                    if (guest === this.shown) this.clock.start();
+                    guest.stop = readStop(body as DebugProtocol.StoppedEvent['body'], guest);
+                    guest.vcpu = guest.stop.vcpu;
+                    this.update(guest, 'stopped');
+                    // Its window is busy with the stop from then on: the views come first.
+                    return guest === this.shown ? this.together.told() : undefined;
+                case 'memory':
+                case 'invalidated':
+                    if (guest === this.shown) this.changes.fire('values');
+                    break;
+                case 'terminated':
+                    clearTimeout(running);
+                    this.update(guest, 'ended');
+            }
+            return undefined;
+        };
+        if (line !== undefined) line.preview = message => see(message as DebugProtocol.ProtocolMessage);
         return {
-            onDidSendMessage: (message: DebugProtocol.ProtocolMessage) => {
-                if (message.type === 'response') {
-                    const { success, command } = message as DebugProtocol.Response;
-                    if (success && (RESUMING.has(command) || command === 'configurationDone')) runs();
-                    return;
-                }
-                const { event, body } = message as DebugProtocol.Event;
-                switch (event) {
-                    case 'continued':
-                        runs();
-                        break;
-                    case 'stopped':
-                        clearTimeout(running);
-                        if (guest === this.shown) this.clock.start();
-                        guest.stop = readStop(body as DebugProtocol.StoppedEvent['body'], guest.vcpu);
-                        guest.vcpu = guest.stop.vcpu;
-                        this.update(guest, 'stopped');
-                        break;
-                    case 'memory':
-                    case 'invalidated':
-                        if (guest === this.shown) this.changes.fire('values');
-                        break;
-                    case 'terminated':
-                        clearTimeout(running);
-                        this.update(guest, 'ended');
-                }
-            },
+            onDidSendMessage:
+                line === undefined ? message => void see(message as DebugProtocol.ProtocolMessage) : undefined,
             onWillStopSession: () => clearTimeout(running),
         };
     }
@@ -195,7 +210,9 @@ export class GuestSessions implements vscode.Disposable {
     }
 }
 
-function readStop(body: DebugProtocol.StoppedEvent['body'], vcpu: number): GuestStop {
+function readStop(body: DebugProtocol.StoppedEvent['body'], { vcpu, stop }: GuestSession): GuestStop {
     const { reason, description, text, threadId } = body;
-    return { reason, description, text, vcpu: threadId === undefined ? vcpu : threadId - 1, at: new Date() };
+    // Pages tell stops apart by it.
+    const at = new Date(Math.max(Date.now(), (stop?.at.getTime() ?? 0) + 1));
+    return { reason, description, text, vcpu: threadId === undefined ? vcpu : threadId - 1, at };
 }

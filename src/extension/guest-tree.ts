@@ -174,6 +174,7 @@ export abstract class GuestTree implements vscode.TreeDataProvider<TreeNode>, vs
     private async fetch(guest: GuestSession, round: number): Promise<void> {
         const asOf = guest.state === 'stopped' ? guest.stop?.at : new Date();
         const lists = new Map<string, readonly Entry[]>();
+        const found = this.sessions.together.begin();
         let entries: readonly Entry[];
         try {
             entries = await this.entries(guest);
@@ -181,6 +182,7 @@ export abstract class GuestTree implements vscode.TreeDataProvider<TreeNode>, vs
         } catch (error) {
             entries = [errorEntry(error)];
         }
+        await found();
         // Something newer is on its way, or has been shown already; what a guest leaves behind stays.
         if (round !== this.round || (guest.state === 'ended' && this.rows.filled)) return;
         this.asOf = asOf;

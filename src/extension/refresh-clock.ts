@@ -27,16 +27,22 @@ export class RefreshClock {
         this.stoppedAt = Date.now();
     }
 
-    /** A view begins to bring itself up to date; what is returned is called once it has. */
-    begin(view: string): () => void {
+    /**
+     * A view begins to bring itself up to date; what is returned is called once it has.
+     * @returns takes when it had, in ms since 1970, where that is heard of later
+     */
+    begin(view: string): (at?: number) => void {
         const { started } = this;
         if (started === undefined) return () => undefined;
         const work = {};
         this.underway.add(work);
         clearTimeout(this.timer);
-        return () => {
+        return at => {
             if (!this.underway.delete(work)) return;
-            this.shown.set(view, performance.now() - started);
+            const heard = performance.now() - started;
+            // The window may be on another computer, with a clock of its own.
+            const told = at === undefined ? -1 : at - this.stoppedAt;
+            this.shown.set(view, told >= 0 && told < heard ? told : heard);
             if (this.underway.size === 0) this.timer = setTimeout(() => this.tell(), QUIET);
         };
     }

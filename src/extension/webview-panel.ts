@@ -38,7 +38,7 @@ export class WebviewPanel implements vscode.WebviewViewProvider, vscode.Disposab
     private pending: PanelEvent[] = [];
     private ready = false;
     /** Called once the page shows the stop that it was told of last. */
-    private shown: (() => void) | undefined;
+    private shown: ((at?: number) => void) | undefined;
     /** What the page will want to know at the next stop. */
     private questions: readonly PanelQuestion[] = [];
     /** Counts what the page is told of the guest: of what takes time to find out, only the last counts. */
@@ -99,9 +99,12 @@ export class WebviewPanel implements vscode.WebviewViewProvider, vscode.Disposab
         if (state.state === 'stopped' && this.ready && this.view?.visible === true) {
             this.shown?.();
             this.shown = this.sessions.clock.begin(this.description.view);
+            const found = this.sessions.together.begin();
             known = await Promise.all(
                 this.questions.map(async question => ({ ...question, answer: await this.find(question) })),
             );
+            // Its way is longer than that of the trees: it does not wait for them.
+            void found();
             if (round !== this.round) return;
         }
         this.post({ event: 'state', state, change, known });
@@ -116,10 +119,10 @@ export class WebviewPanel implements vscode.WebviewViewProvider, vscode.Disposab
     }
 
     /** The page shows a stop. */
-    private noteShown({ stoppedAt, questions }: PanelShown): void {
+    private noteShown({ stoppedAt, drawnAt, questions }: PanelShown): void {
         const { adapterRequests } = this.description;
-        this.questions = questions.filter(({ method }) => adapterRequests.includes(method)).slice(0, MOST_QUESTIONS);
-        if (stoppedAt === this.sessions.current?.stop?.at.getTime()) this.shown?.();
+        this.questions = questions.filter(({ method }) => adapterRequests.includes(method)).slice(-MOST_QUESTIONS);
+        if (stoppedAt === this.sessions.current?.stop?.at.getTime()) this.shown?.(drawnAt);
     }
 
     private async receive({ id, method, args }: PanelRequest): Promise<void> {

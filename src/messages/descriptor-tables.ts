@@ -5,7 +5,10 @@
  */
 import type { Hex, VcpuArguments } from './common';
 
-export type DescriptorTablesArguments = VcpuArguments;
+export interface DescriptorTablesArguments extends VcpuArguments {
+    /** Leave out what is long: the entries of the IDT. */
+    readonly brief?: boolean;
+}
 
 export interface DescriptorTablesBody {
     readonly vcpu: number;

@@ -20,6 +20,8 @@ export interface PanelResponse {
 export interface PanelShown {
     /** {@link PanelState.stoppedAt} of that stop. */
     readonly stoppedAt?: number;
+    /** When it had, by the clock of the window, in ms since 1970. */
+    readonly drawnAt: number;
     /** What it needed to know for it, and will need at the next one. */
     readonly questions: readonly PanelQuestion[];
 }

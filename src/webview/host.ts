@@ -27,8 +27,9 @@ export class Host {
     private next = 1;
     /** Answers that came with the stop, by question. */
     private known = new Map<string, PanelAnswer>();
-    /** What was asked since the stop, by question. */
-    private asked = new Map<string, PanelQuestion>();
+    /** What was asked last since the stop, by purpose. */
+    private readonly asked = new Map<string, PanelQuestion>();
+    private stoppedAt: number | undefined;
 
     /** @param onEvent what the extension says unasked */
     constructor(private readonly onEvent: (event: PanelEvent) => void) {
@@ -38,7 +39,8 @@ export class Host {
                 return;
             }
             if (data.event === 'state') {
-                this.asked.clear();
+                if (data.state.stoppedAt !== this.stoppedAt) this.asked.clear();
+                this.stoppedAt = data.state.stoppedAt;
                 this.known = new Map(data.known?.map(({ answer, ...question }) => [name(question), answer]));
             }
             this.onEvent(data);
@@ -50,21 +52,22 @@ export class Host {
         this.api.postMessage({ method: 'ready' });
     }
 
-    /** The page shows the stop of that time. */
-    shown(stoppedAt: number | undefined): void {
-        const args: PanelShown = { stoppedAt, questions: [...this.asked.values()] };
-        this.asked.clear();
+    /** The page shows the stop that it was told of last, as it is now. */
+    shown(): void {
+        const { stoppedAt } = this;
+        const args: PanelShown = { stoppedAt, drawnAt: Date.now(), questions: [...this.asked.values()] };
         this.api.postMessage({ method: 'shown', args });
     }
 
     /**
      * A question about the guest that comes up at each stop: the next stop brings the answer along.
+     * @param purpose what it is asked for: only the last one for that will come up again
      * @throws Error with the adapter's words
      */
-    ask<Result>(method: string, args: unknown): Promise<Result> {
+    ask<Result>(purpose: string, method: string, args: unknown): Promise<Result> {
         const question = { method, args };
         const key = name(question);
-        this.asked.set(key, question);
+        this.asked.set(purpose, question);
         const answer = this.known.get(key);
         this.known.delete(key);
         if (answer === undefined) return this.send(method, args);

@@ -6,7 +6,7 @@ const BENCHMARKS = {
     boot: 'boot Linux to a shell command and power off: wall time',
     kvm: 'the engine on /dev/kvm: a port-I/O exit against the same loop in C, and the latency of a pause',
     compute: 'the compute suite inside Linux, item by item: wall time',
-    views: 'page tables, search of memory and all views refreshed on a booted Linux, through the adapter',
+    views: 'page tables, search of memory and the answers to all views at a stop of a booted Linux, through the adapter',
     breakpoints: 'conditions that never hold, in a boot of Linux; setting and removing a breakpoint',
     exits: 'counting the guest’s exits: per exit, and in a boot of Linux',
     gdb: 'gdb on our server and on QEMU’s: steps and memory',

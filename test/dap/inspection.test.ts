@@ -145,6 +145,11 @@ describe('inspection over DAP', () => {
 
         it('descriptor tables: the handler of each gate, and the 64-bit TSS', async () => {
             const { mode, gdt, idt, tss } = await ask('hyperscope/descriptorTables', {});
+            const brief = await ask('hyperscope/descriptorTables', { brief: true });
+            assert.deepEqual(brief, {
+                ...(await ask('hyperscope/descriptorTables', {})),
+                idt: { ...idt, entries: [] },
+            });
             assert.equal(mode, '64-bit mode');
             assert.ok(gdt.entries.some(({ usedBy, kind }) => kind === 'code' && usedBy?.includes('cs')));
             assert.ok(gdt.entries.some(({ usedBy, text }) => usedBy?.includes('tr') && text.startsWith('64-bit TSS')));

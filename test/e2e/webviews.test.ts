@@ -4,9 +4,10 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import type { MemoryBody, PageMappingsBody, SearchMemoryBody } from '../../src/messages/memory';
-import type { VmExitRecord, VmExitsResponse } from '../../src/messages/vm-exits';
+import type { VmExitRecord, VmExitsRequest, VmExitsResponse } from '../../src/messages/vm-exits';
 import { projectRoot } from '../support/project';
 import { browserPath, needs, vsCode } from '../support/requirements';
+import { waitFor } from './support/vscode';
 
 /** Symbols, texts and errors of a guest that means harm. */
 const HOSTILE = [
@@ -120,7 +121,11 @@ describe('the pages of the views', function () {
     after(() => browser?.close());
 
     /** A page as the extension makes it, with an extension that answers what it is told to. */
-    async function open(name: string, failing = false): Promise<{ page: Page; violations: string[] }> {
+    async function open(
+        name: string,
+        failing = false,
+        answers = ANSWERS,
+    ): Promise<{ page: Page; violations: string[] }> {
         const page = await browser.newPage();
         const violations: string[] = [];
         page.on('console', message => {
@@ -133,7 +138,7 @@ describe('the pages of the views', function () {
             '/panel.css': ['text/css', file('media', 'webview', 'panel.css')],
             '/page.css': ['text/css', file('media', 'webview', `${name}.css`)],
             '/page.js': ['text/javascript', file('dist', `webview-${name}.js`)],
-            '/stub.js': ['text/javascript', stub(ANSWERS, failing ? WORST : undefined)],
+            '/stub.js': ['text/javascript', stub(answers, failing ? WORST : undefined)],
         };
         await page.route('http://page.test/**', route => {
             const { pathname } = new URL(route.request().url());
@@ -206,6 +211,62 @@ describe('the pages of the views', function () {
         await page.close();
     });
 
+    it('tell when they show what the extension has said, also when it has said it before', async () => {
+        interface Sent {
+            readonly method: string;
+            readonly args: { readonly stoppedAt?: number; readonly questions: readonly unknown[] };
+        }
+        for (const name of ['memory', 'vm-exits']) {
+            const { page } = await open(name);
+            const shown = async (): Promise<Sent[]> =>
+                ((await page.evaluate('window.sent')) as Sent[]).filter(({ method }) => method === 'shown');
+            const state = { session: '1', state: 'stopped', vcpu: 0 };
+            const say = (change: string, stoppedAt: number): Promise<void> =>
+                page.evaluate(message => window.postMessage(message, '*'), {
+                    event: 'state',
+                    change,
+                    state: { ...state, stoppedAt },
+                });
+            const messages = [() => say('state', 1), () => say('values', 1), () => say('state', 2)];
+            const stops = [1, 1, 1, 2];
+            for (const [index, stoppedAt] of stops.entries()) {
+                if (index > 0) await messages[index - 1]();
+                await waitFor(`${name} shows message ${index}`, async () => (await shown()).length > index);
+                const { args } = (await shown())[index];
+                assert.equal(args.stoppedAt, stoppedAt);
+                // What it needs at the next stop it knows at each of these.
+                assert.ok(args.questions.length > 0, `${name} ${index}`);
+                assert.ok(args.questions.length <= 3, JSON.stringify(args.questions));
+            }
+            await page.close();
+        }
+    });
+
+    it('ask for more VM exits as one scrolls, and for few at first', async () => {
+        const { page } = await open('vm-exits', false, {
+            'hyperscope/vmExits': {
+                ...exitsBody(),
+                summary: {
+                    rows: Array.from({ length: 100 }, (_, row) => ({
+                        ...exitsBody().summary!.rows[0],
+                        cause: String(row),
+                        causeText: String(row),
+                    })),
+                    totalRows: 140,
+                },
+            },
+        });
+        await page.locator('tbody tr').first().waitFor();
+        const limits = async (): Promise<unknown[]> =>
+            ((await page.evaluate('window.sent')) as { method: string; args?: VmExitsRequest }[])
+                .filter(({ method }) => method === 'hyperscope/vmExits')
+                .map(({ args }) => args?.summary?.limit);
+        assert.deepEqual([...new Set(await limits())], [100]);
+        await page.locator('.scroller').evaluate(scroller => scroller.scrollTo(0, scroller.scrollHeight));
+        await waitFor('it asks for more', async () => (await limits()).includes(200));
+        await page.close();
+    });
+
     it('can be used with the keyboard alone, and name their controls', async () => {
         for (const name of ['memory', 'vm-exits']) {
             const { page } = await open(name);
@@ -235,7 +296,7 @@ function stub(answers: Readonly<Record<string, unknown>>, error: string | undefi
     return `window.acquireVsCodeApi = () => ({
         getState: () => undefined,
         setState: () => undefined,
-        postMessage: ({ id, method }) => setTimeout(() => window.postMessage(method === 'ready'
+        postMessage: ({ id, method, args }) => (window.sent ??= []).push({ method, args }) && setTimeout(() => window.postMessage(method === 'ready'
             ? { event: 'state', change: 'state', state: { session: '1', state: 'stopped', vcpu: 0, stoppedAt: 1 } }
             : ${error === undefined ? `{ id, result: ${text(answers)}[method] }` : `{ id, error: ${text(error)} }`}, '*')),
     });`;

@@ -16,17 +16,24 @@ export class DescriptorTablesView extends GuestTree {
     }
 
     protected async entries(guest: GuestSession): Promise<readonly Entry[]> {
-        const { gdt, ldt, idt, tss, mode } = await ask(guest, 'hyperscope/descriptorTables', { vcpu: guest.vcpu });
+        const { vcpu } = guest;
+        const brief = await ask(guest, 'hyperscope/descriptorTables', { vcpu, brief: true });
+        const { gdt, ldt, idt, tss, mode } = brief;
         this.mode = mode;
         return [
             tableEntry(gdt),
             ...(ldt === undefined ? [] : [tableEntry(ldt)]),
-            tableEntry(idt),
+            { ...tableEntry(idt), children: gates },
             tss === undefined
                 ? { key: 'tss', label: 'TSS', value: 'TR holds none', icon: 'symbol-struct' }
                 : taskEntry(tss),
         ];
     }
+}
+
+async function gates(guest: GuestSession): Promise<readonly Entry[]> {
+    const { idt } = await ask(guest, 'hyperscope/descriptorTables', { vcpu: guest.vcpu });
+    return idt.entries.map(descriptorEntry);
 }
 
 function tableEntry({ name, base, limit, entries, problem }: DescriptorTable): Entry {

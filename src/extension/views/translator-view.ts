@@ -1,5 +1,5 @@
 /** The Translator view: the code at RIP as the translator sees it; IR and WebAssembly open as documents. */
-import type { TranslatedBlock } from '../../messages/translation';
+import type { TranslatedBlock, TranslatedInstruction } from '../../messages/translation';
 import { ask } from '../client';
 import { formatCount } from '../format';
 import type { GuestSession, GuestSessions } from '../guest-sessions';
@@ -15,9 +15,8 @@ export class TranslatorView extends GuestTree {
     }
 
     protected async entries(guest: GuestSession): Promise<readonly Entry[]> {
-        const translation = await ask(guest, 'hyperscope/translation', { vcpu: guest.vcpu });
-        const { address, symbol, physical, problem, tier, heat, hotThreshold, mode, blocks, wasmBytes, insideOf } =
-            translation;
+        const translation = await ask(guest, 'hyperscope/translation', { vcpu: guest.vcpu, brief: true });
+        const { address, symbol, physical, problem, tier, heat, hotThreshold, mode, blocks, insideOf } = translation;
         const entries: Entry[] = [
             {
                 key: 'address',
@@ -36,7 +35,7 @@ export class TranslatorView extends GuestTree {
             entries.push({
                 key: 'tier',
                 label: tier === 'region' ? 'Region' : 'Interpreter tier',
-                value: `${entered.slice(2)}${hot}${wasmBytes === undefined ? '' : ` · ${formatCount(wasmBytes)} bytes of WebAssembly`}`,
+                value: `${entered.slice(2)}${hot}`,
                 icon: tier === 'region' ? 'zap' : 'list-flat',
                 unmarked: true,
                 command: {
@@ -79,17 +78,23 @@ function blockEntry(block: TranslatedBlock): Entry {
         expanded: current,
         unmarked: true,
         target: { space: 'linear', address, symbol },
-        children: instructions.map((instruction, index) => ({
-            key: String(index),
-            label: instruction.text,
-            value: `${instruction.address}${instruction.system ? '  system operation' : ''}`,
-            tooltip: `${instruction.address}: ${instruction.bytes}\n${(instruction.ir ?? []).join('\n')}`,
-            unmarked: true,
-            target: { space: 'linear', address: instruction.address },
-            children:
-                instruction.ir === undefined || instruction.ir.length === 0
-                    ? undefined
-                    : instruction.ir.map((line, index) => ({ key: String(index), label: line, unmarked: true })),
-        })),
+        children: instructions.map((instruction, index) => instructionEntry(instruction, index)),
+    };
+}
+
+function instructionEntry({ address, bytes, text, system }: TranslatedInstruction, index: number): Entry {
+    return {
+        key: String(index),
+        label: text,
+        value: `${address}${system ? '  system operation' : ''}`,
+        tooltip: `${address}: ${bytes}`,
+        unmarked: true,
+        target: { space: 'linear', address },
+        children: async guest => {
+            // To make the IR takes longer than everything else that views show: of open rows only.
+            const { blocks } = await ask(guest, 'hyperscope/translation', { vcpu: guest.vcpu, address });
+            const found = blocks.flatMap(block => block.instructions).find(other => other.address === address);
+            return (found?.ir ?? []).map((line, row) => ({ key: String(row), label: line, unmarked: true }));
+        },
     };
 }

@@ -23,7 +23,8 @@ export function processorMode(system: SystemState): string {
     return (system.rflags & Flag.VM) !== 0 ? 'virtual-8086 mode' : 'protected mode';
 }
 
-export function viewDescriptorTables(source: InspectionSource): DescriptorTablesBody {
+/** @param brief without the entries of the IDT, each of which has a name to be found */
+export function viewDescriptorTables(source: InspectionSource, brief = false): DescriptorTablesBody {
     const { system, vcpu } = source;
     const memory = new LinearMemory(source);
     const reader = new TableReader(source, memory);
@@ -37,7 +38,7 @@ export function viewDescriptorTables(source: InspectionSource): DescriptorTables
         mode: processorMode(system),
         gdt,
         ldt,
-        idt: (system.cr0 & 1) === 0 ? reader.vectors() : reader.gates(bases),
+        idt: (system.cr0 & 1) === 0 ? reader.vectors(brief) : reader.gates(bases, brief),
         tss: viewTaskState(source, memory),
     };
 }
@@ -89,10 +90,11 @@ class TableReader {
     }
 
     /** The IDT of protected and long mode. */
-    gates(segments: ReadonlyMap<number, DescriptorItem>): DescriptorTable {
+    gates(segments: ReadonlyMap<number, DescriptorItem>, brief: boolean): DescriptorTable {
         const { base, limit } = this.source.system.idtr;
         const size = this.longMode ? 16 : 8;
         const { bytes, problem } = this.memory.read(base, Math.min(limit + 1, VECTORS * size));
+        if (brief) return { name: 'IDT', base: hex(base), limit, entries: [], problem };
         const view = new DataView(bytes.buffer);
         const entries: DescriptorItem[] = [];
         for (let index = 0; (index + 1) * size <= bytes.length; index++) {
@@ -134,9 +136,10 @@ class TableReader {
     }
 
     /** The interrupt vector table of real mode: 256 far pointers. */
-    vectors(): DescriptorTable {
+    vectors(brief: boolean): DescriptorTable {
         const { base, limit } = this.source.system.idtr;
         const { bytes, problem } = this.memory.read(base, Math.min(limit + 1, VECTORS * 4));
+        if (brief) return { name: 'IVT', base: hex(base), limit, entries: [], problem };
         const entries: DescriptorItem[] = [];
         for (let index = 0; (index + 1) * 4 <= bytes.length; index++) {
             const at = index * 4;

@@ -37,7 +37,10 @@ const drawSoon = onceSoon(() => {
     draw();
     arrived();
 });
-const pages = new MemoryPages(args => host.ask<MemoryBody>('hyperscope/memory', args), drawSoon);
+const pages = new MemoryPages(
+    args => host.ask<MemoryBody>(`page ${args.address}`, 'hyperscope/memory', args),
+    drawSoon,
+);
 
 // ---- the parts of the page -----------------------------------------------------------------------------------------
 
@@ -129,7 +132,7 @@ async function goTo(expression: string, keep = false): Promise<void> {
     const turn = ++lastTurn;
     going = true;
     try {
-        const body = await host.ask<MemoryBody>('hyperscope/memory', {
+        const body = await host.ask<MemoryBody>('goTo', 'hyperscope/memory', {
             address: expression,
             space: settings.space,
             segment: settings.space === 'virtual' ? settings.segment : undefined,
@@ -368,7 +371,7 @@ async function perform(method: string, args?: unknown): Promise<void> {
 // ---- what the extension says ---------------------------------------------------------------------------------------
 
 let shownStop: number | undefined;
-/** The stop is on its way to the screen. */
+/** What the extension said last of the stop is on its way to the screen. */
 let arriving = false;
 
 function receive(event: PanelEvent): void {
@@ -388,7 +391,7 @@ function receive(event: PanelEvent): void {
 function arrived(): void {
     if (!arriving || going || !pages.settled) return;
     arriving = false;
-    host.shown(shownStop);
+    host.shown();
 }
 
 function update(next: PanelState, change: string): void {
@@ -410,12 +413,12 @@ function update(next: PanelState, change: string): void {
         if (next.stoppedAt !== shownStop) {
             shownStop = next.stoppedAt;
             pages.nextStop();
-            arriving = true;
         } else if (change === 'values') {
             pages.refresh();
         }
         if (settings.follow !== '') void goTo(settings.follow, true);
         else if (first || other) void goTo(settings.expression);
+        arriving = true;
         // The old ones stay until the new ones are here.
         if (!first && !other) askForVisible();
         drawSoon();

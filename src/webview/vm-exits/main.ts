@@ -16,9 +16,10 @@ import { milliseconds, type Range, Timeline } from './timeline';
 /** Milliseconds between two looks at a guest that runs. */
 const PERIOD = 400;
 const BUCKETS = 240;
-const MOST_ROWS = 500;
-/** Single exits at a time; more come as one scrolls. */
-const RECORDS = 500;
+/** Rows at a time; more come as one scrolls. */
+const PART = 100;
+/** Rows of a table, by what a row is. */
+const MOST_ROWS = { summary: 500, records: 5000 };
 
 type Grouping = 'kind' | 'cause' | 'none';
 type Sort = 'count' | 'time' | 'recent' | 'cause';
@@ -36,7 +37,7 @@ const saved = host.restore<Saved>({ group: 'cause', sort: 'count', kind: '', tex
 let state: PanelState = { state: 'none', vcpu: 0 };
 let range: Range | undefined;
 let kinds: readonly VmExitKindInfo[] = [];
-let records = RECORDS;
+let limit = PART;
 
 const root = document.getElementById('root')!;
 const filterInput = element('input', {
@@ -94,16 +95,17 @@ const content = element('div', { class: 'content', hidden: true }, toolbar, time
 root.append(empty, content);
 
 scroller.addEventListener('scroll', () => {
-    if (saved.group !== 'none' || scroller.scrollTop + scroller.clientHeight < scroller.scrollHeight - 200) return;
-    if (body.childElementCount >= records && records < 5000) {
-        records = Math.min(5000, records + RECORDS);
+    if (scroller.scrollTop + scroller.clientHeight < scroller.scrollHeight - 200) return;
+    const most = MOST_ROWS[saved.group === 'none' ? 'records' : 'summary'];
+    if (body.childElementCount >= limit && limit < most) {
+        limit = Math.min(most, limit + PART);
         void look();
     }
 });
 
 function changed(): void {
     host.save(saved);
-    records = RECORDS;
+    limit = PART;
     void look();
 }
 
@@ -133,9 +135,8 @@ function request(): VmExitsRequest {
     };
     return {
         kinds: kinds.length === 0,
-        summary:
-            saved.group === 'none' ? undefined : { group: saved.group, filter, sort: saved.sort, limit: MOST_ROWS },
-        records: saved.group === 'none' ? { filter: { ...filter, ...range }, count: records } : undefined,
+        summary: saved.group === 'none' ? undefined : { group: saved.group, filter, sort: saved.sort, limit },
+        records: saved.group === 'none' ? { filter: { ...filter, ...range }, count: limit } : undefined,
         timeline: { ...range, buckets: BUCKETS, kinds: filter.kinds },
     };
 }
@@ -152,7 +153,7 @@ async function look(atOnce = false): Promise<void> {
     again = false;
     window.clearTimeout(timer);
     try {
-        const answer = await host.ask<VmExitsResponse>('hyperscope/vmExits', request());
+        const answer = await host.ask<VmExitsResponse>('exits', 'hyperscope/vmExits', request());
         if (mine !== turn) return;
         show(answer);
     } catch (error) {
@@ -165,7 +166,7 @@ async function look(atOnce = false): Promise<void> {
     } else if (state.state === 'running') {
         timer = window.setTimeout(() => void look(), PERIOD);
     } else {
-        host.shown(state.stoppedAt);
+        host.shown();
     }
 }
 
