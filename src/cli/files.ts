@@ -1,5 +1,5 @@
 /** The files that a guest is made of. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import type { BootModule } from '../machine/loaders/boot-context';
 import type { ImageFile } from '../machine/loaders/image';
 import { parseModuleList } from '../machine/loaders/multiboot';
@@ -8,8 +8,15 @@ import { UsageError } from './usage';
 /** @throws UsageError naming the option and the file */
 export function readImage(option: string, path: string): ImageFile {
     try {
+        // Some of them never end.
+        if (statSync(path).isCharacterDevice()) {
+            throw new UsageError(`${option} ${path}: is a device, not a file`);
+        }
         return { name: path, data: readFileSync(path) };
     } catch (error) {
+        if (error instanceof UsageError) {
+            throw error;
+        }
         const code = (error as NodeJS.ErrnoException).code;
         const reason =
             code === 'ENOENT' ? 'no such file' : code === 'EISDIR' ? 'is a directory' : `cannot be read (${code})`;
@@ -25,7 +32,11 @@ export function readModules(text: string | undefined): BootModule[] {
     if (existsSync(text)) {
         return [{ ...readImage('--initrd', text), commandLine: text }];
     }
-    return parseModuleList(text).map(module => ({
+    const modules = parseModuleList(text);
+    if (modules.length === 0) {
+        throw new UsageError(`--initrd takes a file, not '${text}'`);
+    }
+    return modules.map(module => ({
         ...readImage('--initrd', module.file),
         commandLine: module.commandLine,
     }));

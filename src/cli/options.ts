@@ -42,6 +42,10 @@ export function parseRunOptions(args: readonly string[]): RunOptions {
     if (values.sample && (values.kernel ?? values.firmware) !== undefined) {
         throw new UsageError('--sample is a guest of its own: give it without --kernel and --firmware');
     }
+    const orphan = (['initrd', 'append'] as const).find(option => values[option] !== undefined);
+    if (values.kernel === undefined && orphan !== undefined) {
+        throw new UsageError(`--${orphan} is for a kernel: give it with --kernel FILE`);
+    }
     if (values.wait && values.gdb === undefined) {
         throw new UsageError('--wait waits for gdb: give it with --gdb HOST:PORT');
     }
@@ -99,8 +103,8 @@ function parseValues(args: readonly string[]) {
             },
         }).values;
     } catch (error) {
-        // Node's own messages name the option; their second sentence is about '--' and helps nobody here.
-        throw new UsageError(error instanceof Error ? error.message.split('. ')[0] : String(error));
+        // Node's own messages name the option; what follows is about '--' and helps nobody here.
+        throw new UsageError(error instanceof Error ? error.message.split(/\. |\.?\n/)[0] : String(error));
     }
 }
 

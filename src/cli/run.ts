@@ -35,6 +35,9 @@ const enum Status {
     ReaderGone = 141,
 }
 
+/** Milliseconds that a reader of the guest's output may do nothing, before a run that is to end ends without it. */
+const PATIENCE = 1000;
+
 /** Host milliseconds after which a slice of idle skipping comes back. */
 const IDLE_SKIPS = 200;
 
@@ -60,7 +63,8 @@ export async function run(args: readonly string[]): Promise<number> {
     const terminal = options.serial === 'stdio' ? new Console(bytes => machine.sendSerial(0, bytes)) : undefined;
     const tiers = options.stats !== undefined && isTranslated(machine) ? new TierSampling(machine) : undefined;
     const start = performance.now();
-    let status: number;
+    let status: number | undefined;
+    let complete: boolean;
     try {
         status =
             options.gdb === undefined
@@ -69,7 +73,8 @@ export async function run(args: readonly string[]): Promise<number> {
     } finally {
         terminal?.close();
         endExits?.();
-        await serial.close();
+        const stopped = status === Status.Interrupted || status === Status.Timeout;
+        complete = await serial.close(stopped ? PATIENCE : Infinity);
     }
     serial.check();
     if (options.stats !== undefined) {
@@ -77,6 +82,10 @@ export async function run(args: readonly string[]): Promise<number> {
         writeStatistics(options.stats, machine, seconds, await tiers?.end());
     }
     machine.engine.dispose?.();
+    if (!complete) {
+        // What the reader does not take would keep the process.
+        process.exit(status);
+    }
     return status;
 }
 
@@ -154,19 +163,22 @@ async function runToEnd(
             }
             // Lets the terminal, the signals and the serial output have their turn.
             await new Promise(resolve => setImmediate(resolve));
-            serial.check();
-            if (serial.readerIsGone) {
-                return Status.ReaderGone;
-            }
-            if (interrupted || terminal?.quit) {
-                state?.save(machine);
-                return Status.Interrupted;
-            }
-            if (performance.now() > deadline) {
-                state?.save(machine);
-                process.stderr.write(`hyperscope: timeout after ${options.timeout} s\n`);
-                return Status.Timeout;
-            }
+            do {
+                await serial.waitForReader();
+                serial.check();
+                if (serial.readerIsGone) {
+                    return Status.ReaderGone;
+                }
+                if (interrupted || terminal?.quit) {
+                    state?.save(machine);
+                    return Status.Interrupted;
+                }
+                if (performance.now() > deadline) {
+                    state?.save(machine);
+                    process.stderr.write(`hyperscope: timeout after ${options.timeout} s\n`);
+                    return Status.Timeout;
+                }
+            } while (serial.isFull);
         }
     } finally {
         process.off('SIGINT', interrupt);

@@ -1,8 +1,13 @@
 /** Where the guest's first serial port prints: standard output, a file, or nowhere. */
 import { createWriteStream, type WriteStream } from 'node:fs';
+import { performance } from 'node:perf_hooks';
 import { UsageError, writeText } from './usage';
 
 const BUFFER_SIZE = 4096;
+/** Bytes that may wait for their reader before the guest does. */
+const MOST_WAITING = 0x100000;
+/** Milliseconds between two looks at whether the reader goes on. */
+const LOOK = 50;
 
 /** Gathers the guest's characters and writes them in pieces. */
 export class SerialOutput {
@@ -51,22 +56,62 @@ export class SerialOutput {
         }
     }
 
-    /** Everything has left the process, or the file is closed, as far as that is possible. */
-    close(): Promise<void> {
-        this.flush();
+    /** Whether the reader is so far behind that the guest should wait. */
+    get isFull(): boolean {
+        return this.waiting > MOST_WAITING;
+    }
+
+    /** Gives a reader that is behind some time. */
+    waitForReader(): Promise<void> {
         return new Promise(resolve => {
-            if (this.stream === undefined || this.failure !== undefined) {
-                resolve();
-                return;
-            }
-            if (this.target === 'stdio') {
-                this.stream.once('error', () => resolve());
-                this.stream.write('', () => resolve());
+            if (this.isFull) {
+                setTimeout(resolve, LOOK);
             } else {
-                this.stream.once('close', () => resolve());
-                this.stream.end();
+                resolve();
             }
         });
+    }
+
+    /**
+     * Everything has left the process, or the file is closed, as far as that is possible.
+     * @param patience milliseconds that a reader may do nothing
+     * @returns false if the reader has used them up
+     */
+    close(patience: number): Promise<boolean> {
+        this.flush();
+        return new Promise(resolve => {
+            const { stream } = this;
+            if (stream === undefined || this.failure !== undefined) {
+                resolve(true);
+                return;
+            }
+            let { waiting } = this;
+            let since = performance.now();
+            const watch = setInterval(() => {
+                if (this.waiting < waiting) {
+                    waiting = this.waiting;
+                    since = performance.now();
+                } else if (performance.now() - since > patience) {
+                    end(false);
+                }
+            }, LOOK);
+            const end = (complete: boolean): void => {
+                clearInterval(watch);
+                resolve(complete);
+            };
+            if (this.target === 'stdio') {
+                stream.once('error', () => end(true));
+                stream.write('', () => end(true));
+            } else {
+                stream.once('close', () => end(true));
+                stream.end();
+            }
+        });
+    }
+
+    /** Bytes that wait for the reader. */
+    private get waiting(): number {
+        return this.stream?.writableLength ?? 0;
     }
 
     private flush(): void {

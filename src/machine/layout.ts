@@ -57,7 +57,7 @@ function alignUp(value: number, alignment: number): number {
  */
 export function layOut(request: LayoutRequest): MemoryLayout {
     const { ramSize } = request;
-    if (!Number.isSafeInteger(ramSize) || ramSize < 0x100000 || ramSize % GUEST_PAGE !== 0) {
+    if (!(ramSize >= 0x100000) || ramSize % GUEST_PAGE !== 0) {
         throw new MemorySizeError(
             `memory size ${byteSize(ramSize)} is not usable: it must be at least 1 MiB and a multiple of 4 KiB`,
         );

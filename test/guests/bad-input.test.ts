@@ -42,9 +42,13 @@ describe('unusable input', function () {
             ['two guests', ['--sample', '--kernel', 'k'], /--sample is a guest of its own/],
             ['an unknown option', ['--bogus'], /Unknown option '--bogus'/],
             ['a memory size of nonsense', ['--kernel', 'k', '--memory', 'lots'], /--memory takes a size.*'lots'/],
+            ['a RAM disk without a kernel', ['--sample', '--initrd', 'i'], /--initrd is for a kernel/],
+            ['a command line without a kernel', ['--firmware', 'f', '--append', 'a'], /--append is for a kernel/],
+            ['a value that begins with a dash', ['--memory', '-5'], /'--memory' argument is ambiguous\n$/],
             ['no vCPUs', ['--kernel', 'k', '--cpus', '0'], /--cpus takes a number from 1 to 64, not '0'/],
             ['a missing kernel', ['--kernel', 'nowhere'], /--kernel nowhere: no such file/],
             ['a folder as kernel', ['--kernel', tmpdir()], /--kernel .*: is a directory/],
+            ['a device that never ends as kernel', ['--kernel', '/dev/zero'], /--kernel .*: is a device, not a file/],
             ['a missing firmware', ['--firmware', 'nowhere'], /--firmware nowhere: no such file/],
         ];
         for (const [what, args, message] of cases) {
@@ -99,6 +103,11 @@ describe('unusable input', function () {
             });
         }
 
+        it('none', async function () {
+            needs(this, linuxFiles);
+            await refuses(['--kernel', KERNEL, '--initrd', ''], /--initrd takes a file, not ''/);
+        });
+
         it('two for Linux', async function () {
             needs(this, linuxFiles);
             await refuses(
@@ -123,6 +132,7 @@ describe('unusable input', function () {
         const cases: readonly (readonly [string, RegExp])[] = [
             ['512K', /memory size 512 KiB is not usable: it must be at least 1 MiB/],
             ['8G', /memory size 8 GiB cannot be had: .* at most \d+ MiB/],
+            ['99999999999999999999G', /memory size .* cannot be had/],
             ['99999G', /memory size 99999 GiB cannot be had/],
             ['16M', /vmlinuz-cloud: needs RAM up to \d+ MiB to start: give the machine more memory/],
         ];

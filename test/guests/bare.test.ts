@@ -1,6 +1,6 @@
 /** Small kernels of our own, run by the command line: boot protocols and the ways in which a run can end. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -95,6 +95,13 @@ describe('small kernels', function () {
         assert.equal(stdout, 'Hyperscope sample guest\r\n');
         assert.equal(stderr, 'status 141\n');
         assert.equal(status, 0);
+    });
+
+    it('are ended by the timeout although nobody reads what they print', async () => {
+        const spew = ['run', '--kernel', assembleKernel('spew', folder), '--timeout', '1'];
+        const child = spawn(process.execPath, [PROGRAM, ...spew], { stdio: ['ignore', 'pipe', 'ignore'] });
+
+        assert.equal(await new Promise(resolve => child.on('exit', resolve)), 124);
     });
 
     it('are ended with a complaint when their output is lost', async function () {
