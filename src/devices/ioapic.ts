@@ -21,7 +21,7 @@ const KIND = 'ioapic';
 const RECORD_VERSION = 1;
 
 const VERSION = 0x20;
-const DEFAULT_PINS = 24;
+export const IOAPIC_PINS = 24;
 
 const enum Offset {
     Select = 0x00,
@@ -97,7 +97,7 @@ export class IoApic implements Device, EoiListener {
     private select = 0;
 
     constructor(options: IoApicOptions) {
-        const count = options.pins ?? DEFAULT_PINS;
+        const count = options.pins ?? IOAPIC_PINS;
         this.name = options.name ?? 'ioapic';
         this.bus = options.bus;
         this.resetId = options.id ?? 0;

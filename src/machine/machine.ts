@@ -18,7 +18,7 @@ import { mapFirmware } from './loaders/firmware';
 import type { ImageFile } from './loaders/image';
 import { applyInitialState } from './loaders/initial-state';
 import type { LinuxEntry } from './loaders/linux-header';
-import { loadKernel } from './loaders/load';
+import { isMultiboot, loadKernel } from './loaders/load';
 import { hashState, restoreMachine, saveMachine } from './machine-state';
 import { GuestMemory } from './memory';
 import { Processor } from './processor';
@@ -276,6 +276,7 @@ export class Machine {
             epochSeconds: options.epochSeconds ?? DEFAULT_EPOCH_SECONDS,
             intr: { set: asserted => this.processors?.[0].apic.lint0.set(asserted) },
             firmware: options.firmware !== undefined,
+            testDevice: options.kernel !== undefined && isMultiboot(options.kernel),
             powerOff: () => {
                 this.observation.powerOff();
                 this.loop.finish({ reason: 'poweredOff' });

@@ -31,6 +31,9 @@ export const BoardMap = {
         { port: 0x2f8, irq: 3 },
     ],
 
+    /** What test suites look for, where QEMU's `pc-testdev` is. */
+    testDevice: { latch: 0xe0, flush: 0xe4, interrupts: 0x2000, mmio: 0xff00_0000 },
+
     /** ACPI's system control interrupt. */
     sci: 9,
     /** ISA IRQs that PCI interrupts are routed to: level triggered. */

@@ -7,7 +7,7 @@ import { Dma8237 } from '../../devices/dma8237';
 import { FwCfg } from '../../devices/fw-cfg';
 import { Hpet } from '../../devices/hpet';
 import { I8042 } from '../../devices/i8042';
-import { IoApic } from '../../devices/ioapic';
+import { IOAPIC_PINS, IoApic } from '../../devices/ioapic';
 import { PciConfigurationPorts } from '../../devices/pci/configuration-ports';
 import { HostBridge } from '../../devices/pci/host-bridge';
 import { PciBus } from '../../devices/pci/pci-bus';
@@ -20,6 +20,7 @@ import { PostCode } from '../../devices/post-code';
 import { Ps2Keyboard } from '../../devices/ps2/ps2-keyboard';
 import { Ps2Mouse } from '../../devices/ps2/ps2-mouse';
 import { Rtc146818 } from '../../devices/rtc146818';
+import { TEST_DEVICE_MEMORY, TestDevice } from '../../devices/test-device';
 import { Uart16550 } from '../../devices/uart16550';
 import type { EntropySource } from '../../devices/virtio/entropy';
 import { VirtioPci } from '../../devices/virtio/virtio-pci';
@@ -28,7 +29,7 @@ import type { PortBus } from '../bus';
 import type { GuestMemory } from '../memory';
 import { BarMapper } from './bar-mapper';
 import { BoardMap } from './board-map';
-import { InterruptWiring } from './interrupt-wiring';
+import { InterruptWiring, ISA_IRQS } from './interrupt-wiring';
 
 /** What the board tells the machine, and what it is given from outside. */
 export interface BoardOptions {
@@ -47,6 +48,8 @@ export interface BoardOptions {
     readonly intr: InterruptLine;
     /** Whether a firmware will place the power management registers; otherwise they are where our tables say. */
     readonly firmware: boolean;
+    /** Whether test suites find their device. */
+    readonly testDevice: boolean;
     readonly powerOff: () => void;
     readonly debugExit: (status: number) => void;
     readonly reset: () => void;
@@ -167,12 +170,13 @@ export class Board {
         memory.map('ioapic', BoardMap.ioApic, 0x1000, this.ioApic.mmio);
         memory.map('hpet', BoardMap.hpet, BoardMap.hpetSize, this.hpet.mmio);
 
+        const testDevices = options.testDevice ? [this.testDevice(irqs)] : [];
         this.devices = [
             // The keyboard controller reads from its devices when it is restored.
             ...[this.keyboard, this.mouse, i8042, port92],
             ...[pit, this.rtc, this.hpet, this.acpiPm, ...this.uarts],
             ...[this.fwCfg, dma, debugConsole, debugExit, postCode, configuration],
-            ...[this.isaBridge, this.hostBridge, powerManagement, rng],
+            ...[this.isaBridge, this.hostBridge, powerManagement, rng, ...testDevices],
             ...[this.pic, this.ioApic],
         ];
     }
@@ -182,6 +186,21 @@ export class Board {
         for (const device of this.devices) {
             device.reset();
         }
+    }
+
+    /** Mapped where QEMU has it. Nothing tells the guest of it, and nothing else is in the way. */
+    private testDevice(irqs: InterruptWiring): TestDevice {
+        const { bus, memory } = this.options;
+        const { latch, flush, interrupts, mmio } = BoardMap.testDevice;
+        const lines = Array.from({ length: IOAPIC_PINS }, (_, line) =>
+            line < ISA_IRQS ? irqs.isaInput(line) : irqs.ioApicPin(line),
+        );
+        const device = new TestDevice('test-device', lines);
+        bus.map('test latch', latch, 4, device.latch);
+        bus.map('test flush', flush, 4, device.flush);
+        bus.map('test interrupts', interrupts, lines.length, device.interrupts);
+        memory.map('test memory', mmio, TEST_DEVICE_MEMORY, device.mmio);
+        return device;
     }
 
     private powerManagementFunction(): Piix4PowerManagement {

@@ -4,7 +4,7 @@ import { GatedLine, SharedLine, SplitLine } from '../../devices/lines';
 import type { PicPair } from '../../devices/pic-pair';
 import { BoardMap } from './board-map';
 
-const ISA_IRQS = 16;
+export const ISA_IRQS = 16;
 
 /**
  * The ISA interrupts: each leads to the PIC and to the IOAPIC, and may have several sources. IRQ 0 reaches the IOAPIC

@@ -45,6 +45,15 @@ function unpacked(request: BootRequest): BootRequest {
     }
 }
 
+/** Whether a kernel is one for {@link loadMultiboot}; false for what cannot be loaded. */
+export function isMultiboot(request: BootRequest): boolean {
+    try {
+        return detectKernel(unpacked(request).kernel) === 'multiboot';
+    } catch {
+        return false;
+    }
+}
+
 /**
  * Loads a kernel, gzipped or not, of any kind that {@link detectKernel} knows.
  * @throws LoadError

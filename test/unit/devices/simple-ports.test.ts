@@ -3,6 +3,7 @@ import { DebugConsole } from '../../../src/devices/debug-console';
 import { DebugExit } from '../../../src/devices/debug-exit';
 import { Port92 } from '../../../src/devices/port92';
 import { PostCode } from '../../../src/devices/post-code';
+import { TestDevice } from '../../../src/devices/test-device';
 import { assertRefusesForeignRecords } from './fixtures';
 
 describe('debug console', () => {
@@ -39,6 +40,56 @@ describe('diagnostic port', () => {
         assert.deepEqual(codes, [1, 2]);
         assert.equal(port.registers.read(0, 1), 2);
         assertRefusesForeignRecords(port);
+    });
+});
+
+describe('test device', () => {
+    function build() {
+        const log: string[] = [];
+        const lines = [0, 1, 2].map(line => ({ set: (level: boolean) => log.push(`${line} ${level ? 'on' : 'off'}`) }));
+        return { device: new TestDevice('test-device', lines), log };
+    }
+
+    it('drives lines, tells of changes only, and lets go at reset', () => {
+        const { device, log } = build();
+        for (const [line, value] of [
+            [1, 1],
+            [1, 5],
+            [2, 0],
+            [3, 1],
+            [2, 1],
+            [1, 0],
+        ]) {
+            device.interrupts.write(line, 1, value);
+        }
+        device.reset();
+        assert.deepEqual(log, ['1 on', '2 on', '1 off', '2 off']);
+        assert.equal(device.interrupts.read(1, 1), 0);
+    });
+
+    it('keeps what is written to its latch and its memory, at any size', () => {
+        const { device } = build();
+        device.latch.write(0, 4, 0x12345678);
+        device.latch.write(1, 1, 0xff);
+        assert.equal(device.latch.read(0, 4), 0x1234ff78);
+        assert.equal(device.latch.read(2, 2), 0x1234);
+        device.mmio.write(0xfffc, 4, 0xcafef00d);
+        assert.equal(device.mmio.read(0xfffe, 2), 0xcafe);
+        device.reset();
+        assert.deepEqual([device.latch.read(0, 4), device.mmio.read(0xfffc, 4)], [0, 0]);
+    });
+
+    it('goes on after save and restore, and asserts its lines again', () => {
+        const { device } = build();
+        device.interrupts.write(2, 1, 1);
+        device.latch.write(0, 1, 7);
+        device.mmio.write(0, 1, 9);
+        const copy = build();
+        copy.device.restore(device.save());
+        assert.deepEqual(copy.log, ['2 on']);
+        assert.deepEqual([copy.device.latch.read(0, 1), copy.device.mmio.read(0, 1)], [7, 9]);
+        assert.deepEqual(copy.device.inspect(), device.inspect());
+        assertRefusesForeignRecords(device);
     });
 });
 

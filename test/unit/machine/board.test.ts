@@ -197,6 +197,31 @@ describe('board', () => {
         assert.equal(engine.retired(), 1001);
     });
 
+    it('has the device of test suites for Multiboot kernels only', () => {
+        const image = elf(32, MIB + 16, [{ address: MIB, bytes: multibootHeader(0), memorySize: 0x100 }]);
+        const kernel = { kernel: { name: 'suite', data: image }, modules: [], commandLine: '' };
+        const { machine, bus, memory, route } = build({ kernel });
+        bus.write(0x21, 1, 0xff);
+        bus.write(0xa1, 1, 0xff);
+        memory.write(LAPIC + 0xf0, 4, 0x1ff);
+        route(14, 0x76);
+        route(17, 0x8077);
+        const apic = machine.processors[0].apic;
+        bus.write(0x200e, 1, 1);
+        assert.equal(apic.acknowledge(), 0x76);
+        memory.write(LAPIC + 0xb0, 4, 0);
+        bus.write(0x2011, 1, 1);
+        assert.equal(apic.acknowledge(), 0x77);
+        bus.write(0xe0, 4, 0x12345678);
+        assert.equal(bus.read(0xe2, 1), 0x34);
+        memory.write(0xff000004, 4, 0x5a5a5a5a);
+        assert.equal(memory.read(0xff000006, 2), 0x5a5a);
+
+        const linux = build();
+        linux.bus.write(0xe0, 4, 0x12345678);
+        assert.equal(linux.bus.read(0xe2, 1), 0xff);
+    });
+
     it('has one A20 gate behind both its switches', () => {
         const { bus, memory } = build();
         memory.write(0x100500, 1, 7);
