@@ -144,7 +144,7 @@ export class SourceStack {
             return doubtful;
         }
         if (user !== undefined) {
-            const caller = user === 64 ? callerInUserCode(state, memory) : undefined;
+            const caller = callerInUserCode(state, memory);
             return caller && { ...caller, numbering };
         }
         return afterTrusted || program !== undefined ? byFramePointer(state, numbering, memory) : undefined;

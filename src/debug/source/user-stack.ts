@@ -22,28 +22,41 @@ const MOST_INSTRUCTIONS = 48;
 const LONGEST_INSTRUCTION = 15;
 /** Frames are smaller: default stacks of Linux have 8 MiB all in all. */
 const LARGEST_FRAME = 0x100000n;
-const WORD = 8n;
+
+/** What 64-bit code and 32-bit code differ in; registers of both have the numbers of the former, as kernels save them. */
+interface Width {
+    readonly bits: 32 | 64;
+    /** Bytes of a return address. */
+    readonly word: 4 | 8;
+    /** Registers that functions give back as they found them. */
+    readonly preserved: readonly number[];
+}
+
+const WIDE: Width = { bits: 64, word: 8, preserved: AMD64.preserved };
+/** EBX, ESI, EDI and EBP. */
+const NARROW: Width = { bits: 32, word: 4, preserved: [3, 4, 5, 6] };
 /** DWARF's numbers of the general registers. */
 const DWARF_NUMBER = [0, 2, 1, 3, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15];
 
-/** The frame that 64-bit user code was called from; undefined where nothing tells for sure. */
+/** The frame that user code was called from; undefined where nothing tells for sure. */
 export function callerInUserCode(state: FrameState, memory: UserMemory): UserCaller | undefined {
-    return byReturn(state, memory) ?? byFramePointer(state, memory);
+    const width = state.user === 32 ? NARROW : WIDE;
+    return byReturn(state, memory, width) ?? byFramePointer(state, memory, width);
 }
 
 /** Follows code that goes straight on to a RET, and what it does to the stack pointer on the way. */
-function byReturn(state: FrameState, memory: UserMemory): UserCaller | undefined {
+function byReturn(state: FrameState, memory: UserMemory, width: Width): UserCaller | undefined {
     const sp = state.registers[AMD64.stackPointer];
-    const way = sp === undefined ? undefined : new WayOut(state, sp, memory);
+    const way = sp === undefined ? undefined : new WayOut(state, sp, memory, width);
     if (way?.follow() !== true) {
         return undefined;
     }
-    const pc = returnAddressAt(way.sp, memory);
+    const pc = returnAddressAt(way.sp, memory, width);
     if (pc === undefined) {
         return undefined;
     }
-    const outer = way.registers.map((value, number) => (AMD64.preserved.includes(number) ? value : undefined));
-    return { state: callerState(pc, way.sp + WORD, outer), origin: 'return' };
+    const outer = way.registers.map((value, number) => (width.preserved.includes(number) ? value : undefined));
+    return { state: callerState(pc, way.sp + BigInt(width.word), outer, width), origin: 'return' };
 }
 
 class WayOut {
@@ -54,6 +67,7 @@ class WayOut {
         state: FrameState,
         public sp: bigint,
         private readonly memory: UserMemory,
+        private readonly width: Width,
     ) {
         this.registers = [...state.registers];
         this.at = state.pc;
@@ -63,7 +77,7 @@ class WayOut {
     follow(): boolean {
         for (let count = 0; count < MOST_INSTRUCTIONS; count++) {
             const code = codeAt(this.at, this.memory);
-            const instruction = decode(code, 0, code.length, 64);
+            const instruction = decode(code, 0, code.length, this.width.bits);
             if (typeof instruction === 'number') return false;
             if (instruction.row.mnemonic === 'RET') return true;
             this.at += BigInt(instruction.length);
@@ -84,7 +98,7 @@ class WayOut {
         const target = first?.kind === OperandKind.Gpr && !first.highByte ? first.register : undefined;
         switch (row.mnemonic) {
             case 'POP':
-                return target !== undefined && instruction.operandSize === 64 && this.pop(target);
+                return target !== undefined && instruction.operandSize === this.width.bits && this.pop(target);
             case 'LEAVE':
                 this.sp = this.registers[AMD64.framePointer] ?? 0n;
                 return this.sp !== 0n && this.pop(Gpr.Rbp);
@@ -101,9 +115,10 @@ class WayOut {
     }
 
     private pop(register: number): boolean {
-        const value = readUnsigned(this.memory, this.sp, 8);
+        const { word } = this.width;
+        const value = readUnsigned(this.memory, this.sp, word);
         this.registers[DWARF_NUMBER[register]] = value;
-        this.sp += WORD;
+        this.sp += BigInt(word);
         return value !== undefined && register !== (Gpr.Rsp as number);
     }
 }
@@ -111,36 +126,37 @@ class WayOut {
 const TOUCHES_STACK = /^(?:PUSH|POP|ENTER)/;
 
 /** As functions that keep a frame pointer leave their stack. */
-function byFramePointer({ registers }: FrameState, memory: UserMemory): UserCaller | undefined {
+function byFramePointer({ registers }: FrameState, memory: UserMemory, width: Width): UserCaller | undefined {
+    const word = BigInt(width.word);
     const fp = registers[AMD64.framePointer];
     const sp = registers[AMD64.stackPointer];
-    if (fp === undefined || sp === undefined || fp < sp || fp - sp > LARGEST_FRAME || fp % WORD !== 0n) {
+    if (fp === undefined || sp === undefined || fp < sp || fp - sp > LARGEST_FRAME || fp % word !== 0n) {
         return undefined;
     }
-    const saved = readUnsigned(memory, fp, 8);
-    const pc = returnAddressAt(fp + WORD, memory);
+    const saved = readUnsigned(memory, fp, width.word);
+    const pc = returnAddressAt(fp + word, memory, width);
     if (saved === undefined || pc === undefined) {
         return undefined;
     }
     const outer: (bigint | undefined)[] = registers.map(() => undefined);
     outer[AMD64.framePointer] = saved;
-    return { state: callerState(pc, fp + 2n * WORD, outer), origin: 'framePointer' };
+    return { state: callerState(pc, fp + 2n * word, outer, width), origin: 'framePointer' };
 }
 
-function callerState(pc: bigint, sp: bigint, registers: (bigint | undefined)[]): FrameState {
+function callerState(pc: bigint, sp: bigint, registers: (bigint | undefined)[], { bits }: Width): FrameState {
     registers[AMD64.stackPointer] = sp;
     registers[AMD64.programCounter] = pc;
-    return { pc, registers, isReturn: true, user: 64 };
+    return { pc, registers, isReturn: true, user: bits };
 }
 
 /** A word on the stack that addresses user code right behind a call. */
-function returnAddressAt(address: bigint, memory: UserMemory): bigint | undefined {
-    const pc = readUnsigned(memory, address, 8);
+function returnAddressAt(address: bigint, memory: UserMemory, { bits, word }: Width): bigint | undefined {
+    const pc = readUnsigned(memory, address, word);
     const isReturn =
         pc !== undefined &&
         pc >= 0x1000n &&
         memory.isUserCode(pc - 1n) &&
-        followsCall(64, pc, (end, length) => memory.readMemory(end - BigInt(length), length) ?? new Uint8Array(0));
+        followsCall(bits, pc, (end, length) => memory.readMemory(end - BigInt(length), length) ?? new Uint8Array(0));
     return isReturn ? pc : undefined;
 }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { callerInUserCode, type UserMemory } from '../../../src/debug/source/user-stack';
+import { callerInUserCode, type UserCaller, type UserMemory } from '../../../src/debug/source/user-stack';
 import { AMD64, type FrameState } from '../../../src/symbols/unwind';
 
 const CODE = 0x401000n;
@@ -100,5 +100,41 @@ describe('callers in user code that nothing is known of', () => {
         assert.equal(caller(unclear, words, { rbp: STACK + 17n }), undefined, 'not aligned');
         assert.equal(caller(unclear, words, { rbp: STACK + 16n, rsp: STACK + 24n }), undefined, 'below the stack');
         assert.equal(caller(unclear, words, { rbp: STACK + 0x200000n }), undefined, 'too far');
+    });
+
+    it('of 32-bit code under a 64-bit kernel have stacks of 32-bit words', () => {
+        const STACK32 = 0xffffd000n;
+        const memory = new Memory([], []);
+        const words = new Uint32Array([0x55, 0x22, 0x11, Number(RETURN), 0, Number(STACK32) + 64, Number(RETURN)]);
+        const of32 = (code: readonly number[], registers: Readonly<Record<string, bigint>>): UserCaller | undefined => {
+            memory.code.set(code);
+            const all: Readonly<Record<string, bigint>> = { rsp: STACK32, rsi: 6n, rbx: 3n, rax: 1n, ...registers };
+            const read = memory.readMemory.bind(memory);
+            const stack = new Uint8Array(words.buffer);
+            const wide: UserMemory = {
+                readMemory: (address, size) =>
+                    address >= STACK32 && address + BigInt(size) <= STACK32 + BigInt(stack.length)
+                        ? stack.subarray(Number(address - STACK32), Number(address - STACK32) + size)
+                        : read(address, size),
+                isUserCode: address => memory.isUserCode(address),
+            };
+            const values = AMD64.names.map(name => all[name]);
+            return callerInUserCode({ pc: CODE, registers: values, isReturn: false, user: 32 }, wide);
+        };
+        const value = (found: UserCaller | undefined, name: string): bigint | undefined =>
+            found?.state.registers[AMD64.names.indexOf(name)];
+
+        // POP EBP; POP EDX; POP ECX; RET: what the vdso goes on with behind a system call.
+        const landing = of32([0x5d, 0x5a, 0x59, RET], {});
+        assert.deepEqual([landing?.origin, landing?.state.pc, landing?.state.user], ['return', RETURN, 32]);
+        assert.equal(value(landing, 'rsp'), STACK32 + 16n);
+        assert.deepEqual(
+            ['rbp', 'rbx', 'rsi', 'rax', 'rcx'].map(name => value(landing, name)),
+            [...[0x55n, 3n, 6n], ...[undefined, undefined]],
+        );
+        // CALL: by the frame pointer then.
+        const framed = of32([0xe8, 0, 0, 0, 0], { rbp: STACK32 + 20n });
+        assert.deepEqual([framed?.origin, framed?.state.pc], ['framePointer', RETURN]);
+        assert.deepEqual([value(framed, 'rsp'), value(framed, 'rbp')], [STACK32 + 28n, STACK32 + 64n]);
     });
 });
