@@ -17,6 +17,7 @@ import {
 import type { FrameOrigin } from '../stack';
 import { followsCall } from '../stack-scan';
 import { whatIsReadable } from './program-lines';
+import { jumpTarget } from './side-code';
 import { callerInUserCode, type UserMemory } from './user-stack';
 
 /** Deeper stacks are loops. */
@@ -112,13 +113,17 @@ export class SourceStack {
         return [...(program?.numbering === numbering ? program.unwinders : []), ...this.others()];
     }
 
-    /** @param afterTrusted whether frame pointers may carry on where the tables end */
+    /**
+     * @param afterTrusted whether frame pointers may carry on where the tables end
+     * @param isSide the frame is where code that no table describes has jumped to
+     */
     private step(
         { state, numbering }: PhysicalFrame,
         memory: StackMemory,
         afterTrusted: boolean,
+        isSide = false,
     ): PhysicalFrame | 'end' | undefined {
-        const { user } = state;
+        const { pc, isReturn, user } = state;
         const program = this.programs.at(lookupAddress(state));
         let doubtful: PhysicalFrame | undefined;
         for (const source of this.sourcesFor(state, numbering)) {
@@ -146,6 +151,11 @@ export class SourceStack {
         if (user !== undefined) {
             const caller = callerInUserCode(state, memory);
             return caller && { ...caller, numbering };
+        }
+        const target = isReturn ? undefined : jumpTarget(pc, numbering.addressSize === 8 ? 64 : 32, memory);
+        if (target !== undefined && !isSide) {
+            const caller = this.step({ state: { ...state, pc: target }, numbering }, memory, afterTrusted, true);
+            if (caller !== undefined) return caller;
         }
         return afterTrusted || program !== undefined ? byFramePointer(state, numbering, memory) : undefined;
     }

@@ -7,12 +7,23 @@ const CODE = 0x401000n;
 /** Behind a call, and behind none. */
 const RETURN = 0x401105n;
 const OTHER = 0x401200n;
+/** Outside of what tables describe. */
+const SIDE = 0x401300n;
+const PUSHING = 0x401400n;
 
 const memory: StackMemory = {
     readMemory(address, size) {
         const code = new Uint8Array(0x1000).fill(0x90);
         // CALL rel32
         code.set([0xe8, 1, 2, 3, 4], Number(RETURN - CODE) - 5);
+        // TEST BYTE PTR [RIP],1; JNE; JMP CODE: and the same behind a PUSH
+        const side = [0xf6, 0x05, 0, 0, 0, 0, 1, 0x0f, 0x85, 0, 1, 0, 0, 0xe9];
+        const distance = new Uint8Array(Int32Array.of(Number(CODE - SIDE) - side.length - 4).buffer);
+        code.set([...side, ...distance], Number(SIDE - CODE));
+        code.set(
+            [0x50, 0xe9, ...new Uint8Array(Int32Array.of(Number(CODE - PUSHING) - 6).buffer)],
+            Number(PUSHING - CODE),
+        );
         const offset = Number(address - CODE);
         return offset >= 0 && offset + size <= code.length ? code.subarray(offset, offset + size) : undefined;
     },
@@ -34,7 +45,11 @@ function tells(method: 'cfi' | 'orc', of: 'end' | bigint, isReturn = true): Unwi
 }
 
 function caller(...sources: readonly UnwindSource[]): unknown {
-    const state: FrameState = { pc: CODE, registers: AMD64.names.map(() => 0x1000n), isReturn: false };
+    return callerOf(CODE, ...sources);
+}
+
+function callerOf(pc: bigint, ...sources: readonly UnwindSource[]): unknown {
+    const state: FrameState = { pc, registers: AMD64.names.map(() => 0x1000n), isReturn: false };
     const frames = new SourceStack(new ProgramSet(), () => sources).walk(state, AMD64, memory);
     return frames?.slice(1).map(frame => [frame.state.pc, frame.origin]);
 }
@@ -53,5 +68,11 @@ describe('stacks by several tables', () => {
 
     it('ask for no call where code was interrupted', () => {
         assert.deepEqual(caller(tells('cfi', OTHER, false), tells('orc', RETURN)), [[OTHER, 'cfi']]);
+    });
+
+    it('go by where code outside of all functions jumps back to, if it leaves the stack alone', () => {
+        assert.deepEqual(callerOf(SIDE, tells('cfi', RETURN)), [[RETURN, 'cfi']]);
+        assert.equal(callerOf(PUSHING, tells('cfi', RETURN)), undefined);
+        assert.equal(callerOf(OTHER, tells('cfi', RETURN)), undefined);
     });
 });
