@@ -11,10 +11,14 @@ import { projectRoot } from './project';
 /** Where the sources of the fixtures are. */
 export const fixturesDirectory = path.join(projectRoot, 'test', 'unit', 'symbols', 'fixtures');
 
+const scratchDirectories: string[] = [];
+
 /** A folder of its own, removed when the process ends. */
 export function scratchDirectory(): string {
     const directory = mkdtempSync(path.join(tmpdir(), 'hyperscope-test-'));
-    process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
+    if (scratchDirectories.push(directory) === 1) {
+        process.on('exit', () => scratchDirectories.forEach(name => rmSync(name, { recursive: true, force: true })));
+    }
     return directory;
 }
 
