@@ -1,11 +1,11 @@
 /** SeaBIOS from Debian's package: alone, and with kernels that it starts. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { guestFiles, guestsDirectory, needs } from '../support/requirements';
-import { assembleDisk, assembler } from './support/assemble';
-import { startCli } from './support/cli';
+import { assembleDisk, assembleKernel, assembler } from './support/assemble';
+import { runCli, startCli } from './support/cli';
 import { BOOTED, INITRD, KERNEL, linuxFiles } from './support/linux';
 
 const guest = (name: string): string => path.join(guestsDirectory, name);
@@ -37,6 +37,29 @@ describe('firmware', function () {
         assert.match(output, new RegExp(`${BOOTED}\\r\\n`));
         assert.equal(status, 0);
     });
+
+    for (const [kind, program, output, status] of [
+        ['Multiboot', 'multiboot', /a=1 b\]\n\n?\[.* x\]\n\[module\]/, 2 * 21 + 1],
+        ['PVH', 'pvh', /a=1 b7/, 1],
+    ] as const) {
+        it(`SeaBIOS starts a ${kind} kernel`, async function () {
+            needs(this, guestFiles('bios-256k.bin'), ...assembler);
+            const folder = mkdtempSync(path.join(tmpdir(), 'hyperscope-'));
+            try {
+                const module = path.join(folder, 'module');
+                writeFileSync(module, 'module\0');
+                const result = await runCli([
+                    ...['run', '--firmware', guest('bios-256k.bin'), '--kernel', assembleKernel(program, folder)],
+                    ...['--append', 'a=1 b', '--initrd', `${module} x`, '--timeout', '100'],
+                ]);
+
+                assert.match(result.output, output, result.errors);
+                assert.equal(result.status, status);
+            } finally {
+                rmSync(folder, { recursive: true });
+            }
+        });
+    }
 
     it('SeaBIOS starts MEMDISK, which boots the floppy disk that it got as its initial RAM disk', async function () {
         needs(this, guestFiles('bios-256k.bin', 'syslinux/memdisk'), ...assembler);

@@ -3,7 +3,7 @@ import { acpiFiles, LOADER_FILE, RSDP_FILE, TABLES_FILE } from '../acpi/table-lo
 import type { AcpiTables } from '../acpi/tables';
 import { encodeE820, type MemoryMapEntry, MemoryType } from '../e820';
 import { HIGH_RAM_BASE, type MemoryLayout } from '../layout';
-import { type LinuxOptionRom, OPTION_ROM_BOOT_PATH, OPTION_ROM_FILE } from '../loaders/linux-option-rom';
+import { type OptionRom, OPTION_ROM_BOOT_PATH, OPTION_ROM_FILE } from '../loaders/option-rom';
 import type { Board } from './board';
 
 /** CMOS registers that firmware reads (QEMU's `pc`; Ralf Brown's CMOS list). */
@@ -63,7 +63,7 @@ export function describeToFirmware(board: Board, layout: MemoryLayout, cpus: num
 }
 
 /** Offers a kernel to the firmware as the first device to boot from. */
-export function offerKernel(board: Board, kernel: LinuxOptionRom): void {
+export function offerKernel(board: Board, kernel: OptionRom): void {
     for (const [key, content] of kernel.items) {
         board.fwCfg.setItem(key, content);
     }

@@ -4,16 +4,18 @@ import { detectKernel } from './detect';
 import type { InitialCpuState } from './initial-state';
 import { chooseEntry, loadLinux } from './linux';
 import { type LinuxEntry, readLinuxKernel } from './linux-header';
-import { type LinuxOptionRom, linuxOptionRom } from './linux-option-rom';
-import { loadMultiboot } from './multiboot';
-import { loadPvh } from './pvh';
+import { entryOptionRom, type FirmwareAnswers } from './entry-option-rom';
+import { linuxOptionRom } from './linux-option-rom';
+import { loadMultiboot, MULTIBOOT_ANSWERS } from './multiboot';
+import type { OptionRom } from './option-rom';
+import { loadPvh, PVH_ANSWERS } from './pvh';
 
 /** How a kernel gets started. */
 export type LoadedKernel =
     /** It lies in memory and is entered in this state. */
     | { readonly via: 'entry'; readonly state: InitialCpuState }
     /** The firmware will boot it. */
-    | { readonly via: 'firmware'; readonly optionRom: LinuxOptionRom };
+    | { readonly via: 'firmware'; readonly optionRom: OptionRom };
 
 export interface LoadOptions {
     /** For a Linux kernel: the entry point to use, instead of the best one. */
@@ -61,17 +63,28 @@ export function isMultiboot(request: BootRequest): boolean {
 export function loadKernel(given: BootRequest, context: BootContext, options: LoadOptions = {}): LoadedKernel {
     const request = unpacked(given);
     const kind = detectKernel(request.kernel);
-    if (kind !== 'linux' && options.firmware === true) {
-        throw new LoadError(request.kernel.name, `a ${kind} kernel, which starts without firmware: leave that out`);
-    }
     switch (kind) {
         case 'multiboot':
-            return { via: 'entry', state: loadMultiboot(request, context) };
+            return loadAtEntry(request, context, options, MULTIBOOT_ANSWERS, loadMultiboot);
         case 'pvh':
-            return { via: 'entry', state: loadPvh(request, context) };
+            return loadAtEntry(request, context, options, PVH_ANSWERS, loadPvh);
         case 'linux':
             return loadLinuxKernel(request, context, options);
     }
+}
+
+function loadAtEntry(
+    request: BootRequest,
+    context: BootContext,
+    { firmware }: LoadOptions,
+    answers: FirmwareAnswers,
+    load: (request: BootRequest, context: BootContext) => InitialCpuState,
+): LoadedKernel {
+    if (firmware !== true) {
+        return { via: 'entry', state: load(request, context) };
+    }
+    const { name } = request.kernel;
+    return { via: 'firmware', optionRom: entryOptionRom(name, context, answers, inner => load(request, inner)) };
 }
 
 function loadLinuxKernel(request: BootRequest, context: BootContext, options: LoadOptions): LoadedKernel {

@@ -2,6 +2,7 @@ import { MemoryType } from '../e820';
 import { hex } from '../format';
 import { alignUp, type BootContext, type BootRequest, KERNEL_MINIMUM, LowMemory } from './boot-context';
 import { isElf, readElf, SegmentType } from './elf';
+import type { FirmwareAnswers } from './entry-option-rom';
 import { ImageReader } from './image';
 import { flatGdt, Gpr, type InitialCpuState, protectedModeState } from './initial-state';
 import { elfPieces, type Piece, writePieces } from './kernel-image';
@@ -52,6 +53,15 @@ export function multibootHeader(reader: ImageReader): number | undefined {
     }
     return undefined;
 }
+
+/** Where the information has what a firmware tells (section 3.3). */
+export const MULTIBOOT_ANSWERS: FirmwareAnswers = {
+    mapPointer: 48,
+    entryPrefix: 4,
+    mapLength: 44,
+    lengthUnit: MAP_ENTRY_SIZE,
+    memorySizes: 4,
+};
 
 /** One entry of a module list. */
 export interface ModuleSpecification {
@@ -193,7 +203,7 @@ class InfoBlock {
         const u32 = (offset: number, value: number): void => view.setUint32(offset, value, true);
         const extended = map.find(entry => entry.base === KERNEL_MINIMUM && entry.type === MemoryType.Ram);
         u32(0, InfoFlag.Memory | InfoFlag.CommandLine | InfoFlag.Modules | InfoFlag.MemoryMap | InfoFlag.LoaderName);
-        u32(4, 640);
+        u32(4, Math.floor((map.find(entry => entry.base === 0)?.size ?? 0) / 1024));
         u32(8, Math.floor((extended?.size ?? 0) / 1024));
         u32(16, commandLine);
         u32(20, modules.length);

@@ -9,6 +9,7 @@ import {
     LowMemory,
 } from './boot-context';
 import { type ElfImage, readElf, readNotes } from './elf';
+import type { FirmwareAnswers } from './entry-option-rom';
 import { type ImageFile, ImageReader } from './image';
 import { flatGdt, Gpr, type InitialCpuState, protectedModeState } from './initial-state';
 import { elfPieces, writePieces } from './kernel-image';
@@ -23,6 +24,15 @@ const START_VERSION = 1;
 const START_INFO_SIZE = 56;
 const MODULE_ENTRY_SIZE = 32;
 const MEMORY_ENTRY_SIZE = 24;
+
+/** Where hvm_start_info has what a firmware tells. */
+export const PVH_ANSWERS: FirmwareAnswers = {
+    mapPointer: 40,
+    entryPrefix: 0,
+    mapLength: 48,
+    lengthUnit: 1,
+    rootPointer: 32,
+};
 
 /** Entry point of an ELF kernel that boots by PVH, or undefined if it carries no such note. */
 export function pvhEntry(reader: ImageReader, image: ElfImage): number | undefined {

@@ -37,6 +37,20 @@ function refusal(run: () => unknown): LoadError {
     return assert.fail('was not refused');
 }
 
+/** What an option ROM has fw_cfg's DMA do: the table that its boot code goes through. */
+function transfers(rom: Uint8Array): { control: number; length: number; address: number }[] {
+    const view = new DataView(rom.buffer, rom.byteOffset);
+    const [table, count] = [view.getUint32(0x62, true), view.getUint16(0x6a, true)];
+    return Array.from({ length: count }, (_, index) => {
+        const at = table + 16 * index;
+        return {
+            control: view.getUint32(at),
+            length: view.getUint32(at + 4),
+            address: Number(view.getBigUint64(at + 8)),
+        };
+    });
+}
+
 const INITRD = { name: 'initrd.img', data: cpio([['init', 'echo']]) };
 
 describe('Linux boot protocol', () => {
@@ -177,11 +191,9 @@ describe('Linux boot protocol', () => {
         // The kernel's 32-bit part starts at 1 MiB, where its setup code jumps to.
         assert.equal(new DataView(setup?.buffer ?? new ArrayBuffer(0)).getUint32(0x214, true), MIB);
         assert.deepEqual(new Map(items).get(0x07), u32s(MIB));
-        const table = new DataView(rom.buffer, 0x100);
-        assert.equal(table.getUint32(0), 0x18000a);
-        assert.equal(table.getUint32(4), setup?.length);
-        assert.equal(table.getBigUint64(8), 0x10000n);
-        assert.equal(table.getUint32(48), 0x12000a);
+        const fetched = transfers(rom);
+        assert.deepEqual(fetched[0], { control: 0x18000a, length: setup?.length, address: 0x10000 });
+        assert.equal(fetched[3].control, 0x12000a);
     });
 });
 
@@ -282,7 +294,7 @@ describe('Multiboot', () => {
         assert.equal(state.rip, 0x300010);
         const info = gpr(Gpr.Rbx);
         assert.equal(memory.read(info, 4), 0x24d);
-        assert.deepEqual([memory.read(info + 4, 4), memory.read(info + 8, 4)], [640, 31 * 1024 - 64]);
+        assert.deepEqual([memory.read(info + 4, 4), memory.read(info + 8, 4)], [639, 31 * 1024 - 64]);
         assert.equal(readText(memory, memory.read(info + 16, 4)), 'vmlinuz console=ttyS0');
         assert.equal(readText(memory, memory.read(info + 64, 4)), 'Hyperscope');
         assert.equal(memory.read(info + 20, 4), 2);
@@ -321,6 +333,37 @@ describe('Multiboot', () => {
     it('starts a kernel that asks for a video mode without one', () => {
         const { memory, gpr } = boot(request(kludge(0x10004)));
         assert.equal(memory.read(gpr(Gpr.Rbx), 4) & 0x1800, 0);
+    });
+
+    it('gives a firmware an option ROM that loads all that it would have loaded itself', () => {
+        const modules = [{ name: 'm', data: Uint8Array.of(7, 7), commandLine: 'm x' }];
+        const wanted = request(kludge(), { modules });
+        const { memory, context } = bootContext(32);
+        const loaded = loadKernel(wanted, context, { firmware: true });
+        assert.ok(loaded.via === 'firmware');
+        const [[key, content]] = loaded.optionRom.items;
+        memory.writeBytes(MIB, new Uint8Array(0x3000).fill(0xee));
+        let [selected, position] = [0, 0];
+        for (const { control, length, address } of transfers(loaded.optionRom.rom)) {
+            if ((control & 8) !== 0) {
+                [selected, position] = [control >>> 16, 0];
+            }
+            if ((control & 2) !== 0) {
+                const bytes = new Uint8Array(length);
+                bytes.set(selected === key ? content.subarray(position, position + length) : []);
+                memory.writeBytes(address, bytes);
+            }
+            position += length;
+        }
+        assert.equal(position, content.length);
+
+        const { memory: expected, gpr } = boot(wanted);
+        assert.deepEqual(readBytes(memory, MIB, 0x1002), readBytes(expected, MIB, 0x1002));
+        const info = gpr(Gpr.Rbx);
+        assert.equal(readText(memory, memory.read(info + 16, 4)), 'vmlinuz console=ttyS0');
+        assert.equal(memory.read(memory.read(info + 24, 4), 4), MIB + 0x1000);
+        // Room for what the firmware tells.
+        assert.equal(memory.read(info + 44, 4), 32 * 24);
     });
 
     it('keeps its information out of the way of a kernel in conventional memory', () => {
