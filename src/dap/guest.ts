@@ -54,7 +54,7 @@ export interface Guest {
     readonly linux?: GuestLinux;
     /** Where this guest can do less, or more, than was promised before there was one. */
     readonly capabilities?: DebugProtocol.Capabilities;
-    /** One line on how it was made, for the console. */
+    /** How it was made, and of what it was given, for the console. */
     readonly note?: string;
     /** Connects to the guest anew; undefined while the connection stands. */
     readonly reconnect?: () => Promise<Guest> | undefined;
@@ -125,11 +125,17 @@ export function createGuest(configuration: LaunchConfiguration, output: GuestOut
         sourceCommand: configuration.sourceCommand,
         indexing: symbols.indexing,
         close: () => symbols.close(),
-        note: engine.note,
+        note: noteOf(engine.note, symbols.notes),
         thenTranslate: configuration.thenTranslate,
         naming: linuxNaming(running),
         linux: { kernel: running, toLocal: path => mapping.toLocal(path) },
     };
+}
+
+/** Lines for the console; undefined for none. */
+export function noteOf(first: string | undefined, others: readonly string[]): string | undefined {
+    const lines = [...(first === undefined ? [] : [first]), ...others];
+    return lines.length === 0 ? undefined : lines.join('\n');
 }
 
 /** gdb has the same machine as the session, which is told where, and why not. */

@@ -8,6 +8,7 @@ import type { LoadedModule } from './kernel-modules';
 import { hex } from './presentation';
 import type { RequestHandlers } from './protocol-session';
 import type { SessionContext } from './session-context';
+import { programProblem } from './symbol-problems';
 
 export class ModuleRequests {
     readonly handlers: RequestHandlers = {
@@ -57,11 +58,13 @@ export class ModuleRequests {
 
 function present({ modules, kernelModules }: Guest): DebugProtocol.Module[] {
     return [
-        ...modules.map(({ path: file, symbols }, id) => ({
+        ...modules.map(({ path: file, symbols, program }, id) => ({
             id,
             name: path.basename(file),
             path: file,
-            symbolStatus: symbolStatus(symbols),
+            symbolStatus: [symbolStatus(symbols), programProblem(program)]
+                .filter(text => text !== undefined)
+                .join('; '),
         })),
         ...(kernelModules?.loaded ?? []).map(module => presentLoaded(module)),
     ];

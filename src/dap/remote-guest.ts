@@ -4,7 +4,7 @@ import { RemoteTarget } from '../gdb/client/remote-target';
 import { RunningKernel } from '../linux/kernel-source';
 import { linuxNaming } from '../linux/naming';
 import { ProgramKernels } from '../linux/program-kernel';
-import type { Guest } from './guest';
+import { type Guest, noteOf } from './guest';
 import type { AttachConfiguration } from './launch-configuration';
 import { NODE_HOST } from './node-host';
 import { SourceMap } from './source-map';
@@ -33,7 +33,7 @@ export async function connectToStub(endpoint: Endpoint, configuration: AttachCon
             indexing: symbols.indexing,
             close: () => symbols.close(),
             capabilities: { supportTerminateDebuggee: true, supportSuspendDebuggee: true },
-            note: target.description,
+            note: noteOf(target.description, symbols.notes),
             // Names of regions would take all lists of the kernel over the wire at each look.
             naming: { addressSpaces: linuxNaming(running).addressSpaces },
             linux: { kernel: running, toLocal: path => mapping.toLocal(path) },

@@ -9,6 +9,7 @@ import { type PlainSymbols, readPlainSymbols } from '../symbols/plain-symbols';
 import { type SymbolSource, SymbolTable } from '../symbols/symbol-table';
 import { BackgroundIndex } from './background-index';
 import { RequestError } from './request-error';
+import { programProblem, whyWithoutSymbols } from './symbol-problems';
 
 /** A file of the guest, and what it tells. */
 export interface GuestModule {
@@ -74,6 +75,8 @@ export class SymbolFiles {
     /** Lists of symbols without anything else. */
     readonly plain: PlainSymbols[] = [];
     readonly modules: GuestModule[] = [];
+    /** What users should know of the files that they have named. */
+    readonly notes: string[] = [];
     /** Programs whose names are being read. */
     readonly indexing: BackgroundIndex[] = [];
     /** Folders with files of modules, and of separate debugging information. */
@@ -110,11 +113,15 @@ export class SymbolFiles {
             if (plain !== undefined) {
                 this.table.addSource(plain.symbols);
                 this.plain.push(plain);
+            } else if (attribute === 'symbols') {
+                this.notes.push(whyWithoutSymbols(source));
             }
             this.modules.push({ path: name, symbols: plain?.symbols });
             return;
         }
         const program = new Program(source, this.opener);
+        const problem = attribute === 'symbols' ? programProblem(program) : undefined;
+        if (problem !== undefined) this.notes.push(problem.startsWith(name) ? problem : `${name}: ${problem}`);
         this.modules.push({ path: name, program, symbols: program.symbols });
         this.addProgram(program);
     }
