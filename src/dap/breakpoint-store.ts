@@ -48,7 +48,7 @@ interface Stored {
 }
 
 export const NO_GUEST = 'there is no guest yet';
-const IDENTIFIER = /^[A-Za-z_]\w*$/;
+const FUNCTION_NAME = /^[A-Za-z_]\w*(?:::[A-Za-z_]\w*)*$/;
 /** vCPU whose memory and registers tell where a named breakpoint is. */
 const BOOT_PROCESSOR = 0;
 
@@ -233,11 +233,11 @@ async function physicalPlace(target: DebugTarget, address: Address): Promise<Add
 }
 
 /**
- * A function by its name, with the copies of it that were inlined, or any expression that gives an address:
- * `start_kernel+0x10`, `0x100000`.
+ * A function by its name, with all others of that name and the copies of them that were inlined, or any expression that
+ * gives an address: `start_kernel+0x10`, `0x100000`.
  */
 export async function locateFunction(target: DebugTarget, name: string): Promise<BreakpointPlace> {
-    const copies = IDENTIFIER.test(name) ? ((await target.sourceLines?.inlinedCopies(name)) ?? []) : [];
+    const copies = FUNCTION_NAME.test(name) ? ((await target.sourceLines?.functionsNamed(name)) ?? []) : [];
     try {
         const { value } = await target.evaluate(BOOT_PROCESSOR, name, false);
         return { addresses: [...new Set([pattern(value), ...copies])] };

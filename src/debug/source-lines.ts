@@ -35,8 +35,11 @@ export interface SourceLines {
     locate(path: string, line: number, column?: number): Promise<readonly SourceLine[]>;
     /** The beginnings of statements in a range of lines, both ends included. */
     linesOf(path: string, first: number, last: number): Promise<readonly SourceLine[]>;
-    /** Where copies of an inlined function begin; none for one that is only called. */
-    inlinedCopies(name: string): Promise<readonly bigint[]>;
+    /**
+     * Where functions of a name begin, and inlined copies of them: static functions of several sources share a name, and
+     * overloaded ones do. `ns::name` for those of C++ and Rust.
+     */
+    functionsNamed(name: string): Promise<readonly bigint[]>;
     /** The inlined calls that an address lies in, innermost first. */
     inlinedAt(address: bigint): Promise<readonly InlinedCall[]>;
     /** All files, as `path` of their lines. */

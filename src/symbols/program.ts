@@ -14,6 +14,7 @@ import type { Unit } from './dwarf/unit';
 import { ElfSymbols, hasSymbols, isLoaded } from './elf';
 import { ElfFile, ElfType, SectionFlag, type SectionPlacement, SectionType } from './elf-file';
 import { ORC_ENTRY_SIZE, type OrcTables, OrcUnwinder, sortedTables } from './orc';
+import { isNamed, mangledPath } from './mangled-names';
 import { openSeparateDebugFile } from './separate-debug';
 import type { CType } from './types';
 import { AMD64, I386, numberOf, type RegisterNumbering, type UnwindSource } from './unwind';
@@ -38,6 +39,9 @@ const NEW_LINE = 10;
 const KEPT_UNITS = 16;
 /** Functions whose inlined copies are remembered: more than anybody sets breakpoints on. */
 const KEPT_COPIES = 256;
+
+/** Functions of one name that a breakpoint is set on. */
+const MOST_OF_A_NAME = 256;
 
 /** What a name of a program stands for. */
 export type GlobalName =
@@ -194,6 +198,22 @@ export class Program {
             }
         }
         return copies.map(address => this.linear(address));
+    }
+
+    /**
+     * Linear addresses of all functions of a name: static ones of several sources share it, and so do C++'s overloads and
+     * instances of templates. `ns::name` is found by how linkers call it.
+     */
+    functionsNamed(name: string): bigint[] {
+        const found = this.symbols.named(name).filter(({ kind }) => kind === 'function');
+        const path = name.split('::');
+        const mangled = ['_Z', '_R'].flatMap(prefix => [...this.symbols.startingWith(prefix)]);
+        for (const { name: symbol } of mangled) {
+            const parts = mangledPath(symbol);
+            if (parts === undefined || !isNamed(parts, path)) continue;
+            found.push(...this.symbols.named(symbol).filter(({ kind }) => kind === 'function'));
+        }
+        return [...new Set(found.map(({ address }) => address))].slice(0, MOST_OF_A_NAME);
     }
 
     private findDie(

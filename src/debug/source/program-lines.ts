@@ -91,8 +91,11 @@ export class ProgramLines implements SourceLines {
         return found;
     }
 
-    async inlinedCopies(name: string): Promise<readonly bigint[]> {
-        return this.set.programs.flatMap(program => whatIsReadable(() => program.inlinedCopies(name)) ?? []);
+    async functionsNamed(name: string): Promise<readonly bigint[]> {
+        return this.set.programs.flatMap(program => [
+            ...(whatIsReadable(() => program.functionsNamed(name)) ?? []),
+            ...(whatIsReadable(() => program.inlinedCopies(name)) ?? []),
+        ]);
     }
 
     async inlinedAt(address: bigint): Promise<readonly InlinedCall[]> {
