@@ -29,8 +29,9 @@ export function nameOf(dentry: Structure, vfsmount: Structure): string {
     for (let count = 0; count < MOST_PARTS; count++) {
         if (at.address === mount.inner('mnt').big('mnt_root')) {
             const parent = mount.big('mnt_parent');
-            if (parent === mount.address || parent === 0n) break;
-            at = mount.pointer('mnt_mountpoint', 'dentry')!;
+            const mountpoint = mount.pointer('mnt_mountpoint', 'dentry');
+            if (parent === mount.address || parent === 0n || mountpoint === undefined) break;
+            at = mountpoint;
             mount = at.reader.at('mount', parent);
             continue;
         }

@@ -199,6 +199,10 @@ describe('the memory, files and registers of a task', () => {
             // Directories that lead to each other.
             kernel.set('dentry', bin, { d_parent: shell });
             assert.equal(memoryMap(kernel.reader, task).items[0].name.split('/').length, 257);
+            // A file system that is mounted on nothing.
+            kernel.set('dentry', bin, { d_parent: other });
+            kernel.set('mount', otherMount, { mnt_mountpoint: 0 });
+            assert.equal(openFiles(kernel.reader, task).items[0].name, '/bin/sh (deleted)');
             kernel.set('fdtable', fdt, { fd: 0x1000 });
             assert.match(openFiles(kernel.reader, task).problem ?? '', /0x1000 cannot be read/);
         }
@@ -261,7 +265,11 @@ describe('the memory, files and registers of a task', () => {
             [0x401105n, 0x7ffe0030n, 'user mode: 0x401105', 'framePointer'],
         ]);
         kernel.set('pt_regs', stack + 0x1000n - size, { cs: 0x23 });
-        assert.equal(frames().length, 1, 'of 32-bit code no more is known');
+        // In 32-bit code words have 32 bits: what the frame pointer leads to is none then.
+        assert.deepEqual(frames(), [
+            [0x401000n, 0x7ffe0000n, 'user mode: 0x401000', 'saved'],
+            [0x401105n, 0x7ffe0004n, 'user mode: 0x401105', 'return'],
+        ]);
         kernel.set('pt_regs', stack + 0x1000n - size, { cs: 0x10 });
         assert.deepEqual(frames(), [], 'it has never been in user mode');
 
