@@ -1,10 +1,10 @@
 import type { Device, StateValue } from '../devices/device';
 import { DeterministicEntropy, type EntropySource } from '../devices/virtio/entropy';
-import { type AcpiTables, buildAcpiTables } from './acpi/tables';
+import { type AcpiOptions, type AcpiTables, buildAcpiTables } from './acpi/tables';
 import { Board } from './board/board';
 import { BoardMap } from './board/board-map';
 import { prepareDirectBoot } from './board/direct-boot';
-import { describeToFirmware, offerKernel } from './board/firmware-data';
+import { describeToFirmware, offerKernel, replaceTables } from './board/firmware-data';
 import { LocalApicPages } from './board/local-apics';
 import { PortBus } from './bus';
 import { VirtualClock } from './clock';
@@ -94,6 +94,7 @@ export class Machine {
     readonly entropy: EntropySource;
 
     private readonly apicPages: LocalApicPages;
+    private readonly acpi: AcpiOptions;
     private readonly tables: AcpiTables;
 
     /**
@@ -144,7 +145,7 @@ export class Machine {
         this.connectInputs();
 
         const { layout } = this.memory;
-        this.tables = buildAcpiTables({
+        this.acpi = {
             cpus: count,
             apicIds: this.processors.map(({ index }) => index),
             ioApicId: count,
@@ -153,8 +154,10 @@ export class Machine {
                 first: Math.max(BoardMap.pciMemoryMinimum, layout.lowRam),
                 last: BoardMap.pciMemoryEnd - 1,
             },
+            powerManagement: BoardMap.powerManagement,
             hpetCapabilities: this.board.hpet.mmio.read(0, 4),
-        });
+        };
+        this.tables = buildAcpiTables(this.acpi);
         describeToFirmware(this.board, layout, count, this.tables);
         this.powerOn();
     }
@@ -276,6 +279,7 @@ export class Machine {
             epochSeconds: options.epochSeconds ?? DEFAULT_EPOCH_SECONDS,
             intr: { set: asserted => this.processors?.[0].apic.lint0.set(asserted) },
             firmware: options.firmware !== undefined,
+            powerManagementMoved: base => this.describePowerManagement(base),
             testDevice: options.kernel !== undefined && isMultiboot(options.kernel),
             powerOff: () => {
                 this.observation.powerOff();
@@ -284,6 +288,14 @@ export class Machine {
             debugExit: status => this.loop.finish({ reason: 'debugExit', status: status & 0xff }),
             reset: () => this.resetByGuest(),
         });
+    }
+
+    /** Each firmware places the power management registers elsewhere, and reads only afterwards where tables say they are. */
+    private describePowerManagement(base: number): void {
+        // The board speaks up while the machine is still being built.
+        if (this.acpi !== undefined) {
+            replaceTables(this.board, buildAcpiTables({ ...this.acpi, powerManagement: base }));
+        }
     }
 
     private buildProcessor(index: number, count: number): Processor {

@@ -42,6 +42,8 @@ export interface DsdtOptions {
     readonly serialPorts: readonly number[];
     /** 32-bit PCI memory window. */
     readonly pciMemory: { readonly first: number; readonly last: number };
+    /** I/O port of the power management registers. */
+    readonly powerManagement: number;
 }
 
 const PCI_SLOTS = 32;
@@ -153,7 +155,7 @@ function linkResources(): Aml {
     );
 }
 
-function isaBridge({ serialPorts }: DsdtOptions): Aml {
+function isaBridge({ serialPorts, powerManagement }: DsdtOptions): Aml {
     return device(
         'ISA',
         name('_ADR', integer(BoardMap.isaBridgeSlot * 0x10000)),
@@ -166,7 +168,7 @@ function isaBridge({ serialPorts }: DsdtOptions): Aml {
         isaDevice(
             'MBRD',
             'PNP0C02',
-            ports(BoardMap.powerManagement, BoardMap.powerManagementSize),
+            ports(powerManagement, BoardMap.powerManagementSize),
             ports(BoardMap.apmControl, 2),
             ports(BoardMap.fwCfg, 12),
         ),

@@ -67,7 +67,7 @@ export function buildAcpiTables(options: AcpiOptions): AcpiTables {
     const facs = set.addBytes(facsTable(), 64);
     const definition = set.addTable('DSDT', 2, dsdt(options));
     const tables = [
-        set.addTable('FACP', 3, fixedDescription(facs, definition), [
+        set.addTable('FACP', 3, fixedDescription(facs, definition, options.powerManagement), [
             { offset: 36, size: 4 },
             { offset: 40, size: 4 },
             { offset: 140, size: 8 },
@@ -134,11 +134,10 @@ function facsTable(): Uint8Array {
 }
 
 /** Fixed ACPI description table, revision 3 (ACPI 2.0; section 5.2.9), without the header. */
-function fixedDescription(facs: number, definition: number): Uint8Array {
+function fixedDescription(facs: number, definition: number, base: number): Uint8Array {
     const body = new Uint8Array(244 - HEADER);
     const put = (offset: number, size: number, value: number): void =>
         body.set(littleEndian(value, size), offset - HEADER);
-    const base = BoardMap.powerManagement;
     put(36, 4, facs);
     put(40, 4, definition);
     put(46, 2, BoardMap.sci);

@@ -48,6 +48,8 @@ export interface BoardOptions {
     readonly intr: InterruptLine;
     /** Whether a firmware will place the power management registers; otherwise they are where our tables say. */
     readonly firmware: boolean;
+    /** The power management registers answer at another I/O port. */
+    readonly powerManagementMoved: (base: number) => void;
     /** Whether test suites find their device. */
     readonly testDevice: boolean;
     readonly powerOff: () => void;
@@ -209,16 +211,12 @@ export class Board {
             initialBase: this.options.firmware ? undefined : BoardMap.powerManagement,
             powerManagementBase: base => {
                 unmap?.();
-                unmap =
-                    base === undefined
-                        ? undefined
-                        : this.mapper.map(
-                              'io',
-                              this.acpiPm.name,
-                              base,
-                              BoardMap.powerManagementSize,
-                              this.acpiPm.registers,
-                          );
+                unmap = undefined;
+                if (base !== undefined) {
+                    const { name, registers } = this.acpiPm;
+                    unmap = this.mapper.map('io', name, base, BoardMap.powerManagementSize, registers);
+                    this.options.powerManagementMoved(base);
+                }
             },
         });
     }

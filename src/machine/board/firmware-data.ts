@@ -62,6 +62,11 @@ export function describeToFirmware(board: Board, layout: MemoryLayout, cpus: num
     fwCfg.addFile(LOADER_FILE, files.loader);
 }
 
+/** Has firmware that reads the tables from now on get these, of the same size. */
+export function replaceTables(board: Board, tables: AcpiTables): void {
+    board.fwCfg.addFile(TABLES_FILE, acpiFiles(tables).tables);
+}
+
 /** Offers a kernel to the firmware as the first device to boot from. */
 export function offerKernel(board: Board, kernel: OptionRom): void {
     for (const [key, content] of kernel.items) {

@@ -17,6 +17,7 @@ const OPTIONS: AcpiOptions = {
     pciMemory: { first: 0xc0000000, last: 0xfebfffff },
     apicIds: [0, 1],
     ioApicId: 2,
+    powerManagement: 0x600,
     hpetCapabilities: 0x8086a201,
 };
 

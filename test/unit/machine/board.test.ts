@@ -126,6 +126,27 @@ describe('board', () => {
         assert.ok(!firmware.bus.list().some(({ name }) => name === 'acpi-pm'));
     });
 
+    it('tells by the tables where firmware has placed the ACPI registers', () => {
+        const { machine, bus, writePci } = build({ firmware: BIOS, kernel: undefined });
+        const tables = (): DataView => {
+            const file = machine.board.fwCfg.file('etc/acpi/tables')!;
+            return new DataView(file.buffer, file.byteOffset, file.byteLength);
+        };
+        const before = tables();
+        const at = Buffer.from(before.buffer, before.byteOffset, before.byteLength).indexOf('FACP');
+        assert.equal(before.getUint32(at + 76, true), 0x608);
+        writePci(POWER_MANAGEMENT, 0x40, 4, 0xb000);
+        writePci(POWER_MANAGEMENT, 0x80, 1, 1);
+        assert.equal(bus.list().find(({ name }) => name === 'acpi-pm')?.base, 0xb000);
+        const after = tables();
+        assert.equal(after.byteLength, before.byteLength);
+        assert.equal(after.getUint32(at + 76, true), 0xb008);
+        assert.equal(after.getUint32(at + 56, true), 0xb000);
+        assert.equal(after.getUint32(at + 64, true), 0xb004);
+        // The generic address of the timer, behind its four bytes of description.
+        assert.equal(after.getBigUint64(at + 212, true), 0xb008n);
+    });
+
     it('survives BARs on top of RAM, other devices and each other, and maps them when they move away', () => {
         const { machine, readPci, writePci, memory } = build();
         const before = memory.list().length;
