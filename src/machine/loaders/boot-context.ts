@@ -33,12 +33,11 @@ export interface BootContext {
 /** Where loaders put their small structures: conventional memory, which every boot protocol leaves to the loader. */
 export const enum LowMemory {
     gdt = 0x1000,
-    startInfo = 0x2000,
     /** 6 pages of identity mapping. */
     pageTables = 0x9000,
     bootParams = 0x10000,
     commandLine = 0x20000,
-    /** Multiboot information with its strings, and everything of a 16-bit Linux setup, ends below this. */
+    /** What Multiboot and PVH tell (from `bootParams` on), and everything of a 16-bit Linux setup, ends below this. */
     end = 0x90000,
 }
 

@@ -4,6 +4,14 @@ import { isLinux } from './linux-header';
 import { multibootHeader } from './multiboot';
 import { pvhEntry } from './pvh';
 
+/** Multiboot 2 specification, section 3.1.1: magic, architecture, length and checksum in the first 32 KiB. */
+const MULTIBOOT2_MAGIC = 0xe85250d6;
+const MULTIBOOT2_SEARCH = 0x8000;
+/** "MZ", and "PE" where the double word at 3CH says (PE format, "MS-DOS Stub"). */
+const MZ = 0x5a4d;
+const PE_POINTER = 0x3c;
+const PE = 0x4550;
+
 export type KernelKind = 'linux' | 'multiboot' | 'pvh';
 
 /**
@@ -26,7 +34,34 @@ export function detectKernel(file: ImageFile): KernelKind {
         if (pvhEntry(reader, readElf(reader)) !== undefined) {
             return 'pvh';
         }
+        if (hasMultiboot2Header(reader)) {
+            throw reader.error('a Multiboot 2 kernel: only Multiboot 1 and PVH are supported, and Linux');
+        }
         throw reader.error('an ELF file with neither a PVH entry note nor a Multiboot header: not a bootable kernel');
     }
+    if (isPortableExecutable(reader)) {
+        throw reader.error('an EFI program: only an EFI firmware can start it');
+    }
     throw reader.error('not a kernel: neither a Linux bzImage, nor Multiboot, nor an ELF file with a PVH entry note');
+}
+
+function hasMultiboot2Header(reader: ImageReader): boolean {
+    const end = Math.min(reader.size, MULTIBOOT2_SEARCH) - 16;
+    for (let at = 0; at <= end; at += 8) {
+        if (reader.u32(at) === MULTIBOOT2_MAGIC) {
+            const sum = [0, 4, 8, 12].reduce((total, offset) => total + reader.u32(at + offset), 0);
+            if (sum % 2 ** 32 === 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+function isPortableExecutable(reader: ImageReader): boolean {
+    if (reader.size < PE_POINTER + 4 || reader.u16(0) !== MZ) {
+        return false;
+    }
+    const header = reader.u32(PE_POINTER);
+    return header + 4 <= reader.size && reader.u32(header) === PE;
 }

@@ -15,7 +15,7 @@ const MAP_ENTRY_SIZE = 24;
 const SEGMENT_SIZE = 0x10000;
 
 /** 32-bit code that ends the way into the kernel, out of the way of the loaders' own structures. */
-const LAST_CODE = LowMemory.pageTables;
+const LAST_CODE = LowMemory.gdt;
 
 /** Where a boot protocol's information structure holds what only the firmware knows. */
 export interface FirmwareAnswers {

@@ -6,6 +6,7 @@ import {
     type BootModule,
     type BootRequest,
     encodeCommandLine,
+    KERNEL_MINIMUM,
     LowMemory,
 } from './boot-context';
 import { type ElfImage, readElf, readNotes } from './elf';
@@ -22,6 +23,8 @@ const NOTE_PHYS32_ENTRY = 18;
 const START_MAGIC = 0x336ec578;
 const START_VERSION = 1;
 const START_INFO_SIZE = 56;
+/** The GDT comes first. */
+const START_INFO_OFFSET = 0x40;
 const MODULE_ENTRY_SIZE = 32;
 const MEMORY_ENTRY_SIZE = 24;
 
@@ -65,9 +68,17 @@ export function loadPvh(request: BootRequest, context: BootContext): InitialCpuS
     }
     const end = writePieces(reader, pieces, context);
     const modules = placeModules(request.modules, end, context);
-    context.write(LowMemory.gdt, flatGdt(32));
-    writeStartInfo(request, modules, context);
-    return protectedModeState(entry, [[Gpr.Rbx, LowMemory.startInfo]], LowMemory.gdt);
+    // As with Multiboot: out of the way of kernels in conventional memory.
+    const low = pieces.every(({ address }) => address >= KERNEL_MINIMUM);
+    const last = modules.at(-1);
+    const behind = last === undefined ? end : last.address + last.file.data.length;
+    const base = low ? LowMemory.bootParams : alignUp(Math.max(behind, KERNEL_MINIMUM), 0x1000);
+    const bytes = startInfoBlock(base, request, modules, context);
+    if (base + bytes.length > (low ? LowMemory.end : context.ramEnd)) {
+        throw reader.error('its command line and module list do not fit into memory');
+    }
+    context.write(base, bytes);
+    return protectedModeState(entry, [[Gpr.Rbx, base + START_INFO_OFFSET]], base);
 }
 
 /** A module in guest memory. */
@@ -93,29 +104,30 @@ export function placeModules(modules: readonly BootModule[], from: number, conte
     });
 }
 
-function writeStartInfo(request: BootRequest, modules: readonly PlacedModule[], context: BootContext): void {
+/** hvm_start_info behind a GDT, with everything that it points to, for being written to physical address `base`. */
+function startInfoBlock(
+    base: number,
+    request: BootRequest,
+    modules: readonly PlacedModule[],
+    context: BootContext,
+): Uint8Array {
     const map = context.memoryMap;
     const commandLine = encodeCommandLine(request.commandLine);
-    const modulesAt = START_INFO_SIZE;
+    const modulesAt = START_INFO_OFFSET + START_INFO_SIZE;
     const mapAt = modulesAt + modules.length * MODULE_ENTRY_SIZE;
-    const size = mapAt + map.length * MEMORY_ENTRY_SIZE;
-    if (LowMemory.startInfo + size > LowMemory.pageTables) {
-        throw new LoadError(request.kernel.name, `cannot be given ${modules.length} modules: too many`);
-    }
-    if (commandLine.length > LowMemory.end - LowMemory.commandLine) {
-        throw new LoadError(request.kernel.name, `cannot be given a command line of ${commandLine.length} bytes`);
-    }
-    const info = new DataView(new ArrayBuffer(size));
-    const u32 = (offset: number, value: number): void => info.setUint32(offset, value, true);
-    const u64 = (offset: number, value: number): void => info.setBigUint64(offset, BigInt(value), true);
-    u32(0, START_MAGIC);
-    u32(4, START_VERSION);
-    u32(12, modules.length);
-    u64(16, modules.length === 0 ? 0 : LowMemory.startInfo + modulesAt);
-    u64(24, LowMemory.commandLine);
-    u64(32, context.rsdp);
-    u64(40, LowMemory.startInfo + mapAt);
-    u32(48, map.length);
+    const commandLineAt = mapAt + map.length * MEMORY_ENTRY_SIZE;
+    const bytes = new Uint8Array(commandLineAt + commandLine.length);
+    const view = new DataView(bytes.buffer);
+    const u32 = (offset: number, value: number): void => view.setUint32(offset, value, true);
+    const u64 = (offset: number, value: number): void => view.setBigUint64(offset, BigInt(value), true);
+    u32(START_INFO_OFFSET, START_MAGIC);
+    u32(START_INFO_OFFSET + 4, START_VERSION);
+    u32(START_INFO_OFFSET + 12, modules.length);
+    u64(START_INFO_OFFSET + 16, modules.length === 0 ? 0 : base + modulesAt);
+    u64(START_INFO_OFFSET + 24, base + commandLineAt);
+    u64(START_INFO_OFFSET + 32, context.rsdp);
+    u64(START_INFO_OFFSET + 40, base + mapAt);
+    u32(START_INFO_OFFSET + 48, map.length);
     modules.forEach(({ file, address }, index) => {
         u64(modulesAt + index * MODULE_ENTRY_SIZE, address);
         u64(modulesAt + index * MODULE_ENTRY_SIZE + 8, file.data.length);
@@ -126,6 +138,7 @@ function writeStartInfo(request: BootRequest, modules: readonly PlacedModule[], 
         u64(mapAt + index * MEMORY_ENTRY_SIZE + 8, entry.size);
         u32(mapAt + index * MEMORY_ENTRY_SIZE + 16, entry.type);
     });
-    context.write(LowMemory.startInfo, new Uint8Array(info.buffer));
-    context.write(LowMemory.commandLine, commandLine);
+    bytes.set(flatGdt(32));
+    bytes.set(commandLine, commandLineAt);
+    return bytes;
 }

@@ -225,6 +225,18 @@ describe('PVH boot protocol', () => {
         });
     }
 
+    it('keeps its information out of the way of a kernel in conventional memory', () => {
+        const kernel = elf(64, 0, [
+            { address: 0x8000, bytes: new Uint8Array(64).fill(0x90), memorySize: 0x60000 },
+            { type: 4, address: 0, bytes: note('Xen', 18, u32s(0x8000)) },
+        ]);
+        const { memory, state, gpr } = boot(request(kernel));
+        assert.equal(state.rip, 0x8000);
+        assert.ok(gpr(Gpr.Rbx) >= MIB && state.gdt.base >= MIB);
+        assert.equal(memory.read(gpr(Gpr.Rbx), 4), 0x336ec578);
+        assert.equal(readText(memory, memory.read(gpr(Gpr.Rbx) + 24, 4)), 'console=ttyS0');
+    });
+
     it('does not mind addresses in the upper half where it needs none', () => {
         const kernel = image(2 * MIB, 64);
         const upper = 0xffffffff80384000n;
@@ -417,6 +429,18 @@ describe('kernel detection', () => {
             detectKernel({ name: 'k', data: elf(32, 0, [{ address: 0, bytes: multibootHeader(0) }]) }),
             'multiboot',
         );
+    });
+
+    it('tells of kernels that other boot loaders start', () => {
+        const header = u32s(0xe85250d6, 0, 16, -(0xe85250d6 + 16));
+        const multiboot2 = elf(64, MIB, [{ address: MIB, bytes: Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, ...header) }]);
+        assert.match(refusal(() => detectKernel({ name: 'k', data: multiboot2 })).message, /^k: a Multiboot 2 kernel/);
+
+        const efi = new Uint8Array(0x200);
+        efi.set([0x4d, 0x5a]);
+        efi[0x3c] = 0x80;
+        efi.set([0x50, 0x45], 0x80);
+        assert.match(refusal(() => detectKernel({ name: 'k', data: efi })).message, /^k: an EFI program/);
     });
 
     for (const data of [
