@@ -249,6 +249,23 @@ function readUnsignedWords(memory: UnwindMemory, address: bigint, count: number)
     return Array.from({ length: count }, (_, index) => numberOf(bytes.subarray(index * 8, index * 8 + 8)));
 }
 
+/** Selectors that x86-64 Linux runs with: the kernel's, and user code's of 32 and 64 bits. */
+const LINUX_CS: ReadonlySet<bigint> = new Set([0x10n, USER32_CS, 0x33n]);
+
+/**
+ * The frame whose registers a Linux kernel has saved as `struct pt_regs`.
+ * @param base its linear address
+ * @returns undefined where there is none, as far as can be told
+ */
+export function savedFrame(base: bigint, frame: FrameState, memory: UnwindMemory): FrameState | undefined {
+    const words = readUnsignedWords(memory, base, PT_REGS.length);
+    if (words === undefined || !LINUX_CS.has(words[words.length - CS_FROM_END] & 0xffffn)) {
+        return undefined;
+    }
+    const step = interrupted(words, PT_REGS, base, frame);
+    return step?.kind === 'caller' ? step.frame : undefined;
+}
+
 /** The frame that an interrupt or a system call came from; what was not saved may still be in the registers. */
 function interrupted(
     words: readonly bigint[] | undefined,

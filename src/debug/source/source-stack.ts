@@ -3,6 +3,7 @@
  * pointers, in this order of trust, and the functions that were inlined into them.
  */
 import type { Block } from '../../symbols/dwarf/blocks';
+import { savedFrame } from '../../symbols/orc';
 import type { Program, ProgramSet } from '../../symbols/program';
 import {
     AMD64,
@@ -241,14 +242,22 @@ function keyOf({ pc, registers }: FrameState, { stackPointer }: RegisterNumberin
 
 /** As functions that keep a frame pointer leave their stack. */
 function byFramePointer(
-    { registers }: FrameState,
+    state: FrameState,
     numbering: RegisterNumbering,
     memory: StackMemory,
 ): PhysicalFrame | undefined {
+    const { registers } = state;
     const { framePointer, stackPointer, programCounter, addressSize } = numbering;
     const fp = registers[framePointer];
     const sp = registers[stackPointer];
     const size = BigInt(addressSize);
+    // Linux kernels with frame pointers leave there, one too high, where they have saved what an entry interrupted.
+    if (numbering === AMD64 && fp !== undefined && sp !== undefined && fp > sp && fp % 8n === 1n) {
+        const saved = savedFrame(fp - 1n, state, memory);
+        return saved !== undefined && isCode(saved, memory)
+            ? { state: saved, numbering, origin: 'framePointer' }
+            : undefined;
+    }
     if (fp === undefined || sp === undefined || fp < sp || fp % size !== 0n) {
         return undefined;
     }

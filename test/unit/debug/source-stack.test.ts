@@ -75,4 +75,44 @@ describe('stacks by several tables', () => {
         assert.equal(callerOf(PUSHING, tells('cfi', RETURN)), undefined);
         assert.equal(callerOf(OTHER, tells('cfi', RETURN)), undefined);
     });
+
+    it('go by the registers that kernels with frame pointers have saved, and point to one too high', () => {
+        const STACK = 0x2000n;
+        const REGS = STACK + 0x40n;
+        // struct pt_regs: r15…, then orig_ax, ip, cs, flags, sp, ss.
+        const words: Readonly<Record<number, bigint>> = {
+            4: 0x2100n,
+            5: 0xbbn,
+            16: OTHER,
+            17: 0x10n,
+            19: 0x20f0n,
+            20: 0x18n,
+        };
+        const walk = (cs: bigint, fp: bigint): unknown => {
+            const withStack: StackMemory = {
+                ...memory,
+                readMemory: (address, size) => {
+                    if (address < REGS || address + BigInt(size) > REGS + 168n) return memory.readMemory(address, size);
+                    const bytes = new DataView(new ArrayBuffer(168));
+                    for (const [index, word] of Object.entries(words)) {
+                        bytes.setBigUint64(Number(index) * 8, index === '17' ? cs : word, true);
+                    }
+                    return new Uint8Array(bytes.buffer, Number(address - REGS), size);
+                },
+                isUserCode: () => true,
+            };
+            const registers = AMD64.names.map(name => (name === 'rbp' ? fp : name === 'rsp' ? STACK : 0n));
+            const source: UnwindSource = { method: 'cfi', step: () => undefined, cfa: () => undefined };
+            const frame = new SourceStack(new ProgramSet(), () => [source]).callerOf(
+                { state: { pc: CODE, registers, isReturn: false }, numbering: AMD64 },
+                withStack,
+            );
+            const { pc, registers: values, isReturn, user } = frame?.state ?? {};
+            return frame && [pc, values![6], values![7], values![3], isReturn, user, frame.origin];
+        };
+        assert.deepEqual(walk(0x10n, REGS + 1n), [OTHER, 0x2100n, 0x20f0n, 0xbbn, false, undefined, 'framePointer']);
+        assert.deepEqual((walk(0x33n, REGS + 1n) as unknown[])[5], 64, 'user code');
+        assert.equal(walk(0x77n, REGS + 1n), undefined, 'no selector of Linux');
+        assert.equal(walk(0x10n, REGS + 3n), undefined, 'no pointer of any kind');
+    });
 });
