@@ -26,6 +26,8 @@ const PROGRAMS = [
     { name: 'adapter', entry: 'src/dap/main.ts' },
     // A worker thread of the two above, which they find beside themselves.
     { name: 'symbol-indexer', entry: 'src/dap/symbol-indexer.ts' },
+    // The threads that vCPUs execute on, on KVM: workers of cli and adapter, too.
+    { name: 'vcpu-worker', entry: 'src/kvm/vcpu-worker.ts' },
     // A worker thread of cli.
     { name: 'tier-sampler', entry: 'src/cli/tier-sampler.ts' },
     { name: 'extension', entry: 'src/extension/extension.ts', externals: { vscode: 'commonjs vscode' } },

@@ -27,11 +27,13 @@ export interface ChosenEngine {
 export interface EngineRequest {
     readonly choice: EngineChoice;
     readonly cpus: number;
+    /** On KVM, vCPUs run at the same time rather than in turn. */
+    readonly parallel?: boolean;
     readonly translator: Omit<TranslatorOptions, 'now' | 'arena'>;
 }
 
 /** @throws KvmUnavailableError if KVM is asked for and cannot be had; the message says what to do */
-export function chooseEngine({ choice, cpus, translator }: EngineRequest): ChosenEngine {
+export function chooseEngine({ choice, cpus, translator, parallel }: EngineRequest): ChosenEngine {
     let name: EngineName = choice === 'kvm' ? 'kvm' : 'translator';
     let note: string | undefined;
     if (choice === 'kvm') {
@@ -61,7 +63,7 @@ export function chooseEngine({ choice, cpus, translator }: EngineRequest): Chose
                 translatorEngine({ now: () => performance.now(), ...translator, arena: codeArena })(memory),
                 {
                     create: executeElsewhere =>
-                        new KvmEngine({ memory, arena: kvmArena, executeElsewhere, emulated: isEmulated() }),
+                        new KvmEngine({ memory, arena: kvmArena, executeElsewhere, emulated: isEmulated(), parallel }),
                     features: hostFeatures,
                 },
                 name,

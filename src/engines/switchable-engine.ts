@@ -17,6 +17,8 @@ import type {
     RunStop,
     StopWish,
     SwitchableEngine,
+    TogetherStop,
+    Turns,
 } from '../machine/engine';
 import { HIGH_RAM_BASE } from '../machine/layout';
 import type { GuestMemory } from '../machine/memory';
@@ -300,14 +302,17 @@ export class MachineEngine implements SwitchableEngine {
 
     mmuHooks(vcpu: number): EngineCpuHooks {
         const translator = this.translator.mmuHooks(vcpu);
-        const kvm = (): EngineCpuHooks | undefined => this.kvm?.mmuHooks(vcpu);
         return {
             ...translator,
+            attention: () => {
+                translator.attention();
+                this.kvm?.attention(vcpu);
+            },
             modeChanged: () => {
                 translator.modeChanged();
-                kvm()?.modeChanged();
+                this.kvm?.modeChanged(vcpu);
             },
-            retired: () => (this.executing === 'kvm' ? kvm()!.retired() : translator.retired()),
+            retired: () => (this.executing === 'kvm' ? this.kvm!.retiredBy(vcpu) : translator.retired()),
         };
     }
 
@@ -321,6 +326,20 @@ export class MachineEngine implements SwitchableEngine {
         if (this.runningOn === 'kvm') this.chooseExecutor(this.kvm!);
         this.passing.delete(vcpu);
         return this.engine.run(vcpu, budget);
+    }
+
+    runsTogether(): boolean {
+        if (this.runningOn !== 'kvm' || this.processors.length === 1) return false;
+        this.chooseExecutor(this.kvm!);
+        return this.executing === 'kvm' && this.kvm!.runsTogether();
+    }
+
+    runTogether(vcpus: readonly number[], turns: Turns): TogetherStop {
+        const stop = this.kvm!.runTogether(vcpus, turns);
+        for (const vcpu of vcpus) {
+            if (!this.kvm!.isPassing(vcpu)) this.passing.delete(vcpu);
+        }
+        return stop;
     }
 
     retired(): number {
@@ -422,6 +441,7 @@ export class MachineEngine implements SwitchableEngine {
     /** A device's access to memory, for watchpoints. */
     deviceAccess(address: number, size: number, write: boolean): void {
         if (this.executing === 'translator') this.translator.deviceAccess(address, size, write);
+        else this.kvm!.deviceAccess(address, size);
     }
 
     locate(vcpu: number, target: { ripLo: number; ripHi: number }): boolean {

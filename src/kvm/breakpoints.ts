@@ -3,7 +3,7 @@
  *
  * The first few use the processor's debug registers: they match linear addresses in every address space, whether or not
  * anything is mapped there yet, and leave memory alone. Those beyond are an INT3 in the code, which is in memory only
- * while KVM_RUN executes, so that nobody but the guest can ever read it. On a vCPU in real mode it is a HLT instead:
+ * while a KVM_RUN executes, so that nobody but the guest can ever read it. On a vCPU in real mode it is a HLT instead:
  * KVM without hardware beneath it delivers a real-mode INT3 to the guest rather than to us.
  *
  * The guest's own enabled breakpoints keep their place in the debug registers before ours.
@@ -23,13 +23,11 @@ const REGISTERS = 4;
 const INT3 = 0xcc;
 const HLT = 0xf4;
 const DR7_FIXED = 0x400;
+const PAGE = 0x1000;
 /** DR7.G0, exact local and global enable leave out what the processor ignores. */
 const ENABLE_GLOBAL = 2;
 
 interface Patch {
-    readonly linear: bigint;
-    /** In the shared memory. */
-    readonly address: number;
     readonly byte: number;
     original: number;
 }
@@ -38,8 +36,8 @@ export class CodeBreakpoints {
     private readonly linear = new Map<bigint, CodeBreakpoint[]>();
     /** Debug registers and INT3 know of linear addresses only: these count where they are mapped to themselves. */
     private readonly physical = new Map<bigint, CodeBreakpoint[]>();
-    /** Addresses that found no debug register. */
-    private readonly patches: Patch[] = [];
+    /** What found no debug register, by its address in the shared memory. */
+    private readonly patches = new Map<number, Patch>();
     private patched = false;
 
     constructor(private readonly memory: GuestMemory) {}
@@ -97,13 +95,18 @@ export class CodeBreakpoints {
         return false;
     }
 
+    /** Forgets the patches, which have to be out of memory: {@link prepare} follows for each vCPU that is about to run. */
+    begin(): void {
+        this.patches.clear();
+    }
+
     /**
-     * Lays out debug registers and patches for a vCPU that is about to run; returns what KVM is to be told.
+     * Lays out debug registers and patches for a vCPU that is about to run; returns what KVM is to be told, but for
+     * {@link hasPatches}.
      * @param watched has no other place than the registers
      * @param more addresses of code where the vCPU is to stop as well
      */
     prepare(cpu: Cpu, watched: RegisterWatchpoints['registers'] = [], more: readonly bigint[] = []): DebugSetting {
-        this.patches.length = 0;
         if (this.isEmpty && watched.length === 0 && more.length === 0) {
             return { control: 0, addresses: [], dr7: 0 };
         }
@@ -122,18 +125,39 @@ export class CodeBreakpoints {
                 this.addPatch(cpu, address);
             }
         }
-        const software = this.patches.length > 0 ? GuestDebug.SoftwareBreakpoints : 0;
-        return { control: GuestDebug.Enable | GuestDebug.HardwareBreakpoints | software, addresses, dr7 };
+        return { control: GuestDebug.Enable | GuestDebug.HardwareBreakpoints, addresses, dr7 };
+    }
+
+    /** Whether INT3s are ours to be told of: by every vCPU that runs meanwhile, wherever its own breakpoints are. */
+    get hasPatches(): boolean {
+        return this.patches.size > 0;
     }
 
     /** Puts the patches into memory. To be undone before anybody but the guest looks. */
     insert(): void {
+        if (this.patched) {
+            return;
+        }
         const { bytes } = this.memory;
-        for (const patch of this.patches) {
-            patch.original = bytes[patch.address];
-            bytes[patch.address] = patch.byte;
+        for (const [address, patch] of this.patches) {
+            patch.original = bytes[address];
+            bytes[address] = patch.byte;
         }
         this.patched = true;
+    }
+
+    /** Whether patches in memory lie in what somebody is about to read or write. */
+    touches(physical: number, size: number): boolean {
+        if (!this.patched || this.patches.size === 0) {
+            return false;
+        }
+        for (let page = physical - (physical % PAGE); page < physical + size; page += PAGE) {
+            const at = this.memory.ramAddress(page);
+            for (const address of at < 0 ? [] : this.patches.keys()) {
+                if (address >= at && address < at + PAGE) return true;
+            }
+        }
+        return false;
     }
 
     remove(): void {
@@ -142,17 +166,26 @@ export class CodeBreakpoints {
         }
         this.patched = false;
         const { bytes } = this.memory;
-        // Two breakpoints may be at one byte, seen through two mappings: the last one saw the first one's patch.
-        for (let index = this.patches.length - 1; index >= 0; index--) {
-            const { address, byte, original } = this.patches[index];
+        for (const [address, { byte, original }] of this.patches) {
             // What the guest has written there meanwhile is its own.
             if (bytes[address] === byte) bytes[address] = original;
         }
     }
 
     /** Whether a HLT stands in for the instruction at a linear address while the guest runs. */
-    isPatchedHalt(linear: bigint): boolean {
-        return this.patches.some(patch => patch.linear === linear && patch.byte === HLT);
+    isPatchedHalt(cpu: Cpu, linear: bigint): boolean {
+        return this.patchAt(cpu, linear)?.byte === HLT;
+    }
+
+    /** Whether it was our INT3 that a vCPU has met, and not one of the guest's that it has replaced. */
+    isPatchedTrap(cpu: Cpu): boolean {
+        const patch = this.patchAt(cpu, linearRip(cpu));
+        return patch !== undefined && patch.byte === INT3 && patch.original !== INT3;
+    }
+
+    private patchAt(cpu: Cpu, linear: bigint): Patch | undefined {
+        const place = this.patches.size === 0 ? undefined : locate(cpu, this.memory, linear);
+        return place && this.patches.get(place.at);
     }
 
     private addPatch(cpu: Cpu, address: bigint): void {
@@ -161,7 +194,7 @@ export class CodeBreakpoints {
             return; // not mapped now: looked at again at the next slice
         }
         const byte = cpu.mode & ModeKey.Protected ? INT3 : HLT;
-        this.patches.push({ linear: address, address: place.at, byte, original: 0 });
+        if (!this.patches.has(place.at)) this.patches.set(place.at, { byte, original: 0 });
     }
 }
 

@@ -7,7 +7,7 @@ import { DebugStatus } from '../machine/cpu/breakpoints';
 import { EventKind } from '../machine/cpu/event';
 import { GuestFault, guestFault, Vector } from '../machine/cpu/fault';
 import { ActivityState, StateOffset } from '../machine/state';
-import { DebugExit } from './abi';
+import { DebugExit, ExitReason } from './abi';
 import { isExecution, sortHits } from './breakpoints';
 import { type KvmVcpu, linearRip } from './vcpu';
 import type { RunState, Outcome } from './run-state';
@@ -36,7 +36,9 @@ export class DebugExits {
         this.state.copyShared(vcpu);
         this.state.noteExit(vcpu, MachineEventKind.Debug, exception, BigInt(dr6));
         if (exception === EXCEPTION_BP) {
-            return this.state.isAtBreakpoint(cpu) ? this.hitPatch(vcpu) : this.deliverOwnBreakpoint(vcpu);
+            // It may be one that is meant for another vCPU: this one steps over it.
+            const isOurs = this.state.isAtBreakpoint(cpu) || this.state.breakpoints.isPatchedTrap(cpu);
+            return isOurs ? this.hitPatch(vcpu) : this.deliverOwnBreakpoint(vcpu);
         }
         if (exception !== EXCEPTION_DB) {
             return this.state.unusableExit(vcpu);
@@ -53,6 +55,30 @@ export class DebugExits {
             return this.deliverOwnDebug(vcpu, guests, dr6);
         }
         return this.hitPatch(vcpu);
+    }
+
+    /** Whether what a vCPU has stopped for comes again when it goes on: one of our code breakpoints, or the like. */
+    comesAgain(vcpu: KvmVcpu): boolean {
+        const { view, run, cpu } = vcpu;
+        switch (vcpu.exitReason) {
+            case ExitReason.Hlt:
+                return this.isPatchedHalt(vcpu);
+            case ExitReason.Debug:
+                this.state.copyShared(vcpu);
+                if (view.getUint32(run + DebugExit.exception, true) === EXCEPTION_BP) {
+                    return true;
+                } else {
+                    const dr6 = view.getUint32(run + DebugExit.dr6, true);
+                    const { guests, others } = sortHits(cpu, dr6);
+                    const isWatched = (others & this.state.watchpoints.mask) !== 0;
+                    return guests === 0 && !isWatched && (dr6 & OWN_TRAPS) === 0 && this.state.isAtBreakpoint(cpu);
+                }
+            case ExitReason.InternalError:
+                this.state.copyShared(vcpu);
+                return this.state.isAtBreakpoint(cpu) || this.state.breakpoints.isPatchedTrap(cpu);
+            default:
+                return false;
+        }
     }
 
     /** The vCPU, whose state has been copied, is at one of our breakpoints. */
@@ -107,13 +133,13 @@ export class DebugExits {
 
     /** A HLT that stands in for an instruction: RIP goes back to its place. */
     isPatchedHalt(vcpu: KvmVcpu): boolean {
-        if (this.state.breakpoints.isEmpty) {
+        if (!this.state.breakpoints.hasPatches) {
             return false;
         }
         const { cpu } = vcpu;
         this.state.copyShared(vcpu);
         const before = BigInt.asUintN(64, linearRip(cpu) - 1n);
-        if (!this.state.breakpoints.isPatchedHalt(before)) {
+        if (!this.state.breakpoints.isPatchedHalt(cpu, before)) {
             return false;
         }
         cpu.setRip(cpu.ripLo - 1, cpu.ripHi);

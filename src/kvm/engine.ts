@@ -1,14 +1,23 @@
 /**
  * The engine on /dev/kvm: the same machine, its instructions executed by the host's processor.
  *
- * vCPUs take turns on the machine's thread, as they do on the translator, so that devices, debugger and engine never run
- * at the same time. A slice ends by a timer whose signal only KVM_RUN lets in (`ThreadAlarm`). Interrupt controllers,
- * timers and most MSRs are the machine's own; KVM has memory, segments, control registers and the FPU.
+ * A machine with one vCPU runs on the machine's thread, so that devices, debugger and engine never run at the same time; a
+ * slice ends by a timer whose signal only KVM_RUN lets in (`ThreadAlarm`). Several vCPUs have a thread each, for KVM_RUN and
+ * nothing else (`ParallelRun`). Interrupt controllers, timers and most MSRs are the machine's own; KVM has memory, segments,
+ * control registers and the FPU.
  */
 import { HyperscopeError } from '../common/errors';
-import type { Engine, EngineCpuHooks, EngineStatistics, RunStop, StopWish } from '../machine/engine';
+import type {
+    Engine,
+    EngineCpuHooks,
+    EngineStatistics,
+    RunStop,
+    StopWish,
+    TogetherStop,
+    Turns,
+} from '../machine/engine';
 import { MachineEventKind } from '../machine/observation/kinds';
-import { deliverDebugTrap, deliverException, interruptsOpen, nmiOpen, wake } from '../machine/cpu/interrupts';
+import { deliverDebugTrap, deliverException } from '../machine/cpu/interrupts';
 import type { CodeBreakpoint } from '../machine/breakpoint';
 import type { Cpu } from '../machine/cpu/cpu';
 import { type InterruptSource, serviceEvents } from '../machine/cpu/boundary';
@@ -27,6 +36,7 @@ import { asksForDebugTraps, type KvmEngineOptions, type Outcome, RunState } from
 import { DebugExits } from './debug-exits';
 import { Stepping } from './stepping';
 import { ExitHandler } from './exit-handler';
+import { ParallelRun } from './parallel-run';
 
 /** Bytes of the shared memory that the engine needs for a machine's vCPUs. */
 export function kvmArenaSize(cpus: number): number {
@@ -58,9 +68,11 @@ export class KvmEngine implements Engine {
     private readonly stepping: Stepping;
     private readonly debug: DebugExits;
     private readonly exits: ExitHandler;
+    private readonly parallel: ParallelRun;
     /** The guest or the clock has moved the TSC. */
     private tscMoved = true;
     private disposed = false;
+    private readonly isParallel: boolean;
 
     /**
      * @throws KvmUnavailableError if KVM cannot be used here
@@ -69,10 +81,12 @@ export class KvmEngine implements Engine {
     constructor(options: KvmEngineOptions) {
         this.state = new RunState(options);
         this.timed = this.state.timed;
+        this.isParallel = this.timed && options.parallel === true;
         this.stepping = new Stepping(this.state);
         this.debug = new DebugExits(this.state, this.stepping);
         this.exits = new ExitHandler(this.state, this.debug);
         this.stepping.exits = this.exits;
+        this.parallel = new ParallelRun(this.state, this.exits, this.debug, this.stepping);
     }
 
     // ---- Engine --------------------------------------------------------------------------------------------------
@@ -83,12 +97,23 @@ export class KvmEngine implements Engine {
             codeWritten: () => undefined,
             translationsFlushed: () => undefined,
             pageInvalidated: () => undefined,
-            attention: () => undefined,
-            modeChanged: () => {
-                if (!this.state.copying) this.state.vcpus[vcpu]?.markChanged();
-            },
-            retired: () => this.state.retiredBy(vcpu),
+            attention: () => this.attention(vcpu),
+            modeChanged: () => this.modeChanged(vcpu),
+            retired: () => this.retiredBy(vcpu),
         };
+    }
+
+    /** An interrupt has come for a vCPU, or the like. */
+    attention(vcpu: number): void {
+        this.parallel.noteAttention(vcpu);
+    }
+
+    retiredBy(vcpu: number): number {
+        return this.state.retiredBy(vcpu);
+    }
+
+    modeChanged(vcpu: number): void {
+        if (!this.state.copying) this.state.vcpus[vcpu]?.markChanged();
     }
 
     addProcessor(processor: Processor): void {
@@ -113,6 +138,36 @@ export class KvmEngine implements Engine {
         }
     }
 
+    /** Once a second vCPU has been started: until then, the first one runs on the machine's thread. */
+    runsTogether(): boolean {
+        const isStarted = ({ cpu }: Processor): boolean => cpu.activity !== ActivityState.WaitForSipi;
+        return this.isParallel && (this.parallel.hasThreads || this.state.processors.filter(isStarted).length > 1);
+    }
+
+    runTogether(vcpus: readonly number[], turns: Turns): TogetherStop {
+        try {
+            this.state.createVcpus();
+            const { tscMoved } = this;
+            this.tscMoved = false;
+            return this.parallel.run(vcpus, turns, tscMoved);
+        } catch (error) {
+            if (!(error instanceof HyperscopeError)) throw error;
+            return { vcpu: vcpus[0], stop: { reason: 'failed', problem: error.message } };
+        } finally {
+            this.state.current = -1;
+        }
+    }
+
+    /** Whether a vCPU has yet to pass the breakpoint where it stands. */
+    isPassing(vcpu: number): boolean {
+        return this.state.passing.has(vcpu);
+    }
+
+    /** A device is about to access memory. */
+    deviceAccess(address: number, size: number): void {
+        this.parallel.beforeAccess(address, size);
+    }
+
     retired(): number {
         let total = 0;
         for (const { index } of this.state.processors) total += this.state.retiredBy(index);
@@ -129,11 +184,13 @@ export class KvmEngine implements Engine {
 
     mapChanged(): void {
         this.state.slots.changed();
+        this.state.exitRequested = true;
     }
 
     stateChanged(vcpu: number): void {
         this.state.passing.delete(vcpu);
         this.state.told.delete(vcpu);
+        this.parallel.forget(vcpu);
         this.state.vcpus[vcpu]?.takeBack();
         this.state.vcpus[vcpu]?.tsc.forget();
         this.tscMoved = true;
@@ -165,6 +222,7 @@ export class KvmEngine implements Engine {
     dispose(): void {
         if (!this.disposed) {
             this.disposed = true;
+            this.parallel.dispose();
             this.state.alarm.dispose();
             this.state.vm.dispose();
         }
@@ -252,7 +310,7 @@ export class KvmEngine implements Engine {
     // ---- running -------------------------------------------------------------------------------------------------
 
     private slice(vcpu: KvmVcpu, index: number, budget: number): RunStop {
-        const { cpu, processor } = vcpu;
+        const { cpu } = vcpu;
         this.state.exitRequested = false;
         this.state.traps.look(cpu);
         const resuming = this.state.passing.delete(index) && this.state.isAtBreakpoint(cpu);
@@ -260,7 +318,7 @@ export class KvmEngine implements Engine {
             this.state.bringBack(vcpu);
             deliverDebugTrap(cpu);
         }
-        const idle = this.idleStop(cpu, processor);
+        const idle = this.state.idleStop(vcpu);
         if (idle !== undefined) {
             return idle;
         }
@@ -290,7 +348,7 @@ export class KvmEngine implements Engine {
         const end = hostNanoseconds() + length;
         this.state.alarm.set(length);
         do {
-            this.offerEvents(vcpu);
+            this.state.offerEvents(vcpu);
             const result = this.state.enter(vcpu, false);
             if (result === EINTR) {
                 this.state.counts.interrupted++;
@@ -307,12 +365,12 @@ export class KvmEngine implements Engine {
 
     /** The same instruction by instruction: what happens between two of them is what the translator does there. */
     private countedSlice(vcpu: KvmVcpu, budget: number): RunStop {
-        const { cpu, processor } = vcpu;
+        const { cpu } = vcpu;
         this.state.exitRequested = false;
         this.state.slots.update();
         for (let done = 0; done < budget && !this.state.exitRequested; done++) {
             this.deliverEvents(vcpu);
-            const idle = this.idleStop(cpu, processor);
+            const idle = this.state.idleStop(vcpu);
             if (idle !== undefined) return idle;
             vcpu.load();
             let outcome = this.stepping.step(vcpu);
@@ -371,24 +429,6 @@ export class KvmEngine implements Engine {
         vcpu.takeBack();
     }
 
-    /** Why a vCPU has nothing to execute, if so; a halted one is woken if there is an event to take. */
-    private idleStop(cpu: Cpu, processor: Processor): RunStop | undefined {
-        switch (cpu.activity) {
-            case ActivityState.Halted:
-                if ((processor.interruptPending && interruptsOpen(cpu)) || (processor.nmiPending && nmiOpen(cpu))) {
-                    wake(cpu);
-                    return undefined;
-                }
-                return { reason: 'halted' };
-            case ActivityState.WaitForSipi:
-                return { reason: 'waiting' };
-            case ActivityState.Shutdown:
-                return { reason: 'shutdown' };
-            default:
-                return undefined;
-        }
-    }
-
     /** Takes over the state, after whatever is unfinished has been finished. */
     private leave(vcpu: KvmVcpu, stop: RunStop): RunStop {
         const finished = this.exits.finish(vcpu);
@@ -399,22 +439,5 @@ export class KvmEngine implements Engine {
             vcpu.cpu.activity = ActivityState.Halted;
         }
         return finished ?? stop;
-    }
-
-    private offerEvents(vcpu: KvmVcpu): void {
-        const { processor, cpu } = vcpu;
-        // KVM knows, unless it has yet to be told the registers.
-        const ready = vcpu.hasUnreadRegisters ? interruptsOpen(cpu) : vcpu.readyForInterrupt;
-        if (processor.nmiPending) {
-            processor.nmiPending = false;
-            vcpu.injectNmi();
-            processor.observation?.interrupt(cpu, Vector.NMI, true);
-        }
-        if (processor.interruptPending && ready) {
-            const vector = processor.acknowledgeInterrupt();
-            vcpu.injectInterrupt(vector);
-            processor.observation?.interrupt(cpu, vector, false);
-        }
-        vcpu.wantsInterruptWindow = processor.interruptPending;
     }
 }

@@ -54,11 +54,19 @@ function trappedVectors({ kind, cause }: StopWish): readonly number[] | undefine
     return vectors;
 }
 
+/** Where a vCPU has to stop. */
+interface Found {
+    readonly handlers: Map<bigint, Handler[]>;
+    /** Where the handler of page faults is, if it is only of interest for what SYSCALL leads there. */
+    syscallFaults: bigint | undefined;
+}
+
+const NONE: Found = { handlers: new Map(), syscallFaults: undefined };
+
 export class ExceptionTraps {
     private vectors: readonly number[] = [];
-    private handlers = new Map<bigint, Handler[]>();
-    /** Where the handler of page faults is, if it is only of interest for what SYSCALL leads there. */
-    private syscallFaults: bigint | undefined;
+    /** By vCPU, as of the last {@link look}. */
+    private readonly found = new Map<Cpu, Found>();
 
     /** @param halfSyscalls KVM does SYSCALL by halves: see half-syscall.ts */
     constructor(
@@ -68,7 +76,7 @@ export class ExceptionTraps {
 
     replace(wishes: readonly StopWish[]): void {
         this.vectors = [...new Set(wishes.flatMap(wish => trappedVectors(wish) ?? []))];
-        this.handlers.clear();
+        this.found.clear();
     }
 
     /** Nobody wants to be told of an exception. */
@@ -77,8 +85,12 @@ export class ExceptionTraps {
     }
 
     /** A vCPU does not have to stop anywhere, as of the last {@link look}. */
-    get hasNoHandlers(): boolean {
-        return this.handlers.size === 0;
+    hasNoHandlers(cpu: Cpu): boolean {
+        return this.of(cpu).handlers.size === 0;
+    }
+
+    private of(cpu: Cpu): Found {
+        return this.found.get(cpu) ?? NONE;
     }
 
     /** The exception at whose handler a vCPU is, or behind its first instruction; undefined if at none. */
@@ -105,38 +117,40 @@ export class ExceptionTraps {
 
     /** Looks where the handlers are, as a vCPU's IDT is now. */
     look(cpu: Cpu): void {
-        this.handlers.clear();
-        this.syscallFaults = undefined;
-        if ((cpu.mode & ModeKey.Protected) === 0) return;
-        for (const vector of this.vectors) this.addHandler(cpu, vector);
+        this.found.delete(cpu);
+        if ((cpu.mode & ModeKey.Protected) === 0 || (this.isEmpty && !this.halfSyscalls)) return;
+        const result: Found = { handlers: new Map(), syscallFaults: undefined };
+        this.found.set(cpu, result);
+        for (const vector of this.vectors) this.addHandler(cpu, vector, result);
         if (this.halfSyscalls && cpu.efer & Efer.SCE && cpu.longMode && !this.vectors.includes(Vector.PF)) {
             const found = this.handlerOf(cpu, Vector.PF);
-            if (found !== undefined && !this.handlers.has(found.address)) this.syscallFaults = found.address;
-            this.addHandler(cpu, Vector.PF);
+            if (found !== undefined && !result.handlers.has(found.address)) result.syscallFaults = found.address;
+            this.addHandler(cpu, Vector.PF, result);
         }
     }
 
-    private addHandler(cpu: Cpu, vector: number): void {
+    private addHandler(cpu: Cpu, vector: number, { handlers }: Found): void {
         const found = this.handlerOf(cpu, vector);
         if (found !== undefined) {
-            const others = this.handlers.get(found.address) ?? [];
-            this.handlers.set(found.address, [...others, found.handler]);
+            const others = handlers.get(found.address) ?? [];
+            handlers.set(found.address, [...others, found.handler]);
         }
     }
 
     /** Linear addresses of the handlers, as of the last {@link look}. */
-    get addresses(): Iterable<bigint> {
-        return this.handlers.keys();
+    addresses(cpu: Cpu): Iterable<bigint> {
+        return this.of(cpu).handlers.keys();
     }
 
     /** Whether a vCPU is at one of them. */
     isAtHandler(cpu: Cpu): boolean {
-        return this.handlers.size > 0 && this.handlers.has(linearRip(cpu));
+        const { handlers } = this.of(cpu);
+        return handlers.size > 0 && handlers.has(linearRip(cpu));
     }
 
     /** Whether it is at the handler of an exception that somebody wants to be told of. */
     isAt(cpu: Cpu): boolean {
-        return this.isAtHandler(cpu) && linearRip(cpu) !== this.syscallFaults;
+        return this.isAtHandler(cpu) && linearRip(cpu) !== this.of(cpu).syscallFaults;
     }
 
     /** Whether half a SYSCALL may have led a vCPU where it is. */
@@ -150,7 +164,7 @@ export class ExceptionTraps {
      */
     undo(cpu: Cpu): boolean {
         const saved = cpu.bytes.slice();
-        for (const handler of this.handlers.get(linearRip(cpu)) ?? []) {
+        for (const handler of this.of(cpu).handlers.get(linearRip(cpu)) ?? []) {
             if (this.returnFrom(cpu, handler)) {
                 return true;
             }

@@ -159,8 +159,7 @@ export class ExitHandler {
                 writeMsr(cpu, index, lo, hi);
                 observation?.msrWritten(cpu, index, hasOld, oldLo, oldHi, lo, hi);
                 if (index === MSR_TSC || index === MSR_TSC_ADJUST) {
-                    vcpu.tsc.forget();
-                    vcpu.tsc.align(cpu, true);
+                    vcpu.tsc.join(cpu, true);
                 }
                 if (index === MSR_APIC_BASE) {
                     vcpu.markChanged();
@@ -195,7 +194,7 @@ export class ExitHandler {
         if (exit.kind === 'internalError') {
             this.state.noteExit(vcpu, MachineEventKind.InternalError, exit.suberror, exit.data[0]);
         }
-        if (this.state.isAtBreakpoint(vcpu.cpu)) {
+        if (this.state.isAtBreakpoint(vcpu.cpu) || this.state.breakpoints.isPatchedTrap(vcpu.cpu)) {
             // A KVM without hardware beneath it cannot emulate the INT3 that stands here.
             return this.debug.hitPatch(vcpu);
         }

@@ -67,22 +67,33 @@ export class GuestTime {
     }
 }
 
+/** What the TSCs of a machine have in common: they run together, however far the guest has moved each. */
+export class CommonTsc {
+    /** KVM does as if it set the TSC, and the guest goes on to read the host's. Found out when it is first set. */
+    fixed: boolean | undefined;
+    /** What the TSC was at {@link at} in host nanoseconds, without what the guest has added. */
+    value = 0;
+    at = -Infinity;
+    /** The most that the guest can have read. */
+    seen = 0;
+    /** How far it is ahead of the host's TSC, as KVM counts that; modulo 2^64. */
+    lead: bigint | undefined;
+}
+
 /** The TSC of one vCPU. */
 export class TimeStampCounter {
     readonly ticksPerNanosecond: number;
     private readonly msr = new NativeBuffer(24);
     private readonly attribute = new NativeBuffer(ATTRIBUTE_SIZE + 8);
     private readonly hasOffset: boolean;
-    /** KVM does as if it set the TSC, and the guest goes on to read the host's. Found out when it is first set. */
-    private fixed: boolean | undefined;
-    /** What the TSC was at {@link at} in host nanoseconds. */
-    private value = 0;
-    private at = -Infinity;
-    /** The most that the guest can have read. */
-    private seen = 0;
+    /** What {@link set} has made it. */
+    private offset: bigint | undefined;
+    /** {@link CommonTsc.at} when it was set last. */
+    private setAt = -Infinity;
 
     constructor(
         private readonly vcpu: number,
+        private readonly common: CommonTsc,
         scalable: boolean,
     ) {
         if (scalable) {
@@ -104,22 +115,57 @@ export class TimeStampCounter {
      * @throws KvmError
      */
     align(cpu: Cpu, force: boolean): void {
-        if (this.fixed === true) {
+        const { common } = this;
+        if (common.fixed === true) {
             this.follow(cpu);
             return;
         }
         const now = hostNanoseconds();
         // It must not go back in the guest's eyes.
-        const wanted = Math.max(cpu.hooks.tsc(), this.seen);
-        const expected = this.value + (now - this.at) * this.ticksPerNanosecond;
-        if (!force && Math.abs(wanted - expected) < TOLERANCE && now - this.at < RESYNCHRONIZE_AFTER) {
+        const wanted = Math.max(cpu.hooks.tsc(), common.seen);
+        const expected = common.value + (now - common.at) * this.ticksPerNanosecond;
+        if (!force && Math.abs(wanted - expected) < TOLERANCE && now - common.at < RESYNCHRONIZE_AFTER) {
+            this.joinOthers(cpu);
             return;
         }
         this.set(BigInt.asUintN(64, BigInt(wanted) + cpu.get64(StateOffset.tscOffset)));
-        this.value = wanted;
-        this.at = now;
-        this.fixed ??= Math.abs(this.machineValue(cpu) - wanted) > FARTHEST;
-        if (this.fixed) this.follow(cpu);
+        if (this.offset !== undefined) {
+            common.lead = BigInt.asUintN(64, this.offset - cpu.get64(StateOffset.tscOffset));
+        }
+        common.value = wanted;
+        common.at = now;
+        this.setAt = now;
+        common.fixed ??= Math.abs(this.machineValue(cpu) - wanted) > FARTHEST;
+        if (common.fixed) this.follow(cpu);
+    }
+
+    /**
+     * Makes the TSC run together with those of vCPUs that may be in the guest already.
+     * @param guestMoved the guest has moved this one
+     * @throws KvmError
+     */
+    join(cpu: Cpu, guestMoved = false): void {
+        if (this.common.fixed === true) {
+            this.follow(cpu);
+        } else if (this.common.at === -Infinity) {
+            this.align(cpu, true);
+        } else {
+            this.joinOthers(cpu, guestMoved);
+        }
+    }
+
+    private joinOthers(cpu: Cpu, guestMoved = false): void {
+        const { common } = this;
+        const ahead = cpu.get64(StateOffset.tscOffset);
+        if (this.hasOffset && common.lead !== undefined) {
+            const offset = BigInt.asUintN(64, common.lead + ahead);
+            if (offset !== this.offset) this.setOffset(offset);
+        } else if (guestMoved || this.setAt !== common.at) {
+            // KVM makes TSCs that are set to nearly the same run together.
+            const now = common.value + (hostNanoseconds() - common.at) * this.ticksPerNanosecond;
+            this.set(BigInt.asUintN(64, BigInt(Math.floor(now)) + ahead));
+            this.setAt = common.at;
+        }
     }
 
     private follow(cpu: Cpu): void {
@@ -138,14 +184,15 @@ export class TimeStampCounter {
 
     /** The guest has been left. */
     left(cpu: Cpu): void {
-        if (this.fixed === true) this.follow(cpu);
-        this.seen = Math.floor(this.value + (hostNanoseconds() - this.at) * this.ticksPerNanosecond);
+        const { common } = this;
+        if (common.fixed === true) this.follow(cpu);
+        common.seen = Math.floor(common.value + (hostNanoseconds() - common.at) * this.ticksPerNanosecond);
     }
 
     /** The machine was reset or restored: its clock may be anywhere. */
     forget(): void {
-        this.seen = 0;
-        this.at = -Infinity;
+        this.common.seen = 0;
+        this.common.at = -Infinity;
     }
 
     /** The TSC as the guest would read it now. @throws KvmError */
@@ -163,7 +210,13 @@ export class TimeStampCounter {
         const { view, address } = this.attribute;
         ioctl(this.vcpu, Ioctl.GetDeviceAttr, address);
         const offset = view.getBigUint64(ATTRIBUTE_SIZE, true);
-        view.setBigUint64(ATTRIBUTE_SIZE, BigInt.asUintN(64, offset + value - this.read()), true);
+        this.setOffset(BigInt.asUintN(64, offset + value - this.read()));
+    }
+
+    private setOffset(offset: bigint): void {
+        const { view, address } = this.attribute;
+        view.setBigUint64(ATTRIBUTE_SIZE, offset, true);
         ioctl(this.vcpu, Ioctl.SetDeviceAttr, address, 'the offset of the TSC');
+        this.offset = offset;
     }
 }

@@ -22,6 +22,8 @@ const enum Syscall {
     timer_create = 222,
     timer_settime = 223,
     timer_delete = 226,
+    clock_gettime = 228,
+    tgkill = 234,
 }
 
 /** As much of koffi as is used. */
@@ -180,11 +182,71 @@ const SIG_SETSIZE = 8;
 const enum AlarmField {
     sigevent = 0,
     timerId = 64,
-    signalSet = 72,
-    oldSet = 80,
     setting = 96,
-    noTime = 128,
-    size = 144,
+    size = 128,
+}
+
+/** Makes a KVM_RUN come back: Node and its libraries leave this one alone, and by default it is ignored. */
+const SIGNAL = 23; // SIGURG
+
+/** Where things lie in the buffer of {@link ThreadSignal}. */
+const enum SignalField {
+    set = 0,
+    old = 8,
+    noTime = 16,
+    size = 32,
+}
+
+/** The calling thread's end of the signal, which stays blocked there: it interrupts nothing but a KVM_RUN that lets it in. */
+export class ThreadSignal {
+    readonly thread: number;
+    /** Signals that the thread blocks anyway. */
+    readonly othersBlocked: bigint;
+    private readonly memory = new NativeBuffer(SignalField.size);
+
+    /** @throws KvmError */
+    constructor() {
+        const { view, address } = this.memory;
+        this.thread = systemCall('gettid', Syscall.gettid);
+        const set = 1n << BigInt(SIGNAL - 1);
+        view.setBigUint64(SignalField.set, set, true);
+        const old = address + SignalField.old;
+        systemCall('rt_sigprocmask', Syscall.rt_sigprocmask, SIG_BLOCK, address + SignalField.set, old, SIG_SETSIZE);
+        this.othersBlocked = view.getBigUint64(SignalField.old, true) & ~set;
+    }
+
+    /** Takes back a signal that has been sent and that nothing has noticed. */
+    consume(): void {
+        const { address } = this.memory;
+        const { syscall } = functions!;
+        // Fails with EAGAIN where none waits.
+        const set = address + SignalField.set;
+        syscall(Syscall.rt_sigtimedwait, set, 0, address + SignalField.noTime, SIG_SETSIZE, 0, 0);
+    }
+}
+
+/**
+ * Sends the signal to a thread of this process.
+ * @param probe only look whether the thread is there
+ * @returns false if it has ended
+ */
+export function signalThread(thread: number, probe = false): boolean {
+    return Number(load().syscall(Syscall.tgkill, process.pid, thread, probe ? 0 : SIGNAL, 0, 0, 0)) === 0;
+}
+
+/** Of a clock's number that stands for what a thread of this process has executed: the rest is the thread's, inverted. */
+const THREAD_CLOCK = 6;
+
+let timespec: NativeBuffer | undefined;
+
+/** Nanoseconds for which a thread of this process has had a processor; infinite if it has ended. */
+export function threadTime(thread: number): number {
+    timespec ??= new NativeBuffer(16);
+    const clock = (~thread << 3) | THREAD_CLOCK;
+    if (Number(load().syscall(Syscall.clock_gettime, clock, timespec.address, 0, 0, 0, 0)) !== 0) {
+        return Infinity;
+    }
+    return timespec.view.getUint32(0, true) * 1e9 + timespec.view.getUint32(8, true);
 }
 
 /**
@@ -193,26 +255,16 @@ const enum AlarmField {
  * signal handler.
  */
 export class ThreadAlarm {
-    /** Node and its libraries leave this one alone; by default it is ignored. */
-    static readonly signal = 23; // SIGURG
     private readonly memory = new NativeBuffer(AlarmField.size);
     private readonly timer: number;
-    /** Signals that the thread blocks anyway, which KVM_RUN has to go on blocking. */
-    private readonly othersBlocked: bigint;
+    private readonly signal = new ThreadSignal();
 
     /** @throws KvmError */
     constructor() {
         const { view, address } = this.memory;
-        const thread = systemCall('gettid', Syscall.gettid);
-        view.setBigUint64(AlarmField.signalSet, 1n << BigInt(ThreadAlarm.signal - 1), true);
-        const set = address + AlarmField.signalSet;
-        const old = address + AlarmField.oldSet;
-        systemCall('rt_sigprocmask', Syscall.rt_sigprocmask, SIG_BLOCK, set, old, SIG_SETSIZE);
-        const blocked = view.getBigUint64(AlarmField.oldSet, true);
-        this.othersBlocked = blocked & ~view.getBigUint64(AlarmField.signalSet, true);
-        view.setInt32(AlarmField.sigevent + 8, ThreadAlarm.signal, true);
+        view.setInt32(AlarmField.sigevent + 8, SIGNAL, true);
         view.setInt32(AlarmField.sigevent + 12, SIGEV_SIGNAL_THREAD, true);
-        view.setInt32(AlarmField.sigevent + 16, thread, true);
+        view.setInt32(AlarmField.sigevent + 16, this.signal.thread, true);
         systemCall('timer_create', Syscall.timer_create, CLOCK_MONOTONIC, address, address + AlarmField.timerId);
         this.timer = view.getInt32(AlarmField.timerId, true);
     }
@@ -221,7 +273,7 @@ export class ThreadAlarm {
     letInterrupt(vcpu: number): void {
         const mask = new NativeBuffer(4 + SIG_SETSIZE);
         mask.view.setUint32(0, SIG_SETSIZE, true);
-        mask.view.setBigUint64(4, this.othersBlocked, true);
+        mask.view.setBigUint64(4, this.signal.othersBlocked, true);
         ioctl(vcpu, Ioctl.SetSignalMask, mask.address);
     }
 
@@ -236,18 +288,7 @@ export class ThreadAlarm {
 
     /** Takes back a signal that has been sent and that nothing has noticed. */
     consume(): void {
-        const { address } = this.memory;
-        const { syscall } = functions!;
-        // Fails with EAGAIN where none waits.
-        syscall(
-            Syscall.rt_sigtimedwait,
-            address + AlarmField.signalSet,
-            0,
-            address + AlarmField.noTime,
-            SIG_SETSIZE,
-            0,
-            0,
-        );
+        this.signal.consume();
     }
 
     dispose(): void {

@@ -4,24 +4,24 @@
  */
 import type { RunStop } from '../machine/engine';
 import { MachineEventKind } from '../machine/observation/kinds';
-import { deliverInterrupt, deliverNmi } from '../machine/cpu/interrupts';
+import { deliverInterrupt, deliverNmi, interruptsOpen, nmiOpen, wake } from '../machine/cpu/interrupts';
 import type { Cpu } from '../machine/cpu/cpu';
 import { DebugStatus } from '../machine/cpu/breakpoints';
 import { Vector } from '../machine/cpu/fault';
 import type { Block } from '../machine/layout';
 import type { GuestMemory } from '../machine/memory';
 import type { Processor } from '../machine/processor';
-import { Flag, StateOffset } from '../machine/state';
-import { RUN_SIZE } from './abi';
+import { ActivityState, Flag, StateOffset } from '../machine/state';
+import { GuestDebug, RUN_SIZE } from './abi';
 import { CodeBreakpoints } from './breakpoints';
 import { decodeExit, explainExit } from './exits';
 import { ExceptionTraps } from './exception-traps';
-import { GuestTime } from './guest-time';
+import { CommonTsc, GuestTime } from './guest-time';
 import { undoHalfSyscall } from './half-syscall';
 import { hostAbilities } from './host-trial';
 import { ThreadAlarm } from './libc';
 import { MemorySlots } from './memory-slots';
-import { addInstructions, instructionsOf, KvmVcpu } from './vcpu';
+import { addInstructions, type DebugSetting, instructionsOf, KvmVcpu } from './vcpu';
 import { KvmVm } from './vm';
 import { RegisterWatchpoints } from './watchpoints';
 
@@ -42,6 +42,8 @@ export interface KvmEngineOptions {
      * are delivered by `machine/cpu`, and a run leaves x87, SSE and MSRs in KVM until {@link KvmEngine.settle}.
      */
     readonly counted?: boolean;
+    /** vCPUs run at the same time, a thread each, rather than in turn. */
+    readonly parallel?: boolean;
     /**
      * KVM has no VT-x or AMD-V beneath it: single steps over some instructions execute one more, so those are
      * left to {@link executeElsewhere}.
@@ -67,8 +69,10 @@ export class RunState {
     /** vCPUs at the handler of an exception that has been told already. */
     readonly told = new Set<number>();
     time = new GuestTime(1);
-    /** The vCPU that KVM executes, or -1. */
+    /** The vCPU that KVM executes, or, where several run, the one whose exit is looked at; -1 for none. */
     current = -1;
+    /** vCPUs that run at the same time: breakpoints are laid out for all of them. */
+    group: readonly KvmVcpu[] | undefined;
     exitRequested = false;
     /** State is being copied out of KVM: nobody has changed it. */
     copying = false;
@@ -124,10 +128,11 @@ export class RunState {
         if (this.vcpus.length > 0) {
             return;
         }
-        const created = this.processors.map(
-            processor =>
-                new KvmVcpu(this.vm, processor, this.options.arena.base + processor.index * RUN_SIZE, this.alarm),
-        );
+        const tsc = new CommonTsc();
+        const created = this.processors.map(processor => {
+            const run = this.options.arena.base + processor.index * RUN_SIZE;
+            return new KvmVcpu(this.vm, processor, run, this.alarm, tsc);
+        });
         this.vcpus.push(...created);
         this.time = new GuestTime(created[0].tsc.ticksPerNanosecond);
     }
@@ -171,37 +176,76 @@ export class RunState {
 
     /** KVM_RUN with the patches in memory. */
     enter(vcpu: KvmVcpu, immediate: boolean): number {
-        const { apic } = vcpu.processor;
-        const priority = apic.readCr8();
-        vcpu.taskPriority = priority;
-        if (!this.watchpoints.isEmpty) {
-            if (!vcpu.hasUnreadRegisters) this.copyShared(vcpu);
-            this.watchpoints.note(vcpu.cpu);
-        }
-        this.breakpoints.insert();
+        this.beforeEntry(vcpu);
         let result: number;
         try {
             result = vcpu.enter(immediate);
         } finally {
             this.breakpoints.remove();
         }
-        if (vcpu.taskPriority !== priority) {
-            apic.writeCr8(vcpu.taskPriority);
-        }
+        this.afterEntry(vcpu);
         return result;
     }
 
+    /** Has the vCPU's own thread enter the guest; {@link left} follows. */
+    start(vcpu: KvmVcpu): void {
+        this.beforeEntry(vcpu);
+        vcpu.start();
+    }
+
+    /** The vCPU's thread has left the guest. The patches stay in memory, for the others. @returns what `enter` does */
+    left(vcpu: KvmVcpu): number {
+        const result = vcpu.leave();
+        this.afterEntry(vcpu);
+        return result;
+    }
+
+    private beforeEntry(vcpu: KvmVcpu): void {
+        vcpu.givenPriority = vcpu.processor.apic.readCr8();
+        vcpu.taskPriority = vcpu.givenPriority;
+        if (!this.watchpoints.isEmpty) {
+            if (!vcpu.hasUnreadRegisters) this.copyShared(vcpu);
+            this.watchpoints.note(vcpu.cpu);
+        }
+        this.breakpoints.insert();
+    }
+
+    private afterEntry(vcpu: KvmVcpu): void {
+        if (vcpu.taskPriority !== vcpu.givenPriority) {
+            vcpu.processor.apic.writeCr8(vcpu.taskPriority);
+        }
+    }
+
+    /** Has a vCPU stop where the debugger wants it to, and all that run together with it. Nobody is in the guest. */
     arm(vcpu: KvmVcpu): void {
+        const group = this.group ?? [vcpu];
+        this.breakpoints.begin();
+        const settings = group.map(each => this.layOut(each));
+        const software = this.breakpoints.hasPatches ? GuestDebug.Enable | GuestDebug.SoftwareBreakpoints : 0;
+        group.forEach((each, index) => {
+            const setting = { ...settings[index], control: settings[index].control | software };
+            if (setting.control !== each.debugSetting.control || setting.control !== 0) {
+                this.takeOver(each);
+            }
+            each.setDebug(setting);
+        });
+    }
+
+    private layOut(vcpu: KvmVcpu): DebugSetting {
         const { traps } = this;
-        traps.look(vcpu.cpu);
-        if (!(this.breakpoints.isEmpty && this.watchpoints.isEmpty && traps.hasNoHandlers) && vcpu.holdsRest) {
+        const { cpu } = vcpu;
+        // Its page tables and debug registers count; the others' are not at hand when one of several has left the guest.
+        if (this.group !== undefined && !vcpu.hasUnreadRegisters) this.copyShared(vcpu);
+        traps.look(cpu);
+        if (this.hasStops(vcpu) && vcpu.holdsRest) {
             vcpu.transfer.saveDebugRegisters();
         }
-        const setting = this.breakpoints.prepare(vcpu.cpu, this.watchpoints.registers, [...traps.addresses]);
-        if (setting.control !== vcpu.debugSetting.control || setting.control !== 0) {
-            this.takeOver(vcpu);
-        }
-        vcpu.setDebug(setting);
+        return this.breakpoints.prepare(cpu, this.watchpoints.registers, [...traps.addresses(cpu)]);
+    }
+
+    /** Whether a vCPU has to be told where to stop, as of the last look at its exception handlers. */
+    hasStops({ cpu }: KvmVcpu): boolean {
+        return !(this.breakpoints.isEmpty && this.watchpoints.isEmpty && this.traps.hasNoHandlers(cpu));
     }
 
     /** Has the instruction at RIP executed by somebody else. */
@@ -230,6 +274,42 @@ export class RunState {
             cpu.bytes.set(saved);
             cpu.stateReplaced();
         }
+    }
+
+    /** Why a vCPU has nothing to execute, if so; a halted one is woken if there is an event to take. */
+    idleStop({ cpu, processor }: KvmVcpu): Outcome {
+        switch (cpu.activity) {
+            case ActivityState.Halted:
+                if ((processor.interruptPending && interruptsOpen(cpu)) || (processor.nmiPending && nmiOpen(cpu))) {
+                    wake(cpu);
+                    return undefined;
+                }
+                return { reason: 'halted' };
+            case ActivityState.WaitForSipi:
+                return { reason: 'waiting' };
+            case ActivityState.Shutdown:
+                return { reason: 'shutdown' };
+            default:
+                return undefined;
+        }
+    }
+
+    /** Hands KVM what a vCPU can take of what has come for it, just before it enters the guest. */
+    offerEvents(vcpu: KvmVcpu): void {
+        const { processor, cpu } = vcpu;
+        // KVM knows, unless it has yet to be told the registers.
+        const ready = vcpu.hasUnreadRegisters ? interruptsOpen(cpu) : vcpu.readyForInterrupt;
+        if (processor.nmiPending) {
+            processor.nmiPending = false;
+            vcpu.injectNmi();
+            processor.observation?.interrupt(cpu, Vector.NMI, true);
+        }
+        if (processor.interruptPending && ready) {
+            const vector = processor.acknowledgeInterrupt();
+            vcpu.injectInterrupt(vector);
+            processor.observation?.interrupt(cpu, vector, false);
+        }
+        vcpu.wantsInterruptWindow = processor.interruptPending;
     }
 
     /** Exits that only KVM has. */

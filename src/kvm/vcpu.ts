@@ -5,9 +5,10 @@ import { StateOffset } from '../machine/state';
 import { EventField, GuestDebug, GuestDebugField, Ioctl, RunOffset, SyncRegisters } from './abi';
 import { setCpuid } from './cpuid';
 import { EAGAIN, EINTR, KvmError } from './errors';
-import { TimeStampCounter } from './guest-time';
+import { type CommonTsc, TimeStampCounter } from './guest-time';
 import { ioctl, lastErrno, NativeBuffer, rawIoctl, type ThreadAlarm } from './libc';
 import { StateTransfer } from './state-transfer';
+import type { VcpuThread } from './vcpu-thread';
 import type { KvmVm } from './vm';
 
 /** What the debugger wants of KVM_SET_GUEST_DEBUG. */
@@ -42,6 +43,12 @@ export class KvmVcpu {
     /** An access that user space has answered waits for the next KVM_RUN to be finished. */
     private unfinished = false;
     private stepped = false;
+    /** {@link load} had put down registers when the vCPU was entered. */
+    private given = false;
+    /** CR8 when the vCPU was entered. */
+    givenPriority = 0;
+    /** Executes KVM_RUN: always the same, since the kernel takes long to notice another one. Without it, the machine's own. */
+    thread: VcpuThread | undefined;
 
     /** @throws KvmError */
     constructor(
@@ -49,6 +56,7 @@ export class KvmVcpu {
         readonly processor: Processor,
         run: number,
         alarm: ThreadAlarm,
+        tsc: CommonTsc,
     ) {
         const { cpu, index } = processor;
         this.cpu = cpu;
@@ -62,7 +70,7 @@ export class KvmVcpu {
             xcr0: capabilities.xcrs && hasXsave(cpu),
             sregs2: capabilities.sregs2,
         });
-        this.tsc = new TimeStampCounter(this.fd, capabilities.tscControl);
+        this.tsc = new TimeStampCounter(this.fd, tsc, capabilities.tscControl);
         alarm.letInterrupt(this.fd);
         this.view.setBigUint64(run + RunOffset.validRegisters, BigInt(SyncRegisters.All), true);
     }
@@ -126,21 +134,46 @@ export class KvmVcpu {
      * @throws KvmError
      */
     enter(immediate: boolean): number {
-        const { run, view } = this;
+        this.beginEntry(immediate);
+        const { thread } = this;
+        if (thread === undefined) {
+            return this.endEntry(rawIoctl(this.fd, Ioctl.Run, 0) === 0 ? 0 : lastErrno());
+        }
+        thread.start();
+        thread.finish();
+        return this.endEntry(thread.errno);
+    }
+
+    /** Has the vCPU's thread execute KVM_RUN; {@link leave} follows when that is done. */
+    start(): void {
+        this.beginEntry(false);
+        this.thread!.start();
+    }
+
+    /** As {@link enter} does, once the thread is done. @throws KvmError */
+    leave(): number {
+        return this.endEntry(this.thread!.errno);
+    }
+
+    private beginEntry(immediate: boolean): void {
+        const { run } = this;
         this.bytes[run + RunOffset.immediateExit] = immediate ? 1 : 0;
         this.unfinished = false;
         const steps = (this.debug.control & GuestDebug.SingleStep) !== 0;
         this.stepped = steps || (immediate && this.stepped);
-        const given = this.hasUnreadRegisters;
-        if (rawIoctl(this.fd, Ioctl.Run, 0) === 0) {
+        this.given = this.hasUnreadRegisters;
+    }
+
+    private endEntry(errno: number): number {
+        const { run, view } = this;
+        if (errno === 0) {
             return 0;
         }
-        const errno = lastErrno();
         if (errno === EINTR || errno === EAGAIN) {
             return EINTR;
         }
         view.setBigUint64(run + RunOffset.dirtyRegisters, 0n, true);
-        if (given) {
+        if (this.given) {
             // KVM has written what it has over what it was given.
             this.stale = true;
             this.transfer.loadShared();
@@ -177,6 +210,10 @@ export class KvmVcpu {
 
     set wantsInterruptWindow(wanted: boolean) {
         this.bytes[this.run + RunOffset.requestInterruptWindow] = wanted ? 1 : 0;
+    }
+
+    get wantsInterruptWindow(): boolean {
+        return this.bytes[this.run + RunOffset.requestInterruptWindow] !== 0;
     }
 
     get taskPriority(): number {

@@ -38,6 +38,25 @@ export const EVENT_STOP = -1;
 /** Id of the stop after an instruction that has accessed what a watchpoint watches. */
 export const WATCH_STOP = -2;
 
+/** Why vCPUs that ran at the same time have stopped, and which of them is to be named for it. */
+export interface TogetherStop {
+    readonly vcpu: number;
+    readonly stop: RunStop;
+}
+
+/** What an engine that runs several vCPUs at the same time needs of the machine meanwhile. */
+export interface Turns {
+    /** An alarm has been set that comes before the next {@link boundary} that was announced. */
+    readonly changed: boolean;
+    /** What a vCPU asks for is being done, from now on. */
+    turn(vcpu: number): void;
+    /**
+     * Does what is due: alarms, input.
+     * @returns instructions until something is due again; 0 if the vCPUs have to stop
+     */
+    boundary(): number;
+}
+
 /** Counters that `--stats` prints; engines add their own. */
 export interface EngineStatistics {
     readonly [counter: string]: number;
@@ -79,6 +98,13 @@ export interface Engine {
      * whenever it becomes able to take them. Never throws for what the guest does.
      */
     run(vcpu: number, budget: number): RunStop;
+    /** Whether {@link runTogether} is to be called in place of {@link run}, as things stand. */
+    runsTogether?(): boolean;
+    /**
+     * Runs several vCPUs at the same time, until one of them stops, all have halted or are told to. What they ask for is
+     * done one after the other, on the caller's thread. None of them runs any more afterwards.
+     */
+    runTogether?(vcpus: readonly number[], turns: Turns): TogetherStop;
     /**
      * Instructions retired by all vCPUs: the sum of their `StateOffset.instructions`, exact also when it is asked from
      * inside a device access in the middle of {@link run}.

@@ -327,7 +327,7 @@ export class Machine {
             identifying: this.options.slowCpuid === false ? undefined : () => this.loop.passTime(CPUID_NS),
             waiting: () => this.loop.endTurnForWaiting(),
             apicMoved: () => this.apicPages?.update(),
-            executing: () => this.loop.executing === index,
+            executing: () => this.loop.mayExecute(index),
             requestExit: () => this.engine.requestExit(),
             synchronize: () => this.engine.synchronize?.(index),
             hypervisor: this.options.hypervisor,

@@ -41,7 +41,7 @@ export interface ProcessorOptions {
     readonly waiting: () => void;
     /** The local APIC answers at another address, or no more. */
     readonly apicMoved: () => void;
-    /** Whether this processor is in the middle of an instruction. */
+    /** Whether this processor may be in the middle of an instruction. */
     readonly executing: () => boolean;
     /** Ends the slice in progress after the current instruction. */
     readonly requestExit: () => void;

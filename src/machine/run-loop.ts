@@ -1,10 +1,10 @@
 import type { StateRecord } from '../devices/device';
 import { StateReader } from '../devices/state-reader';
 import type { VirtualClock } from './clock';
-import { type Engine, EVENT_STOP, FRUITLESS_FAULTS, type RunStop } from './engine';
+import { type Engine, EVENT_STOP, FRUITLESS_FAULTS, type RunStop, type Turns } from './engine';
 import type { InputQueue } from './input-queue';
 import type { Processor } from './processor';
-import { StateOffset } from './state';
+import { ActivityState, StateOffset } from './state';
 import type { MachineEnd, MachineStop, RunLimits } from './stop';
 
 /**
@@ -32,6 +32,8 @@ const DEVICE_ACCESS_RESERVE_NS = 100_000;
 const LARGEST_SLICE = 0x0100_0000;
 /** In real-time mode the host's clock is looked at this often: some 50 µs. */
 const REAL_TIME_SLICE = 100_000;
+/** The same while vCPUs run at the same time: the engine keeps the host's time by itself. */
+const REAL_TIME_TOGETHER = 1_000_000;
 
 const RECORD_KIND = 'run-loop';
 const RECORD_VERSION = 1;
@@ -72,12 +74,18 @@ export class RunLoop {
     private sliceEnd = NaN;
     /** Instructions retired when the slice in progress has used up its budget. */
     private lastOfSlice = 0;
+    /** Several vCPUs are running: which of them executes an instruction, only the engine knows. */
+    private together: { changed: boolean } | undefined;
 
     constructor(private readonly parts: RunLoopParts) {
         this.turnLeft = parts.quantum;
         parts.clock.onEarlierDeadline = deadline => {
             if (deadline < this.sliceEnd) {
-                parts.engine.requestExit();
+                if (this.together === undefined) {
+                    parts.engine.requestExit();
+                } else {
+                    this.together.changed = true;
+                }
             }
         };
         parts.queue.connect(HOST_TIME_CHANNEL, time => parts.clock.synchronize(Number(time)));
@@ -101,7 +109,7 @@ export class RunLoop {
 
     /** Ends the run after the current instruction of a vCPU, with `EVENT_STOP`, whatever else is due then. */
     requestEventStop(vcpu: number): void {
-        this.eventStop = vcpu;
+        if (this.eventStop < 0) this.eventStop = vcpu;
         this.parts.engine.requestExit();
     }
 
@@ -152,6 +160,11 @@ export class RunLoop {
         return Number.isNaN(this.sliceEnd) ? -1 : this.current;
     }
 
+    /** Whether a vCPU may be in the middle of an instruction. */
+    mayExecute(vcpu: number): boolean {
+        return this.together !== undefined || this.executing === vcpu;
+    }
+
     run(limits: RunLimits): MachineStop {
         const stop = this.runSlices(limits);
         this.parts.engine.synchronize?.();
@@ -186,7 +199,10 @@ export class RunLoop {
                 return { reason: 'budget' };
             }
             if (this.selectRunnable(limits.vcpus)) {
-                const stop = this.slice(lastInstruction, lastTime);
+                const stop =
+                    engine.runsTogether?.() === true
+                        ? this.sliceTogether(limits.vcpus, lastInstruction, lastTime)
+                        : this.slice(lastInstruction, lastTime);
                 if (stop !== undefined) {
                     return stop;
                 }
@@ -204,7 +220,14 @@ export class RunLoop {
 
     /** What happens between slices. The order is part of the machine's behaviour: replay depends on it. */
     private boundary(): void {
-        const { clock, queue, hostTime, processors } = this.parts;
+        this.doWhatIsDue();
+        for (const processor of this.parts.processors) {
+            processor.applySignals();
+        }
+    }
+
+    private doWhatIsDue(): void {
+        const { clock, queue, hostTime } = this.parts;
         if (hostTime !== undefined) {
             const time = Math.floor(hostTime());
             if (time > clock.now()) {
@@ -213,9 +236,6 @@ export class RunLoop {
         }
         clock.runDue();
         queue.apply();
-        for (const processor of processors) {
-            processor.applySignals();
-        }
     }
 
     /** Finds the vCPU to run: the current one for the rest of its turn, then the others in order. */
@@ -267,6 +287,79 @@ export class RunLoop {
                 other.othersRan();
             }
         }
+        return this.stopped(stop);
+    }
+
+    /**
+     * The same with all vCPUs at the same time, on engines that can do that. What is due meanwhile is done meanwhile; INIT
+     * and start-up IPIs end it.
+     */
+    private sliceTogether(
+        among: readonly number[] | undefined,
+        lastInstruction: number,
+        lastTime: number,
+    ): MachineStop | undefined {
+        const { engine, clock, processors, quantum, hostTime } = this.parts;
+        const group = processors.filter(
+            ({ index, cpu }) =>
+                (among === undefined || among.includes(index)) && cpu.activity !== ActivityState.WaitForSipi,
+        );
+        for (const processor of group) {
+            processor.endMonitorWait();
+            processor.wake = false;
+        }
+        const untilNext = (): number => {
+            const retired = engine.retired();
+            const deadline = Math.min(clock.nextDeadline(), lastTime);
+            turns.changed = false;
+            this.sliceEnd = deadline;
+            return Math.min(
+                hostTime === undefined ? LARGEST_SLICE : REAL_TIME_TOGETHER,
+                lastInstruction - retired,
+                clock.instructionsUntil(deadline),
+                this.instructionsUntilInput(retired),
+            );
+        };
+        const turns = {
+            changed: false,
+            turn: (vcpu: number) => {
+                this.current = vcpu;
+            },
+            boundary: () => {
+                // Nobody executes: devices act by themselves.
+                this.sliceEnd = NaN;
+                this.doWhatIsDue();
+                const isOver = engine.retired() >= lastInstruction || clock.now() >= lastTime;
+                if (!isOver) return untilNext();
+                // What vCPUs have begun by now is still theirs.
+                this.sliceEnd = Infinity;
+                return 0;
+            },
+        } satisfies Turns;
+        const before = engine.retired();
+        this.together = turns;
+        untilNext();
+        const { vcpu, stop } = engine.runTogether!(
+            group.map(({ index }) => index),
+            turns,
+        );
+        this.together = undefined;
+        this.sliceEnd = NaN;
+        this.current = vcpu;
+        this.turnLeft = quantum;
+        if (engine.retired() > before) {
+            for (const processor of processors) processor.othersRan();
+        }
+        if (stop.reason !== 'halted') {
+            for (const processor of group) processor.wake = true;
+        }
+        return this.stopped(stop);
+    }
+
+    /** What comes of a slice of the current vCPU. */
+    private stopped(stop: RunStop): MachineStop | undefined {
+        const { engine, clock, processors, hostTime } = this.parts;
+        const processor = processors[this.current];
         switch (stop.reason) {
             case 'shutdown':
                 this.end ??= { reason: 'tripleFault', vcpu: this.current, report: processor.cpu.shutdownReport };

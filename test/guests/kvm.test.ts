@@ -19,7 +19,7 @@ class SampleMachine {
     readonly machine: Machine;
 
     constructor(engine: EngineName, cpus: number) {
-        const chosen = chooseEngine({ choice: engine, cpus, translator: {} });
+        const chosen = chooseEngine({ choice: engine, cpus, parallel: true, translator: {} });
         this.machine = new Machine({
             memory: MEMORY * 0x100000,
             cpus,

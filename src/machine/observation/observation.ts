@@ -12,6 +12,12 @@ import { MachineEventKind, OperatingMode } from './kinds';
 const SMALL_DEVICE = 0x1000;
 const PAGE = 0x1000;
 
+/** Kinds of events that debuggers always want to hear of. */
+const SELDOM =
+    (1 << MachineEventKind.Exception) |
+    (1 << MachineEventKind.ExternalInterrupt) |
+    (1 << MachineEventKind.Reset);
+
 /** What the observation asks of the machine. */
 export interface ObservedMachine {
     /** The vCPU that is executing an instruction, or -1: accesses are then none of the guest's. */
@@ -70,6 +76,11 @@ export class Observation implements CpuObserver {
         for (const kind of kinds) {
             this.stopKinds |= 1 << kind;
         }
+    }
+
+    /** Whether anything but an exception, an interrupt or a reset may stop the guest. */
+    get stopsAtAccesses(): boolean {
+        return (this.stopKinds & ~SELDOM) !== 0;
     }
 
     // ---- what the vCPUs tell -------------------------------------------------------------------------------------

@@ -12,10 +12,11 @@ export interface KvmMachine {
 }
 
 /** @param code bytes in hexadecimal, as {@link tinyKernel} takes them */
-export function kvmMachine(code: string): KvmMachine {
-    const chosen = chooseEngine({ choice: 'kvm', cpus: 1, translator: {} });
+export function kvmMachine(code: string, cpus = 1): KvmMachine {
+    const chosen = chooseEngine({ choice: 'kvm', cpus, parallel: true, translator: {} });
     const machine = new Machine({
         memory: 16 << 20,
+        cpus,
         engine: chosen.factory,
         engineArena: chosen.arenaSize,
         features: chosen.features,
@@ -33,7 +34,7 @@ export function nextStop(machine: Machine): MachineStop {
 }
 
 /** For a suite whose tests have a machine each: returns what makes it. It goes with its test. */
-export function kvmMachineForTests(): (code: string) => KvmMachine {
+export function kvmMachineForTests(): typeof kvmMachine {
     let machine: Machine | undefined;
     before(function () {
         needs(this, kvm);
@@ -42,8 +43,8 @@ export function kvmMachineForTests(): (code: string) => KvmMachine {
         machine?.engine.dispose?.();
         machine = undefined;
     });
-    return code => {
-        const built = kvmMachine(code);
+    return (code, cpus) => {
+        const built = kvmMachine(code, cpus);
         ({ machine } = built);
         return built;
     };

@@ -20,7 +20,7 @@ function helpless(executeElsewhere: (vcpu: number) => RunStop | undefined): KvmE
     return {
         run: (vcpu: number) => executeElsewhere(vcpu) ?? { reason: 'failed', problem: 'nothing was executed' },
         retired: () => 0,
-        mmuHooks: () => ({ modeChanged: nothing, retired: () => 0 }),
+        ...{ attention: nothing, modeChanged: nothing, retiredBy: () => 0 },
         ...{ addProcessor: nothing, setWatchpoints: nothing, setStopWishes: nothing, stateChanged: nothing },
         ...{ mapChanged: nothing, requestExit: nothing, synchronize: nothing, watchProblem: nothing },
         ...{ misses: no, missesExceptions: no, missesUserCode: no },

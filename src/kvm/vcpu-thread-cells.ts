@@ -1,0 +1,33 @@
+/** The words of shared memory through which the machine's thread and the threads of vCPUs talk. */
+
+/** Words of a thread in {@link ThreadTask.words}. */
+export const enum ThreadCell {
+    /** Number of the KVM_RUN to be done: one more than the last; {@link END_THREAD} ends the thread. */
+    command = 0,
+    /** A signal may have been sent for nothing since the last one. */
+    drain = 1,
+    /** Number of the KVM_RUN that has been done; 0 at the beginning. */
+    done = 2,
+    /** Its error number, or 0. */
+    errno = 3,
+    /** The kernel's number of the thread, once it is there. */
+    thread = 4,
+    /** Nobody writes it: for sleeping. */
+    never = 6,
+    /** How often to look for the next command before sleeping. */
+    patience = 5,
+    /** A cache line each. */
+    size = 16,
+}
+
+export const END_THREAD = -1;
+/** Counts what threads have done: the machine's thread sleeps on it. */
+export const BELL = 0;
+
+/** What a thread is told when it is made. */
+export interface ThreadTask {
+    readonly words: SharedArrayBuffer;
+    /** Index of its {@link ThreadCell.command}. */
+    readonly at: number;
+    readonly vcpu: number;
+}
