@@ -145,9 +145,9 @@ class Compilation {
         const right = this.compile(rightNode);
         switch (operator) {
             case '&&':
-                return term({ kind: 'and', left: left.node, right: right.node }, truthType(left, right));
+                return term({ kind: 'and', left: left.node, right: right.node }, I64);
             case '||':
-                return term({ kind: 'or', left: left.node, right: right.node }, truthType(left, right));
+                return term({ kind: 'or', left: left.node, right: right.node }, I64);
         }
         if (left.value !== undefined && right.value !== undefined) {
             const isDivision = operator === '/' || operator === '%';

@@ -528,9 +528,7 @@ class Evaluation {
         const left = this.scalar(leftNode);
         if (operator === '&&' || operator === '||') {
             const decided = isTrue(left) === (operator === '||');
-            if (decided) return truth(operator === '||', left);
-            const right = this.scalar(rightNode);
-            return truth(isTrue(right), left, right);
+            return truth(decided ? operator === '||' : isTrue(this.scalar(rightNode)));
         }
         const right = this.scalar(rightNode);
         if ((operator === '/' || operator === '%') && right.bits === 0n) {

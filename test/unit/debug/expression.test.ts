@@ -200,7 +200,7 @@ describe("expressions over a program's variables", () => {
         ['1 << byte', 'int 0'],
         ['-field', 'int -5'],
         ['!minus', 'int 0'],
-        ['minus && zero', 'int 0'],
+        ['minus && zero', 'i64 0'],
         ['!zero', 'int 1'],
         ['half + half', `float ${0x3f800000}`],
         ['half + 1.0 == 1.5', 'i64 1'],
