@@ -152,9 +152,14 @@ describe('debugging in VS Code', function () {
             await waitFor('the guest tells its memory', async () => /64 MiB/.test(await terminal.innerText()));
             const edited = readFileSync(launchJson(), 'utf8').replaceAll('"64M"', '"96M"');
             writeFileSync(launchJson(), edited);
-            await code.page.waitForTimeout(1000);
-            await code.page.keyboard.press('Control+Shift+F5');
-            await waitFor('it has more memory now', async () => /96 MiB/.test(await terminal.innerText()));
+            // VS Code notices the file some time later.
+            await waitFor('it has more memory now', async () => {
+                await code.page.keyboard.press('Control+Shift+F5');
+                return waitFor('it says so', async () => /96 MiB/.test(await terminal.innerText()), 10_000).then(
+                    () => true,
+                    () => false,
+                );
+            });
             await code.stopped();
             await callStack('kernel_main').waitFor();
         });
@@ -245,15 +250,15 @@ describe('debugging in VS Code', function () {
         it('saves memory to a file, loads it again, and records exits', async () => {
             await atWorkload();
             await code.command('Hyperscope: Save Memory to a File…');
-            await code.answer('kernel_main');
-            await code.answer('0x80');
+            await code.answer('kernel_main', 'Save memory from');
+            await code.answer('0x80', 'How many bytes?');
             const saved = code.file('saved.bin');
             rmSync(saved, { force: true }); // of an earlier try: VS Code would ask
             await code.answerFile('Save guest memory', saved);
             await waitFor('the memory is saved', () => existsSync(saved) && readFileSync(saved).length === 0x80);
             await code.command('Hyperscope: Load a File into Memory…');
             await code.answerFile('Load into guest memory', saved);
-            await code.answer('rsp - 0x1000');
+            await code.answer('rsp - 0x1000', 'Load to');
             await code.page.getByText('128 bytes were loaded').first().waitFor();
             const memory = await code.openPage('Memory');
             await waitFor('what was loaded is shown', async () =>
@@ -280,7 +285,7 @@ describe('debugging in VS Code', function () {
             await atWorkload();
             const memory = await code.openPage('Memory');
             await code.command('Hyperscope: Go to Memory Address…');
-            await code.answer('phys:0x100000');
+            await code.answer('phys:0x100000', 'Go to');
             await waitFor('it is there', async () =>
                 /^0*100000\b/.test(await memory.locator('.row').first().innerText()),
             );
@@ -312,20 +317,26 @@ describe('debugging in VS Code', function () {
                 const found = texts.map(text => pattern.exec(text)).filter(match => match !== null);
                 return new Map(found.map(([, name, value]) => [name, BigInt(value)]));
             };
+            // VS Code's own view, which it fills anew when it is shown again.
+            const variables = code.page.locator('.debug-variables .monaco-list-row');
             for (let round = 0; round < 3; round++) {
                 for (let step = 0; step < 25; step++) await code.page.keyboard.press('F11');
-                await code.stopped();
-                await code.page.waitForTimeout(2000);
-                await code.command('Hyperscope: Focus on Registers View');
-                const shown = await registers(code.rows('Registers'), /^(r\w+) (0x[0-9a-f]+)/);
-                await code.command('View: Show Run and Debug');
-                // VS Code's own view, which it fills anew when it is shown again.
-                const variables = code.page.locator('.debug-variables .monaco-list-row');
-                await waitFor('it shows the same registers', async () => {
+                let said = '';
+                // The last ones may be underway for some time. Ours asks for nothing when it is shown again: had it
+                // missed the last stop, it would stay what it is.
+                await waitFor('both show the same registers', async () => {
+                    await code.stopped();
+                    await code.command('Hyperscope: Focus on Registers View');
+                    await code.rows('Registers').first().waitFor();
+                    const shown = await registers(code.rows('Registers'), /^(r\w+) (0x[0-9a-f]+)/);
+                    await code.command('View: Show Run and Debug');
+                    await variables.first().waitFor();
+                    await code.page.waitForTimeout(500);
                     const asked = await registers(variables, /^(r\w+), value (0x[0-9a-f]+)/);
                     const both = [...asked].filter(([name]) => shown.has(name));
+                    said = both.map(([name, value]) => `${name} ${shown.get(name)} ${value}`).join(', ');
                     return both.length >= 3 && both.every(([name, value]) => shown.get(name) === value);
-                });
+                }).catch((error: Error) => assert.fail(`${error.message}: ${said}`));
             }
         });
 

@@ -140,7 +140,7 @@ describe('the extension in VS Code', function () {
             // The key goes to the row that has the focus: that is the workbench's to say, not the click's.
             await rcx.and(code.page.locator('.focused')).waitFor();
             await code.page.keyboard.press('F2');
-            await code.answer('0x1234 + 1');
+            await code.answer('0x1234 + 1', 'Set rcx');
             await waitFor('rcx has its value', async () => /0x0000000000001235/.test(await row('Registers', 'rcx')));
         });
 
@@ -209,7 +209,7 @@ describe('the extension in VS Code', function () {
             const tab = code.page.locator('.tab', { hasText: 'WebAssembly' });
             const question = code.page.locator('.quick-input-title', { hasText: 'Nothing to show' });
             await tab.or(question).first().waitFor();
-            if (await question.isVisible()) await code.answer('put_character');
+            if (await question.isVisible()) await code.answer('put_character', 'Nothing to show');
             await code.page.locator('.tab', { hasText: 'WebAssembly' }).waitFor();
             await code.page.locator('.tab', { hasText: 'IR' }).waitFor();
             await code.screenshot('translation');

@@ -41,6 +41,8 @@ const SETTINGS = {
     'editor.minimap.enabled': false,
     'terminal.integrated.gpuAcceleration': 'off',
     'files.autoSave': 'off',
+    // Sources are looked at: a key that comes too late for an input must not change them.
+    'files.readonlyInclude': { '**/*.{c,h,S}': true },
     'git.openRepositoryInParentFolders': 'never',
     'window.restoreWindows': 'none',
 };
@@ -205,25 +207,34 @@ export class VsCode {
 
     /** Back to where a test can begin, after one that has failed anywhere. */
     async recover(): Promise<void> {
-        for (let times = 0; times < 3; times++) await this.page.keyboard.press('Escape');
-        const question = this.page.locator('.monaco-dialog-box');
+        const toolbar = this.page.locator('.debug-toolbar');
         // Where the workbench asks, it asks again after Escape.
-        await question
-            .getByRole('button', { name: "Don't Save" })
-            .click({ timeout: 500 })
-            .catch(() => undefined);
-        for (let times = 0; times < 5 && (await this.page.locator('.debug-toolbar').isVisible()); times++) {
+        const question = this.page.locator('.monaco-dialog-box').getByRole('button', { name: "Don't Save" });
+        await waitFor('the workbench is at rest', async () => {
+            if (await question.isVisible()) {
+                await question.click({ timeout: 5000 }).catch(() => undefined);
+                return false;
+            }
+            for (let times = 0; times < 3; times++) await this.page.keyboard.press('Escape');
+            if (await question.isVisible()) return false;
+            if (!(await toolbar.isVisible())) return true;
             await this.page.keyboard.press('Shift+F5');
-            await this.page.waitForTimeout(1000);
-        }
+            await toolbar.waitFor({ state: 'hidden', timeout: 5000 }).catch(() => undefined);
+            return false;
+        });
     }
 
-    /** Answers the input box that a command has opened. */
-    async answer(text: string): Promise<void> {
-        const input = this.page.locator('.quick-input-widget input.input');
-        await input.waitFor();
+    /**
+     * Answers the input box that a command has opened.
+     * @param title of the box, if it has one: another one may be there still
+     */
+    async answer(text: string, title?: string): Promise<void> {
+        const widget = this.page.locator('.quick-input-widget');
+        const input = widget.locator('input.input');
+        if (title === undefined) await input.waitFor();
+        else await widget.locator('.quick-input-title', { hasText: title }).waitFor();
         await enter(input, text);
-        await input.press('Enter');
+        await accept(input);
     }
 
     /** Answers the dialog of a title with a file. */
@@ -238,7 +249,7 @@ export class VsCode {
             await this.page.waitForTimeout(500);
             if (!(await dialog.isVisible())) return true;
             if ((await input.inputValue()) !== file) return false;
-            await input.press('Enter');
+            await accept(input).catch(() => undefined);
             await this.page.waitForTimeout(1000);
             return !(await dialog.isVisible());
         });
@@ -247,23 +258,36 @@ export class VsCode {
     /** Puts the cursor of the active editor on a line, counted from 1. */
     async goToLine(line: number): Promise<void> {
         const there = this.page.locator('.statusbar-item', { hasText: `Ln ${line},` });
+        const input = this.page.locator('.quick-input-widget input.input');
         await waitFor(`the cursor is on line ${line}`, async () => {
-            await this.page.locator('.editor-group-container.active .tab.active').click();
-            await this.page.keyboard.press('Control+g');
-            // It closes when the editor takes the focus once more.
-            await this.answer(`:${line}`).catch(() => undefined);
-            return there.waitFor({ timeout: 2000 }).then(
-                () => true,
-                () => false,
-            );
+            try {
+                await this.page.locator('.editor-group-container.active .tab.active').click({ timeout: 5000 });
+                await this.page.keyboard.press('Control+g');
+                // It closes when the editor takes the focus once more.
+                await input.waitFor({ timeout: 2000 });
+                await enter(input, `:${line}`);
+                await accept(input);
+                await there.waitFor({ timeout: 2000 });
+                return true;
+            } catch {
+                return false;
+            }
         });
+        // For the keys that follow.
+        await this.page.locator('.editor-group-container.active .monaco-editor.focused').first().waitFor();
     }
 
     /** F5 with a configuration chosen by its name. */
     async debug(name: string): Promise<void> {
-        await this.command('Debug: Select and Start Debugging');
         const entry = this.page.locator('.quick-input-list .monaco-list-row', { hasText: name }).first();
-        await entry.click();
+        await waitFor(`"${name}" can be chosen`, async () => {
+            await this.command('Debug: Select and Start Debugging');
+            // A launch.json that was written just now is noticed some time later.
+            return entry.click({ timeout: 10_000 }).then(
+                () => true,
+                () => this.page.keyboard.press('Escape').then(() => false),
+            );
+        });
     }
 
     /** Resolves once the guest is stopped. */
@@ -277,7 +301,16 @@ export class VsCode {
             await this.page.keyboard.press('Shift+F5');
             await this.page.waitForTimeout(200);
         }
-        await this.page.locator('.debug-toolbar').waitFor({ state: 'hidden' });
+        const toolbar = this.page.locator('.debug-toolbar');
+        await waitFor('nothing is debugged', async () => {
+            const gone = await toolbar.waitFor({ state: 'hidden', timeout: 10_000 }).then(
+                () => true,
+                () => false,
+            );
+            // One that was only being launched may not have heard of it.
+            if (!gone) await this.page.keyboard.press('Shift+F5');
+            return gone;
+        });
     }
 
     /** Opens a file of the workspace by its name. */
@@ -412,6 +445,16 @@ async function enter(input: Locator, text: string): Promise<void> {
         element.dispatchEvent(new Event('input', { bubbles: true }));
     };
     await input.evaluate(put, text, { timeout: 1000 });
+}
+
+/** Enter, for that input only: pressed as a key, it would go to an editor if the input has just closed. */
+async function accept(input: Locator): Promise<void> {
+    const press = (element: HTMLElement | SVGElement): void => {
+        const key = { key: 'Enter', code: 'Enter', keyCode: 13, which: 13, bubbles: true, cancelable: true };
+        element.dispatchEvent(new KeyboardEvent('keydown', key));
+        element.dispatchEvent(new KeyboardEvent('keyup', key));
+    };
+    await input.evaluate(press, undefined, { timeout: 1000 });
 }
 
 /** Polls until something is true. */
