@@ -20,7 +20,10 @@ const BROWSER_ARGUMENTS = [
 ];
 
 /** Milliseconds that anything in the workbench may take here. */
-const PATIENCE = 60_000;
+const PATIENCE = 90_000;
+
+/** Milliseconds after which something that may have been in vain is tried once more. */
+const SHORT = 5000;
 
 const SETTINGS = {
     'workbench.startupEditor': 'none',
@@ -167,7 +170,7 @@ export class VsCode {
                 // A text that is there already changes nothing, not even what is offered by now.
                 await enter(input, '>');
                 await enter(input, `>${title}`);
-                await entry.click({ timeout: 2000 });
+                await entry.click({ timeout: SHORT });
                 await this.settled();
                 return true;
             } catch {
@@ -261,13 +264,13 @@ export class VsCode {
         const input = this.page.locator('.quick-input-widget input.input');
         await waitFor(`the cursor is on line ${line}`, async () => {
             try {
-                await this.page.locator('.editor-group-container.active .tab.active').click({ timeout: 5000 });
+                await this.page.locator('.editor-group-container.active .tab.active').click({ timeout: SHORT });
                 await this.page.keyboard.press('Control+g');
                 // It closes when the editor takes the focus once more.
-                await input.waitFor({ timeout: 2000 });
+                await input.waitFor({ timeout: SHORT });
                 await enter(input, `:${line}`);
                 await accept(input);
-                await there.waitFor({ timeout: 2000 });
+                await there.waitFor({ timeout: SHORT });
                 return true;
             } catch {
                 return false;
@@ -444,7 +447,7 @@ async function enter(input: Locator, text: string): Promise<void> {
         (element as HTMLInputElement).value = value;
         element.dispatchEvent(new Event('input', { bubbles: true }));
     };
-    await input.evaluate(put, text, { timeout: 1000 });
+    await input.evaluate(put, text, { timeout: SHORT });
 }
 
 /** Enter, for that input only: pressed as a key, it would go to an editor if the input has just closed. */
@@ -454,7 +457,7 @@ async function accept(input: Locator): Promise<void> {
         element.dispatchEvent(new KeyboardEvent('keydown', key));
         element.dispatchEvent(new KeyboardEvent('keyup', key));
     };
-    await input.evaluate(press, undefined, { timeout: 1000 });
+    await input.evaluate(press, undefined, { timeout: SHORT });
 }
 
 /** Polls until something is true. */
