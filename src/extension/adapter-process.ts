@@ -38,6 +38,8 @@ const OWN_REQUESTS = 2 ** 30;
 
 const GONE = 'the debug adapter has gone';
 
+const EXCUSED = { success: true, message: undefined, body: undefined };
+
 const HEADER_END = Buffer.from('\r\n\r\n');
 
 export interface AdapterCommand {
@@ -185,7 +187,8 @@ export class AdapterProcess implements vscode.DebugAdapter, AdapterLine {
     private receive(message: Message): void {
         this.sequence = Math.max(this.sequence, message.seq);
         if (message.type === 'response' && this.settle(message as Response)) return;
-        this.pass(message);
+        const { command } = message as Request;
+        this.pass(message.type === 'response' && this.excuses(command) ? { ...message, ...EXCUSED } : message);
     }
 
     private pass(message: Message): void {
@@ -249,10 +252,15 @@ export class AdapterProcess implements vscode.DebugAdapter, AdapterLine {
             });
     }
 
+    /** VS Code reports that this one has failed whatever is said of it, also to who has just ended the session. */
+    private excuses(command: string): boolean {
+        return this.leaving && command === 'configurationDone';
+    }
+
     private refuse({ seq, command }: Request): void {
         this.unanswered.delete(seq);
         // Leaving it cannot fail.
-        const success = command === 'disconnect' || command === 'terminate';
+        const success = command === 'disconnect' || command === 'terminate' || this.excuses(command);
         // The message of `end` tells everything: no dialog for each request besides.
         const body = success ? undefined : { error: { id: 1, format: GONE, showUser: false } };
         this.send({ type: 'response', request_seq: seq, command, success, message: success ? undefined : GONE, body });

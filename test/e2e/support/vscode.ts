@@ -215,16 +215,18 @@ export class VsCode {
         const question = this.page.locator('.monaco-dialog-box').getByRole('button', { name: "Don't Save" });
         await waitFor('the workbench is at rest', async () => {
             if (await question.isVisible()) {
-                await question.click({ timeout: 5000 }).catch(() => undefined);
+                await question.click({ timeout: SHORT }).catch(() => undefined);
                 return false;
             }
             for (let times = 0; times < 3; times++) await this.page.keyboard.press('Escape');
             if (await question.isVisible()) return false;
             if (!(await toolbar.isVisible())) return true;
             await this.page.keyboard.press('Shift+F5');
-            await toolbar.waitFor({ state: 'hidden', timeout: 5000 }).catch(() => undefined);
+            await toolbar.waitFor({ state: 'hidden', timeout: SHORT }).catch(() => undefined);
             return false;
         });
+        // What it has complained of is not the next test's.
+        await this.command('Notifications: Clear All Notifications');
     }
 
     /**
