@@ -40,7 +40,7 @@ const NOT_FOR_STREAMS = Attribute.System | Attribute.Branch | Attribute.Vex;
  * last instruction's address, of which processors keep different parts.
  */
 const FLOATING_LEFT_OUT =
-    /^(RCP|RSQRT|F2XM1|FYL2X|FSIN|FCOS|FPTAN|FPATAN|FN?SAVE|FN?STENV|FRSTOR|FLDENV|FX|X(SAVE|RSTOR)|MASKMOV|SHA)/;
+    /^(RCP|RSQRT|F2XM1|FYL2X|FSIN|FCOS|FPTAN|FPATAN|FN?SAVE|FN?STENV|FRSTOR|FLDENV|F?X(SAVE|RSTOR)|MASKMOV|SHA)/;
 
 /**
  * The same of instructions that 64-bit code has not: those that load segment registers; PUSH of one, of which processors
