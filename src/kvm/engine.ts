@@ -1,8 +1,8 @@
 /**
  * The engine on /dev/kvm: the same machine, its instructions executed by the host's processor.
  *
- * A machine with one vCPU runs on the machine's thread, so that devices, debugger and engine never run at the same time; a
- * slice ends by a timer whose signal only KVM_RUN lets in (`ThreadAlarm`). Several vCPUs have a thread each, for KVM_RUN and
+ * vCPUs take turns on the machine's thread, so that devices, debugger and engine never run at the same time; a slice ends by
+ * a timer whose signal only KVM_RUN lets in (`ThreadAlarm`). Or, with `parallel`, several have a thread each, for KVM_RUN and
  * nothing else (`ParallelRun`). Interrupt controllers, timers and most MSRs are the machine's own; KVM has memory, segments,
  * control registers and the FPU.
  */
