@@ -14,9 +14,7 @@ const PAGE = 0x1000;
 
 /** Kinds of events that debuggers always want to hear of. */
 const SELDOM =
-    (1 << MachineEventKind.Exception) |
-    (1 << MachineEventKind.ExternalInterrupt) |
-    (1 << MachineEventKind.Reset);
+    (1 << MachineEventKind.Exception) | (1 << MachineEventKind.ExternalInterrupt) | (1 << MachineEventKind.Reset);
 
 /** What the observation asks of the machine. */
 export interface ObservedMachine {
