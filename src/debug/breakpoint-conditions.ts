@@ -1,5 +1,7 @@
 /** What breakpoints of all kinds ask before they stop: conditions, hit conditions and log messages. */
+import { HyperscopeError } from '../common/errors';
 import { type BreakpointProgram, HitCounter, type HitTest, passesHitTest } from '../machine/breakpoint';
+import { isTrue } from './expression/arithmetic';
 import { compileCondition } from './expression/compile';
 import { ExpressionError } from './expression/error';
 import { type EvaluationContext, Expression } from './expression/evaluator';
@@ -95,9 +97,10 @@ export class StopDecision {
 /** A condition that cannot be evaluated holds: whoever set it wants to know. */
 function holds(condition: Expression, context: EvaluationContext, log: (text: string) => void): boolean {
     try {
-        return pattern(condition.evaluate(context)) !== 0n;
+        return isTrue(condition.evaluate(context));
     } catch (error) {
-        if (!(error instanceof ExpressionError)) throw error;
+        // What a variable's value is found by may be missing or corrupt as well.
+        if (!(error instanceof HyperscopeError)) throw error;
         log(`breakpoint condition: ${error.message}`);
         return true;
     }
@@ -151,7 +154,7 @@ function evaluated(expression: Expression, context: EvaluationContext): string {
         const value = expression.evaluate(context);
         return context.describe?.(value) ?? `0x${pattern(value).toString(16)}`;
     } catch (error) {
-        if (!(error instanceof ExpressionError)) throw error;
-        return `<${error.problem}>`;
+        if (!(error instanceof HyperscopeError)) throw error;
+        return `<${error instanceof ExpressionError ? error.problem : error.message}>`;
     }
 }

@@ -1,14 +1,14 @@
 import type { MachineEvent } from '../../machine/observation/event';
 import { MachineEventKind } from '../../machine/observation/kinds';
 import { parseCondition } from '../breakpoints';
-import { ExpressionError } from '../expression/error';
+import { isTrue } from '../expression/arithmetic';
+import { EvaluationProblem, ExpressionError } from '../expression/error';
 import type { EvaluationContext, Expression } from '../expression/evaluator';
-import { pattern } from '../expression/value';
 import { eventContext, fieldNames, hasField, listedField, readField } from './event-fields';
 
 /** What has to hold for an event to count. */
 export interface EventCondition {
-    /** @throws ExpressionError if that cannot be told */
+    /** Whether it does. @throws HyperscopeError if that cannot be told */
     holds(event: MachineEvent, context: EvaluationContext): boolean;
 }
 
@@ -71,7 +71,13 @@ export function parseEventCondition(
 /** Whether a name begins with a variable: `statistics.faults` is one's member. */
 function isVariable(name: string, context: EvaluationContext): boolean {
     const [variable] = name.split('.');
-    return (context.local?.(variable) ?? context.global?.(variable)) !== undefined;
+    try {
+        return (context.local?.(variable) ?? context.global?.(variable)) !== undefined;
+    } catch (error) {
+        // There is one: whether it can be read is asked at each event.
+        if (!(error instanceof EvaluationProblem)) throw error;
+        return true;
+    }
 }
 
 class ListCondition implements EventCondition {
@@ -111,6 +117,6 @@ class ExpressionCondition implements EventCondition {
     constructor(private readonly expression: Expression) {}
 
     holds(event: MachineEvent, context: EvaluationContext): boolean {
-        return pattern(this.expression.evaluate(eventContext(event, context))) !== 0n;
+        return isTrue(this.expression.evaluate(eventContext(event, context)));
     }
 }

@@ -1,7 +1,8 @@
+import { HyperscopeError } from '../../common/errors';
 import type { StopWish } from '../../machine/engine';
 import type { MachineEvent } from '../../machine/observation/event';
 import { MACHINE_EVENT_BY_NAME, type MachineEventKind, type MachineEventName } from '../../machine/observation/kinds';
-import { ExpressionError } from '../expression/error';
+
 import type { EvaluationContext } from '../expression/evaluator';
 import { type EventCondition, parseEventCondition } from './event-condition';
 
@@ -119,7 +120,7 @@ export class EventStops {
                     : parseEventCondition(condition, kind, oneCause(cause), this.context(0)),
             };
         } catch (error) {
-            if (!(error instanceof ExpressionError)) throw error;
+            if (!(error instanceof HyperscopeError)) throw error;
             return error.message;
         }
     }
@@ -131,7 +132,7 @@ export class EventStops {
         try {
             return condition === undefined || condition.holds(event, this.context(event.vcpu));
         } catch (error) {
-            if (!(error instanceof ExpressionError)) throw error;
+            if (!(error instanceof HyperscopeError)) throw error;
             // Whoever set it wants to know.
             this.log(`event condition: ${error.message}`);
             return true;

@@ -189,7 +189,7 @@ class Evaluation {
             case 'name':
                 return node.symbol === true
                     ? this.symbol(node.name, node.position)
-                    : this.name(node.name, node.register, node.position);
+                    : this.at(node.position, () => this.name(node.name, node.register, node.position));
             case 'unary':
                 return this.at(node.position, () => unary(node.operator, this.scalar(node.operand)));
             case 'binary':
@@ -255,7 +255,10 @@ class Evaluation {
             case 'perCpu': {
                 const cpu = pattern(this.number(node.cpu));
                 const name = node.operand.kind === 'name' ? node.operand.name : '';
-                const found = cpu < MOST_CPUS ? this.context.perCpu?.(name, Number(cpu)) : undefined;
+                const found =
+                    cpu < MOST_CPUS
+                        ? this.at(node.position, () => this.context.perCpu?.(name, Number(cpu)))
+                        : undefined;
                 if (found === undefined) {
                     throw this.error(`there is no per-CPU variable '${name}' of a CPU ${cpu}`, node.position);
                 }
