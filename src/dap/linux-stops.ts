@@ -66,7 +66,7 @@ export class LinuxStops {
             SCOPE,
             chosen.map(({ condition }, index) => ({
                 args: new RequestArguments({ condition }),
-                locate: each => locate(each, kinds[index]),
+                locate: each => locateFailure(each, kinds[index]),
             })),
         );
         const told = await this.store.apply(target, SCOPE);
@@ -96,14 +96,15 @@ export class LinuxStops {
     }
 }
 
-async function locate(target: DebugTarget, kind: FailureKind): Promise<BreakpointPlace> {
-    const banner = await locateFunction(target, LINUX_SYMBOL);
+/** Where a kernel fails so; functions of other programs whose paths end in such a name, as Rust's do, are not meant. */
+export async function locateFailure(target: DebugTarget, kind: FailureKind): Promise<BreakpointPlace> {
+    const banner = await locateFunction(target, `\`${LINUX_SYMBOL}\``);
     if (banner.addresses === undefined) {
         return { problem: 'waits for the names of a Linux kernel' };
     }
     let place: BreakpointPlace = { problem: `the kernel has no ${FAILURE_FUNCTIONS[kind].join(', ')}` };
     for (const name of FAILURE_FUNCTIONS[kind]) {
-        place = await locateFunction(target, name);
+        place = await locateFunction(target, `\`${name}\``);
         if (place.addresses !== undefined) return place;
     }
     return place;
