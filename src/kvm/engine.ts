@@ -237,6 +237,7 @@ export class KvmEngine implements Engine {
 
     /** Replaces the watchpoints: {@link watchProblem} says whether they work. Not while a vCPU runs. */
     setWatchpoints(watchpoints: readonly Watchpoint[]): void {
+        this.parallel.forgetHeld();
         this.state.watchpoints.replace(watchpoints);
     }
 
@@ -358,6 +359,12 @@ export class KvmEngine implements Engine {
                 outcome = hostNanoseconds() >= end ? { reason: 'budget' } : undefined;
             } else {
                 outcome = this.exits.handle(vcpu);
+            }
+            if (outcome === undefined && !this.state.alarm.isDue) {
+                // A step over a breakpoint may have taken the signal: it comes once only.
+                const left = end - hostNanoseconds();
+                if (left <= 0) outcome = { reason: 'budget' };
+                else this.state.alarm.set(left);
             }
         } while (outcome === undefined && !this.state.exitRequested);
         return this.leave(vcpu, outcome ?? { reason: 'exit' });

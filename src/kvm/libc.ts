@@ -215,13 +215,13 @@ export class ThreadSignal {
         this.othersBlocked = view.getBigUint64(SignalField.old, true) & ~set;
     }
 
-    /** Takes back a signal that has been sent and that nothing has noticed. */
-    consume(): void {
+    /** Takes back a signal that has been sent and that nothing has noticed; returns whether there was one. */
+    consume(): boolean {
         const { address } = this.memory;
         const { syscall } = functions!;
         // Fails with EAGAIN where none waits.
         const set = address + SignalField.set;
-        syscall(Syscall.rt_sigtimedwait, set, 0, address + SignalField.noTime, SIG_SETSIZE, 0, 0);
+        return Number(syscall(Syscall.rt_sigtimedwait, set, 0, address + SignalField.noTime, SIG_SETSIZE, 0, 0)) > 0;
     }
 }
 
@@ -258,6 +258,7 @@ export class ThreadAlarm {
     private readonly memory = new NativeBuffer(AlarmField.size);
     private readonly timer: number;
     private readonly signal = new ThreadSignal();
+    private due = false;
 
     /** @throws KvmError */
     constructor() {
@@ -283,12 +284,18 @@ export class ThreadAlarm {
         const seconds = Math.floor(nanoseconds / 1e9);
         view.setUint32(AlarmField.setting + 16, seconds, true);
         view.setUint32(AlarmField.setting + 24, Math.floor(nanoseconds - seconds * 1e9), true);
+        this.due = true;
         systemCall('timer_settime', Syscall.timer_settime, this.timer, 0, address + AlarmField.setting, 0);
     }
 
     /** Takes back a signal that has been sent and that nothing has noticed. */
     consume(): void {
-        this.signal.consume();
+        if (this.signal.consume()) this.due = false;
+    }
+
+    /** No signal has been taken back since the alarm was set: it has yet to come, or waits. */
+    get isDue(): boolean {
+        return this.due;
     }
 
     dispose(): void {

@@ -71,6 +71,11 @@ export class ParallelRun {
         this.held.delete(vcpu);
     }
 
+    /** The watchpoints were replaced: what has met one of the old ones is no stop any more. */
+    forgetHeld(): void {
+        this.held.clear();
+    }
+
     /** Somebody is about to read or write physical memory: no patches of ours may be there. */
     beforeAccess(physical: number, size: number): void {
         if (this.active && this.state.breakpoints.touches(physical, size)) this.standStill();
@@ -98,6 +103,7 @@ export class ParallelRun {
             });
             this.end();
         } finally {
+            this.leaveNobodyInside();
             this.active = false;
             state.group = undefined;
             state.countTime();
@@ -263,7 +269,7 @@ export class ParallelRun {
                 const { processor } = vcpu;
                 // It comes out by itself when it can take the interrupt.
                 const comesOut = vcpu.wantsInterruptWindow && !processor.nmiPending;
-                if ((processor.interruptPending || processor.nmiPending) && !comesOut) vcpu.thread!.interrupt();
+                if ((processor.interruptPending || processor.nmiPending) && !comesOut) vcpu.interrupt();
             }
         }
     }
@@ -277,10 +283,11 @@ export class ParallelRun {
         } else {
             state.traps.look(vcpu.cpu);
             const hasStops = state.hasStops(vcpu);
-            // Its page tables may put breakpoints elsewhere.
-            if (hasStops || state.breakpoints.hasPatches) this.standStill();
+            // Its page tables may put breakpoints elsewhere; and it may come by the others' patches.
+            const isToBeArmed = hasStops || state.breakpoints.hasPatches;
+            if (isToBeArmed) this.standStill();
             this.admit(vcpu);
-            if (hasStops) {
+            if (isToBeArmed) {
                 state.arm(vcpu);
             } else {
                 vcpu.setDebug(NO_DEBUG);
@@ -387,7 +394,7 @@ export class ParallelRun {
         let problem: unknown;
         const running = this.members.filter(vcpu => this.phaseOf(vcpu) === Phase.Running);
         for (const { thread } of running) thread!.letRun();
-        for (const { thread } of running) thread!.interrupt();
+        for (const vcpu of running) vcpu.interrupt();
         for (const vcpu of running) {
             this.board!.running--;
             try {
@@ -400,6 +407,15 @@ export class ParallelRun {
         }
         this.state.breakpoints.remove();
         if (problem !== undefined) throw problem;
+    }
+
+    /** Whatever has gone wrong: no thread goes on in memory that others change. */
+    private leaveNobodyInside(): void {
+        try {
+            this.standStill();
+        } catch (error) {
+            if (!(error instanceof VcpuThreadError)) throw error;
+        }
     }
 
     /** Leaves all state where everybody can look at it. */

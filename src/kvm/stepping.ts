@@ -1,6 +1,6 @@
 /** Executing one instruction on KVM. */
 import { DebugStatus } from '../machine/cpu/breakpoints';
-import { Flag } from '../machine/state';
+import { ActivityState, Flag } from '../machine/state';
 import { ExitReason, GuestDebug } from './abi';
 import { beforeStep, clearPushedTrapFlag } from './pushed-trap-flag';
 import { isHalt, isRepeatedString, losesStep, losesTrapFlag } from './step-instructions';
@@ -66,6 +66,8 @@ export class Stepping {
                 vcpu.load();
                 if (stop !== undefined) {
                     this.state.counts.executedElsewhere++;
+                    // KVM must not enter the guest behind the HLT.
+                    if (cpu.activity === ActivityState.Halted) return { reason: 'halted' };
                     return stop.reason === 'breakpoint' || stop.reason === 'shutdown' ? stop : undefined;
                 }
             }

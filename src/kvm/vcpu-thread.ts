@@ -141,7 +141,7 @@ export class VcpuThread {
         );
     }
 
-    /** Makes the KVM_RUN in progress come back. */
+    /** Makes the KVM_RUN in progress come back; one that has yet to begin may take no notice (`KvmVcpu.interrupt`). */
     interrupt(): void {
         if (!this.signalled) {
             this.signalled = true;

@@ -150,6 +150,13 @@ export class KvmVcpu {
         this.thread!.start();
     }
 
+    /** Makes the KVM_RUN that {@link start} has begun come back, also where the thread has yet to get to it. */
+    interrupt(): void {
+        // A thread that is about to enter the guest takes old signals back, and this one with them: KVM looks here after that.
+        this.bytes[this.run + RunOffset.immediateExit] = 1;
+        this.thread!.interrupt();
+    }
+
     /** As {@link enter} does, once the thread is done. @throws KvmError */
     leave(): number {
         return this.endEntry(this.thread!.errno);

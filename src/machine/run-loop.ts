@@ -1,7 +1,7 @@
 import type { StateRecord } from '../devices/device';
 import { StateReader } from '../devices/state-reader';
 import type { VirtualClock } from './clock';
-import { type Engine, EVENT_STOP, FRUITLESS_FAULTS, type RunStop, type Turns } from './engine';
+import { type Engine, EVENT_STOP, FRUITLESS_FAULTS, type RunStop, type TogetherStop, type Turns } from './engine';
 import type { InputQueue } from './input-queue';
 import type { Processor } from './processor';
 import { ActivityState, StateOffset } from './state';
@@ -339,12 +339,15 @@ export class RunLoop {
         const before = engine.retired();
         this.together = turns;
         untilNext();
-        const { vcpu, stop } = engine.runTogether!(
-            group.map(({ index }) => index),
-            turns,
-        );
-        this.together = undefined;
-        this.sliceEnd = NaN;
+        const members = group.map(({ index }) => index);
+        let together: TogetherStop;
+        try {
+            together = engine.runTogether!(members, turns);
+        } finally {
+            this.together = undefined;
+            this.sliceEnd = NaN;
+        }
+        const { vcpu, stop } = together;
         this.current = vcpu;
         this.turnLeft = quantum;
         if (engine.retired() > before) {

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Machine } from '../../../src/machine/machine';
+import { ActivityState } from '../../../src/machine/state';
+import type { Watchpoint } from '../../../src/machine/watchpoints';
 import { ENTRY } from './kernel';
 import { kvmMachine, kvmMachineForTests, nextStop } from './kvm-machine';
 
@@ -39,6 +41,58 @@ describe('the engine on KVM', function () {
         assert.equal((cpu.gpr(0) - first) >>> 0, 3 * 8 + 5);
         assert.equal(next(machine), '6 at 6');
         assert.equal((cpu.gpr(0) - first) >>> 0, 4 * 8 + 6);
+    });
+
+    it('ends a slice whose time is over while it looks at a breakpoint that does not hold', () => {
+        const { machine, engine } = build('90 90 eb fe'); // nop; nop; jmp self
+        let asked = 0;
+        const condition = (): boolean => {
+            asked++;
+            // Longer than the slice: its signal comes before the step over the breakpoint.
+            Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
+            return false;
+        };
+        engine.setBreakpoints([{ ...at(1), condition }]);
+        while (asked === 0) assert.equal(machine.run({ instructions: 1e5 }).reason, 'budget');
+        assert.equal(machine.run({ instructions: 1e5 }).reason, 'budget');
+        assert.equal(machine.processors[0].cpu.ripLo, ENTRY + 2);
+        assert.equal(asked, 1);
+    });
+
+    it('leaves a vCPU halted whose HLT the translator has executed, at a breakpoint that does not hold', () => {
+        // cli; inc eax; hlt; inc ebx; jmp back: nothing wakes it.
+        const { machine, engine } = build('fa 40 f4 43 eb fd');
+        const ebx = machine.processors[0].cpu.gpr(3);
+        let asked = 0;
+        engine.setBreakpoints([
+            {
+                ...at(2),
+                condition: () => {
+                    asked++;
+                    return false;
+                },
+            },
+        ]);
+        // With these, the translator executes what is stepped over.
+        const watched: Watchpoint = {
+            id: 1,
+            space: 'linear',
+            lo: 0x5000,
+            hi: 0,
+            length: 4,
+            reads: false,
+            writes: true,
+        };
+        engine.setWatchpoints([watched]);
+        for (let round = 0; round < 100; round++) {
+            machine.run({ instructions: 1e5, idleSkips: 1 });
+            const { cpu } = machine.processors[0];
+            if (asked > 0) {
+                assert.deepEqual([cpu.activity, cpu.ripLo - ENTRY], [ActivityState.Halted, 3]);
+                assert.equal(cpu.gpr(3), ebx);
+            }
+        }
+        assert.equal(asked, 1);
     });
 
     it("leaves the guest its own INT3 while the debugger's are in memory", () => {

@@ -1,5 +1,6 @@
 /** Two vCPUs on KVM, which run at the same time. */
 import assert from 'node:assert/strict';
+import type { KvmVcpu } from '../../../src/kvm/vcpu';
 import type { VcpuThread } from '../../../src/kvm/vcpu-thread';
 import type { Machine } from '../../../src/machine/machine';
 import { ENTRY } from './kernel';
@@ -150,6 +151,45 @@ describe('two vCPUs on KVM', function () {
                 [SPIN, SPIN],
             );
         }
+    });
+
+    it('come out of the guest when they are interrupted as soon as they are started', () => {
+        const built = start(Work.Spin, 0);
+        untilSpinning(built);
+        const { state } = built.engine.kvmEngine as unknown as { state: { vcpus: readonly KvmVcpu[] } };
+        const vcpu = state.vcpus[1];
+        const sleeper = new Int32Array(new SharedArrayBuffer(4));
+        for (let round = 0; round < 200; round++) {
+            vcpu.load();
+            vcpu.start();
+            vcpu.interrupt();
+            // An interrupt that is lost does not come by waiting.
+            for (let waits = 0; waits < 20_000 && !vcpu.thread!.isDone; waits++) Atomics.wait(sleeper, 0, 0, 1);
+            assert.ok(vcpu.thread!.isDone, `round ${round}`);
+            vcpu.leave();
+        }
+    });
+
+    it('are out of the guest when something fails that nobody has thought of, and go on afterwards', () => {
+        const built = start(Work.Spin, 0);
+        const { machine, engine } = built;
+        untilSpinning(built);
+        // Both are in the guest when it is asked for the first time.
+        const boundary = (): number => {
+            throw new Error('unexpected');
+        };
+        const { runTogether } = engine;
+        engine.runTogether = (vcpus, turns) => runTogether.call(engine, vcpus, { ...turns, boundary });
+        assert.throws(() => nextStop(machine), /^Error: unexpected$/);
+        assert.equal(machine.loop.executing, -1);
+        assert.equal(machine.loop.mayExecute(0), false);
+        const { state } = engine.kvmEngine as unknown as { state: { vcpus: readonly KvmVcpu[] } };
+        assert.deepEqual(
+            state.vcpus.map(({ thread }) => thread!.isDone),
+            [true, true],
+        );
+        engine.runTogether = runTogether;
+        assert.equal(machine.run({ instructions: 1e6 }).reason, 'budget');
     });
 
     it('report a thread that has ended, and go on on the translator', async () => {
