@@ -273,10 +273,19 @@ export function softwareInterrupt(cpu: Cpu, instruction: Instruction, vector: nu
     event.length = instruction.length;
     event.flags = readRflags(cpu);
     if (cpu.virtual8086 && kind === EventKind.SoftwareInterrupt && interruptVirtual8086(cpu, event)) return;
-    dispatch(cpu);
-    if (kind === EventKind.PrivilegedSoftwareException) {
-        // A trap that MOV SS has held off is told of by this #DB; other software interrupts let it follow them.
-        enterDebugException(cpu, cpu.lo(StateOffset.pendingDebug));
-        cpu.setLo(StateOffset.pendingDebug, 0);
+    if (kind !== EventKind.PrivilegedSoftwareException) {
+        dispatch(cpu);
+        return;
     }
+    // A trap that MOV SS has held off is told of by this #DB (other software interrupts let it follow them), one of the
+    // task switch that delivers it is not.
+    const held = cpu.lo(StateOffset.pendingDebug);
+    cpu.setLo(StateOffset.pendingDebug, 0);
+    try {
+        dispatch(cpu);
+    } catch (error) {
+        cpu.setLo(StateOffset.pendingDebug, cpu.lo(StateOffset.pendingDebug) | held);
+        throw error;
+    }
+    enterDebugException(cpu, held);
 }

@@ -140,6 +140,16 @@ describe('task switches', () => {
         assert.equal(machine.cpu.lo(StateOffset.pendingDebug), 0x8000);
     });
 
+    it('trap after INT1 through a task gate, too', () => {
+        const machine = twoTasks();
+        machine.poke16(NEW_TSS + 0x64, 1);
+        machine.gate(IDT + 8, NEW, 0, 0x85);
+        machine.execute(0xf1);
+        assert.equal(machine.rip, 0x2000n);
+        assert.equal(machine.cpu.lo(StateOffset.pendingDebug), 0x8000);
+        assert.equal(machine.cpu.lo(StateOffset.dr + 6 * 8) & 0x8000, 0);
+    });
+
     it('do not exist in long mode', () => {
         const machine = new TestMachine().enterLongMode(0);
         machine.describe(NEW, NEW_TSS, 0xfff, 0x89, 0);
