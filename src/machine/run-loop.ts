@@ -281,7 +281,8 @@ export class RunLoop {
         const stop = engine.run(this.current, budget);
         this.sliceEnd = NaN;
         const retired = engine.retired() - before;
-        this.turnLeft = processors.length === 1 ? quantum : this.turnLeft - retired;
+        // A PAUSE may have ended the turn: nothing is left of it then, however far the slice had come.
+        this.turnLeft = processors.length === 1 ? quantum : Math.max(0, this.turnLeft - retired);
         for (const other of processors) {
             if (other !== processor && retired > 0) {
                 other.othersRan();

@@ -1,6 +1,7 @@
 /** How vCPUs that wait for each other share the machine's one thread. */
 import assert from 'node:assert/strict';
 import type { Machine } from '../../../src/machine/machine';
+import { StateOffset } from '../../../src/machine/state';
 import { rom, romMachine } from '../../support/rom-machine';
 
 /** Two vCPUs hand a byte over 1000 times, each waiting for the other in a loop of `wait` (2 bytes). */
@@ -42,6 +43,27 @@ describe('vCPUs that wait for each other', () => {
             pieces.run({ instructions: Math.min(777, 100_000 - pieces.engine.retired()) });
         }
         assert.equal(pieces.stateHash(), whole.stateHash());
+    });
+
+    it('are left in the same state where a run ends with a turn', () => {
+        const stepped = handingOver(PAUSE);
+        const turnEnds: number[] = [];
+        let [position, turn] = [stepped.processors.map(({ cpu }) => cpu.lo(StateOffset.rip)), -1];
+        while (turnEnds.length < 4 && stepped.engine.retired() < 10_000) {
+            stepped.run({ instructions: 1 });
+            const now = stepped.processors.map(({ cpu }) => cpu.lo(StateOffset.rip));
+            const moved = now.findIndex((rip, index) => rip !== position[index]);
+            if (moved >= 0 && turn >= 0 && moved !== turn) turnEnds.push(stepped.engine.retired() - 1);
+            [position, turn] = [now, moved];
+        }
+        assert.equal(turnEnds.length, 4);
+        for (const instructions of turnEnds) {
+            const [whole, pieces] = [handingOver(PAUSE), handingOver(PAUSE)];
+            whole.run({ instructions });
+            pieces.run({ instructions: instructions - 3 });
+            pieces.run({ instructions: 3 });
+            assert.equal(pieces.stateHash(), whole.stateHash());
+        }
     });
 
     it('wait in the same way after a save', () => {
