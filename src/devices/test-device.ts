@@ -34,10 +34,10 @@ export class TestDevice implements Device {
     ) {
         this.latch = bytes(this.latched);
         this.mmio = bytes(this.memory);
-        this.interrupts = {
-            read: () => 0,
-            write: (offset, _size, value) => this.drive(offset, value !== 0),
-        };
+        this.interrupts = new ByteRegion(
+            () => 0,
+            (offset, value) => this.drive(offset, value !== 0),
+        );
     }
 
     private drive(line: number, asserted: boolean): void {

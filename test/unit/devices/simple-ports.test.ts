@@ -67,6 +67,13 @@ describe('test device', () => {
         assert.equal(device.interrupts.read(1, 1), 0);
     });
 
+    it('drives a line for each byte of a wider write', () => {
+        const { device, log } = build();
+        device.interrupts.write(1, 2, 0x0101);
+        device.interrupts.write(1, 2, 0x0100);
+        assert.deepEqual(log, ['1 on', '2 on', '1 off']);
+    });
+
     it('keeps what is written to its latch and its memory, at any size', () => {
         const { device } = build();
         device.latch.write(0, 4, 0x12345678);
