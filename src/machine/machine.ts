@@ -1,4 +1,5 @@
 import type { Device, StateValue } from '../devices/device';
+import { TEST_DEVICE_MEMORY } from '../devices/test-device';
 import { DeterministicEntropy, type EntropySource } from '../devices/virtio/entropy';
 import { type AcpiOptions, type AcpiTables, buildAcpiTables } from './acpi/tables';
 import { Board } from './board/board';
@@ -265,6 +266,12 @@ export class Machine {
         return observation;
     }
 
+    /** The largest firmware images lie where the test device has its memory. */
+    private get hasRoomForTestDevice(): boolean {
+        const size = this.options.firmware?.data.length ?? 0;
+        return size <= 0x1_0000_0000 - (BoardMap.testDevice.mmio + TEST_DEVICE_MEMORY);
+    }
+
     private buildBoard(cpus: number): Board {
         const { options } = this;
         return new Board({
@@ -280,7 +287,7 @@ export class Machine {
             intr: { set: asserted => this.processors?.[0].apic.lint0.set(asserted) },
             firmware: options.firmware !== undefined,
             powerManagementMoved: base => this.describePowerManagement(base),
-            testDevice: options.kernel !== undefined && isMultiboot(options.kernel),
+            testDevice: this.hasRoomForTestDevice && options.kernel !== undefined && isMultiboot(options.kernel),
             powerOff: () => {
                 this.observation.powerOff();
                 this.loop.finish({ reason: 'poweredOff' });

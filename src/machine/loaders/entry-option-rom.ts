@@ -43,10 +43,17 @@ type Load = (context: BootContext) => InitialCpuState;
 export function entryOptionRom(kernel: string, context: BootContext, answers: FirmwareAnswers, load: Load): OptionRom {
     const recorded = new RecordedWrites();
     const room = Array.from({ length: MAP_ENTRIES }, () => ({ base: 0, size: 0, type: MemoryType.Reserved }));
+    const ramEnd = context.ramEnd - FIRMWARE_RESERVE;
+    // Nothing of the kernel may lie where the firmware works, either.
+    const free = context.memoryMap.map(range =>
+        range.base < context.ramEnd && range.base + range.size > ramEnd
+            ? { ...range, size: Math.max(0, ramEnd - range.base) }
+            : range,
+    );
     const state = load({
         write: (address, bytes) => recorded.add(address, bytes),
-        memoryMap: [...context.memoryMap, ...room].slice(0, MAP_ENTRIES),
-        ramEnd: context.ramEnd - FIRMWARE_RESERVE,
+        memoryMap: [...free, ...room].slice(0, MAP_ENTRIES),
+        ramEnd,
         rsdp: 0,
     });
     const register = (wanted: Gpr): number => state.gprs.find(([number]) => number === wanted)?.[1] ?? 0;
@@ -55,7 +62,7 @@ export function entryOptionRom(kernel: string, context: BootContext, answers: Fi
     if (information >= KERNEL_MINIMUM || map + MAP_ENTRIES * MAP_ENTRY_SIZE > SEGMENT_SIZE) {
         throw new LoadError(
             kernel,
-            'or its modules need the memory below 1 MiB that a firmware works in: leave the firmware out',
+            'it or its modules need the memory below 1 MiB that a firmware works in: leave the firmware out',
         );
     }
     recorded.add(LAST_CODE, Uint8Array.from(enterKernel(LAST_CODE, state.rip, register(Gpr.Rax), information)));

@@ -291,4 +291,32 @@ describe('firmware and kernel', () => {
             (error: Error) => error instanceof LoadError && /^mb.elf: .* leave the firmware out/.test(error.message),
         );
     });
+
+    it('are refused together where the kernel reaches into what the firmware keeps at the top of RAM', () => {
+        const kernelAt = (address: number) => {
+            const data = elf(32, 0x100000, [
+                { address: 0x100000, bytes: multibootHeader(0) },
+                { address, bytes: Uint8Array.of(1) },
+            ]);
+            return { kernel: { name: 'mb.elf', data }, modules: [], commandLine: '' };
+        };
+        build({ firmware: BIOS, kernel: kernelAt(14 * MIB) });
+        build({ kernel: kernelAt(15.5 * MIB) });
+        assert.throws(
+            () => build({ firmware: BIOS, kernel: kernelAt(15.5 * MIB) }),
+            (error: Error) => error instanceof LoadError && /^mb.elf: .* more memory/.test(error.message),
+        );
+    });
+
+    it('have no test device where the firmware covers its memory', () => {
+        const data = elf(32, 0x100000, [{ address: 0x100000, bytes: multibootHeader(0) }]);
+        const kernel = { kernel: { name: 'mb.elf', data }, modules: [], commandLine: '' };
+        const hasTestDevice = (size: number): boolean => {
+            const firmware = { name: 'bios', data: new Uint8Array(size).fill(0xea, size - 16, size - 11) };
+            return build({ firmware, kernel })
+                .bus.list()
+                .some(({ name }) => name === 'test latch');
+        };
+        assert.deepEqual([hasTestDevice(16 * MIB - 0x10000), hasTestDevice(16 * MIB)], [true, false]);
+    });
 });
