@@ -42,6 +42,8 @@ const KEPT_COPIES = 256;
 
 /** Functions of one name that a breakpoint is set on. */
 const MOST_OF_A_NAME = 256;
+/** How compilers name the rarely run part of a function, which is not where it begins. */
+const COLD_PART = /\.cold(?:\.\d+)?$/;
 
 /** What a name of a program stands for. */
 export type GlobalName =
@@ -210,7 +212,7 @@ export class Program {
         const mangled = ['_Z', '_R'].flatMap(prefix => [...this.symbols.startingWith(prefix)]);
         for (const { name: symbol } of mangled) {
             const parts = mangledPath(symbol);
-            if (parts === undefined || !isNamed(parts, path)) continue;
+            if (parts === undefined || !isNamed(parts, path) || COLD_PART.test(symbol)) continue;
             found.push(...this.symbols.named(symbol).filter(({ kind }) => kind === 'function'));
         }
         return [...new Set(found.map(({ address }) => address))].slice(0, MOST_OF_A_NAME);

@@ -49,6 +49,10 @@ describe('names as linkers have them', () => {
             ${number === 1 ? 'void _start(void) { for (;;) call1(); }' : 'int same_too;'}
             void over${number}(void) __asm__("_ZN2ns4overE${number === 1 ? 'i' : 'd'}");
             void over${number}(void) { sink${number}--; }
+            void rest${number}(void) __asm__("_ZN2ns4overEi.${['cold', 'part.0'][number - 1]}");
+            void rest${number}(void) { sink${number} = 0; }
+            void last${number}(void) __asm__("_ZN2ns4overEd.cold.${number}");
+            void last${number}(void) { sink${number} = 1; }
         `;
         for (const number of [1, 2]) writeFileSync(path.join(folder, `${number}.c`), unit(number));
         run(folder, 'gcc', ...'-g -O1 -ffreestanding -nostdlib -static -no-pie 1.c 2.c -o same'.split(' '));
@@ -57,8 +61,9 @@ describe('names as linkers have them', () => {
             program.functionsNamed(name).map(address => program.symbols.at(address)?.symbol.name);
         assert.deepEqual(names('same'), ['same', 'same']);
         assert.equal(new Set(program.functionsNamed('same')).size, 2);
-        assert.deepEqual(names('ns::over').sort(), ['_ZN2ns4overEd', '_ZN2ns4overEi']);
-        assert.deepEqual(names('over').length, 2);
+        // A part is a function of its own, what is cold of one is not.
+        assert.deepEqual(names('ns::over').sort(), ['_ZN2ns4overEd', '_ZN2ns4overEi', '_ZN2ns4overEi.part.0']);
+        assert.deepEqual(names('over').length, 3);
         assert.deepEqual(names('call2'), ['call2']);
         assert.deepEqual(names('same_too'), [], 'a variable');
     });
