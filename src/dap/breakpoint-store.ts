@@ -238,6 +238,10 @@ async function physicalPlace(target: DebugTarget, address: Address): Promise<Add
  */
 export async function locateFunction(target: DebugTarget, name: string): Promise<BreakpointPlace> {
     const copies = FUNCTION_NAME.test(name) ? ((await target.sourceLines?.functionsNamed(name)) ?? []) : [];
+    if (name.includes('::') && !name.includes('`')) {
+        // No expression has such a thing, and what the parser says of it helps nobody.
+        return copies.length > 0 ? { addresses: copies } : { problem: `there is no function '${name}'` };
+    }
     try {
         const { value } = await target.evaluate(BOOT_PROCESSOR, name, false);
         return { addresses: [...new Set([pattern(value), ...copies])] };

@@ -1,6 +1,7 @@
 /** Where breakpoints on functions go, by what a target tells of their names. */
 import assert from 'node:assert/strict';
 import { HyperscopeError } from '../../../src/common/errors';
+import { locateFunction } from '../../../src/dap/breakpoint-store';
 import { locateFailure } from '../../../src/dap/linux-stops';
 import type { DebugTarget } from '../../../src/debug/target';
 
@@ -26,5 +27,14 @@ describe('places of breakpoints on functions', () => {
         assert.deepEqual(await locateFailure(kernel, 'oops'), { addresses: [0x1100n] });
         const other = await locateFailure(targetWith({ panic: 0x1000n }, paths), 'panic');
         assert.deepEqual(other, { problem: 'waits for the names of a Linux kernel' });
+    });
+
+    it('are told to be unknown for a path that no function has', async () => {
+        const target = targetWith({ main: 0x1000n }, { 'ns::f': [0x2000n, 0x3000n] });
+        assert.deepEqual(await locateFunction(target, 'ns::f'), { addresses: [0x2000n, 0x3000n] });
+        for (const name of ['kernel::nowhere', 'ns::f<int>', 'ns::~F']) {
+            assert.deepEqual(await locateFunction(target, name), { problem: `there is no function '${name}'` });
+        }
+        assert.deepEqual(await locateFunction(target, 'main'), { addresses: [0x1000n] });
     });
 });
