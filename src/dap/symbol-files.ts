@@ -2,6 +2,7 @@
 import { closeSync, existsSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import path from 'node:path';
 import type { ByteSource, SourceOpener } from '../symbols/byte-source';
+import { whatIsReadable } from '../debug/source/program-lines';
 import { isElf } from '../symbols/elf';
 import { SymbolFileError } from '../symbols/errors';
 import { Program, ProgramSet } from '../symbols/program';
@@ -120,6 +121,7 @@ export class SymbolFiles {
             return;
         }
         const program = new Program(source, this.opener);
+        if (attribute === 'symbols') whatIsReadable(() => program.info.dwarf.openFirstSplit());
         const problem = attribute === 'symbols' ? programProblem(program) : undefined;
         if (problem !== undefined) this.notes.push(problem.startsWith(name) ? problem : `${name}: ${problem}`);
         this.modules.push({ path: name, program, symbols: program.symbols });

@@ -32,6 +32,7 @@ export function openSeparateDebugFile(elf: ElfFile, opener: SourceOpener, proble
         return undefined;
     }
     const directory = elf.name.slice(0, elf.name.lastIndexOf('/') + 1);
+    const known = problems.length;
     for (const folder of [directory, `${directory}.debug/`, `${GLOBAL_DIRECTORY}${directory}`]) {
         const path = `${folder}${debugLink.file}`;
         const found = path === elf.name ? undefined : open(path, elf, opener, problems);
@@ -42,6 +43,9 @@ export function openSeparateDebugFile(elf: ElfFile, opener: SourceOpener, proble
                 : found.source.size > LARGEST_CHECKED || crc32(found.source) === debugLink.crc;
         if (belongs) return found;
         problems.push(`${path}: does not belong to ${elf.name}: it is of another build`);
+    }
+    if (problems.length === known) {
+        problems.push(`${elf.name}: ${debugLink.file}, which has its debugging information, is missing`);
     }
     return undefined;
 }

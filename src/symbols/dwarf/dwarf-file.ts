@@ -37,6 +37,8 @@ export function splitOffset(skeleton: number, place: number): number | undefined
         ? SPLIT + skeleton * SPLIT_SIZE + place + SPLIT_SIZE / 2
         : undefined;
 }
+/** Units that may come before the first skeleton. */
+const MOST_BEFORE_SPLIT = 64;
 
 export class DwarfFile {
     readonly sections: DwarfSections;
@@ -265,6 +267,23 @@ export class DwarfFile {
             this.problems.push(`${this.elf.name}: ${name} is missing: nothing is known of ${unit.root.name ?? name}`);
         }
         return found;
+    }
+
+    /**
+     * Opens what the first skeleton stands for, so that {@link problems} tell whether it is missing.
+     * @throws SymbolFileError
+     */
+    openFirstSplit(): void {
+        let count = 0;
+        for (const unit of this.scanUnits('info')) {
+            const { root } = unit;
+            if (root.has(At.DwoName) || root.has(At.GnuDwoName)) {
+                void unit.full;
+                return;
+            }
+            // Others come first where a program begins in assembly language.
+            if (++count === MOST_BEFORE_SPLIT) return;
+        }
     }
 
     private inPackage(skeleton: Unit, id: bigint | undefined): Unit | undefined {

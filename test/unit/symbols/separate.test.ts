@@ -114,6 +114,10 @@ describe('debugging information in other files', () => {
         const wrong = new Program(fileSource(file), opener);
         assert.equal(wrong.info.isPresent, false);
         assert.match(wrong.problems.join('\n'), /does not belong to .*stripped: it is of another build/);
+        run(folder, 'rm', 'stripped.debug');
+        assert.deepEqual(new Program(fileSource(file), opener).problems, [
+            `${file}: stripped.debug, which has its debugging information, is missing`,
+        ]);
     });
 });
 
