@@ -73,8 +73,14 @@ export async function run(args: readonly string[]): Promise<number> {
     } finally {
         terminal?.close();
         endExits?.();
-        const stopped = status === Status.Interrupted || status === Status.Timeout;
-        complete = await serial.close(stopped ? PATIENCE : Infinity);
+        const stopped = status === undefined || status === Status.Interrupted || status === Status.Timeout;
+        // A reader that stalls does not keep a run beyond its timeout.
+        const left = start + (options.timeout ?? Infinity) * 1000 - performance.now();
+        complete = await serial.close(stopped ? PATIENCE : Math.max(PATIENCE, left));
+        if (!complete && !stopped) {
+            process.stderr.write(`hyperscope: timeout after ${options.timeout} s: the output has not been read\n`);
+            status = Status.Timeout;
+        }
     }
     serial.check();
     if (options.stats !== undefined) {
@@ -216,6 +222,7 @@ async function runUnderGdb(
     process.once('SIGTERM', interrupt);
     const timer = setInterval(() => {
         if (serial.readerIsGone) end(Status.ReaderGone);
+        if (serial.isLost) run.stop(); // of which the check after the run tells
         if (terminal?.quit) end(Status.Interrupted);
         if (performance.now() > deadline) {
             process.stderr.write(`hyperscope: timeout after ${options.timeout} s\n`);

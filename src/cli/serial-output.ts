@@ -48,10 +48,15 @@ export class SerialOutput {
         return this.failure?.code === 'EPIPE';
     }
 
+    /** Whether {@link check} has something to say. */
+    get isLost(): boolean {
+        return this.failure !== undefined && !this.readerIsGone;
+    }
+
     /** @throws UsageError if output was lost although somebody wants it, as on a full disk */
     check(): void {
         const { failure, target } = this;
-        if (failure !== undefined && !this.readerIsGone) {
+        if (failure !== undefined && this.isLost) {
             throw new UsageError(`--serial ${target}: cannot be written (${failure.code ?? failure.message})`);
         }
     }
