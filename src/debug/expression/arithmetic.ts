@@ -195,9 +195,10 @@ export function arithmetic(operator: Exclude<BinaryOperator, '&&' | '||'>, left:
         case '*':
             return result(a * b);
         case '/':
-            return result(a / b);
         case '%':
-            return result(a % b);
+            // It may have become 0 where C's conversion cut it down.
+            if (b === 0n) throw new EvaluationProblem('division by zero');
+            return result(operator === '/' ? a / b : a % b);
         case '<<':
         case '>>':
             return shift(operator, left, right);

@@ -2,6 +2,7 @@
 import { type ByteSize, type Condition, type ConditionOperator, isCompilable } from '../../machine/condition';
 import { arithmetic, commonInteger, promoted, unary } from './arithmetic';
 import type { BinaryOperator, Node, TypeSpelling } from './ast';
+import { EvaluationProblem } from './error';
 import type { Expression } from './evaluator';
 import {
     type AddressSpace,
@@ -52,7 +53,8 @@ export function compileCondition(expression: Expression, context: CompilationCon
         const { node } = new Compilation(context).compile(expression.root);
         return isCompilable(node) ? node : undefined;
     } catch (error) {
-        if (error instanceof NotCompilable) {
+        // The evaluator says what is wrong.
+        if (error instanceof NotCompilable || error instanceof EvaluationProblem) {
             return undefined;
         }
         throw error;
@@ -150,9 +152,6 @@ class Compilation {
                 return term({ kind: 'or', left: left.node, right: right.node }, I64);
         }
         if (left.value !== undefined && right.value !== undefined) {
-            const isDivision = operator === '/' || operator === '%';
-            // The evaluator says what is wrong.
-            if (isDivision && right.value.bits === 0n) throw new NotCompilable();
             return known(arithmetic(operator, left.value, right.value));
         }
         const common = commonInteger(left, right);
@@ -254,6 +253,9 @@ function plainType(type: ValueType): PlainType {
     if ((type.kind !== 'integer' || type.reads === 'boolean') && type.kind !== 'pointer') {
         throw new NotCompilable();
     }
+    if (type.kind === 'integer' && type.width > 64) {
+        throw new NotCompilable();
+    }
     return type;
 }
 
@@ -317,5 +319,6 @@ function sum(operator: 'add' | 'sub', left: Term, right: Term): Term {
 }
 
 function scaled({ node }: Term, other: ValueType): Condition {
-    return other.kind === 'pointer' ? binary('mul', node, constant(BigInt(sizeOf(other.to)))) : node;
+    // void and functions count as bytes, as the evaluator has it.
+    return other.kind === 'pointer' ? binary('mul', node, constant(BigInt(Math.max(1, sizeOf(other.to))))) : node;
 }

@@ -533,12 +533,8 @@ class Evaluation {
             const decided = isTrue(left) === (operator === '||');
             return truth(decided ? operator === '||' : isTrue(this.scalar(rightNode)));
         }
-        const right = this.scalar(rightNode);
-        if ((operator === '/' || operator === '%') && right.bits === 0n) {
-            const isOfFloats = floatOf(left) !== undefined || floatOf(right) !== undefined;
-            if (this.isForType) return left;
-            if (!isOfFloats) throw this.error('division by zero', position);
-        }
+        const divisor = this.isForType && (operator === '/' || operator === '%');
+        const right = divisor ? notZero(this.scalar(rightNode)) : this.scalar(rightNode);
         return this.at(position, () => arithmetic(operator, left, right));
     }
 
@@ -587,6 +583,11 @@ class Evaluation {
     private error(problem: string, position: number): ExpressionError {
         return new ExpressionError(problem, this.text, position);
     }
+}
+
+/** Of a divisor whose type alone counts. */
+function notZero(value: Value): Value {
+    return floatOf(value) === undefined ? { ...value, bits: 1n } : value;
 }
 
 function isBoolean(type: ValueType): boolean {

@@ -291,7 +291,9 @@ export class ValuePresenter {
     }
 
     private wide(value: Value): string {
-        const bytes = value.image?.bytes ?? new Uint8Array(0);
+        // What was computed has no bytes of its own.
+        if (value.image === undefined) return `${value.bits}`;
+        const { bytes } = value.image;
         let bits = 0n;
         for (let index = bytes.length - 1; index >= 0; index--) bits = (bits << 8n) | BigInt(bytes[index]);
         const type = bare(value.type);

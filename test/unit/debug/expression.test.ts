@@ -5,6 +5,7 @@ import { ExpressionError } from '../../../src/debug/expression/error';
 import { INT, makeValue, pointerTo, typeName, UNSIGNED_INT, type Value } from '../../../src/debug/expression/value';
 import type { Condition, ConditionOperator } from '../../../src/machine/condition';
 import type { CType, RecordType } from '../../../src/symbols/types';
+import { ValuePresenter } from '../../../src/debug/source/value-text';
 import { NOTHING } from '../../support/evaluation';
 
 /** A vCPU with a few registers, 256 bytes of memory at 0x1000 whose values are their offsets, and one symbol. */
@@ -209,6 +210,8 @@ describe("expressions over a program's variables", () => {
         ['minus ? byte : most', 'unsigned int 250'],
         ['0 ? 1 / 0 : minus', 'int -1'],
         ['1 ? 2 ? 3 : 4 : 5', 'i64 3'],
+        ['sizeof(byte / 0)', 'u64 4'],
+        ['half / 0 > 1', 'i64 1'],
         ['byte > 200 ? pair : 0', 'struct pair* 4096'],
         ['(u_char)-minus', 'byte 1'],
         ['(u_char)+most', 'byte 255'],
@@ -235,6 +238,7 @@ describe("expressions over a program's variables", () => {
     const refusals: readonly (readonly [text: string, problem: RegExp])[] = [
         ['*pair + 1', /a value of type struct pair is no number/],
         ['(int)*pair', /a value of type struct pair is no number/],
+        ['minus / ~0xffffffff', /^6: division by zero/],
         ['half % 2', /'%' takes no floating-point numbers/],
         ['~half', /'~' takes no floating-point number/],
         ['pair->first', /no memory to read at linear address 0x1000/],
@@ -246,6 +250,26 @@ describe("expressions over a program's variables", () => {
     for (const [text, problem] of refusals) {
         it(`${text} is refused`, () => assert.match(refusal(text, program), problem));
     }
+
+    it('conditions of what engines have not are left to the evaluator', () => {
+        const context = {
+            register: () => ({ condition: { kind: 'constant', value: 0x1000n } as const, width: 64 }),
+            symbol: () => undefined,
+        };
+        const compiled = (text: string): Condition | undefined => compileCondition(new Expression(text), context);
+        for (const text of ['1 / 0', '5 % (1 - 1)', '(__int128)rax == 5', '(unsigned __int128)rax + 1 > 5']) {
+            assert.equal(compiled(text), undefined, text);
+        }
+        assert.equal(evaluateCondition(compiled('(void *)rax + 8 == 0x1008')!), true);
+        assert.equal(evaluateCondition(compiled('(void *)rax - 8 == 0xff8')!), true);
+    });
+
+    it('numbers of 128 bits that are computed read as what they are', () => {
+        const presenter = new ValuePresenter({ context: program, symbol: () => undefined });
+        const text = (expression: string): string => presenter.text(new Expression(expression).evaluate(program));
+        assert.equal(text('(__int128)most * most * 4'), `${0xffffffffn * 0xffffffffn * 4n}`);
+        assert.equal(text('(__int128)minus - 1'), '-2');
+    });
 
     it('conditions that engines compile mean the same', () => {
         const registers: Readonly<Record<string, bigint>> = { eax: 0xffffffffn, ebx: 250n };
