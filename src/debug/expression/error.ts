@@ -15,5 +15,8 @@ export class ExpressionError extends HyperscopeError {
     }
 }
 
+/** There is nothing of that name: whatever else happens, the expression is wrong. */
+export class UnknownName extends ExpressionError {}
+
 /** A problem that evaluating met, before the position of its operator is known. */
 export class EvaluationProblem extends HyperscopeError {}

@@ -1,8 +1,9 @@
 /** Evaluates expressions against a stopped vCPU. */
+import { HyperscopeError } from '../../common/errors';
 import { bare, type CType, findMember } from '../../symbols/types';
 import { add, arithmetic, converted, isTrue, truth, unary } from './arithmetic';
 import type { BinaryOperator, Node, TypeSpelling } from './ast';
-import { EvaluationProblem, ExpressionError } from './error';
+import { EvaluationProblem, ExpressionError, UnknownName } from './error';
 import { assignTo, checkField, loadValue, memberOf } from './memory';
 import { parseExpression } from './parser';
 import {
@@ -178,6 +179,16 @@ class Evaluation {
         return new Evaluation(this.text, context, {}, true).evaluate(node);
     }
 
+    /** The side of `? :` that was not chosen: undefined if it fails, which does not matter unless a name is wrong. */
+    private unchosen(node: Node): Value | undefined {
+        try {
+            return this.unevaluated(node);
+        } catch (error) {
+            if (error instanceof UnknownName || !(error instanceof HyperscopeError)) throw error;
+            return undefined;
+        }
+    }
+
     evaluate(node: Node): Value {
         switch (node.kind) {
             case 'number':
@@ -196,8 +207,10 @@ class Evaluation {
                 return this.binary(node.operator, node.left, node.right, node.position);
             case 'conditional': {
                 const holds = isTrue(this.scalar(node.condition));
+                // What it lacks has to be told before the chosen side assigns anything.
+                const other = this.unchosen(holds ? node.otherwise : node.then);
                 const chosen = this.evaluate(holds ? node.then : node.otherwise);
-                return converted(chosen, this.unevaluated(holds ? node.otherwise : node.then));
+                return other === undefined ? chosen : converted(chosen, other);
             }
             case 'cast':
                 return this.cast(this.type(node.type), this.number(node.operand), node.position);
@@ -330,7 +343,7 @@ class Evaluation {
     private symbol(name: string, position: number): Value {
         const address = this.context.symbol(name);
         if (address === undefined) {
-            throw this.error(`there is no symbol '${name}'`, position);
+            throw this.unknownName(`there is no symbol '${name}'`, position);
         }
         return makeValue(address, U64);
     }
@@ -355,7 +368,7 @@ class Evaluation {
         }
         const unknown = parts[0] ?? name;
         const others = this.context.local === undefined ? ' or symbol' : ', variable or symbol';
-        throw this.error(`there is no register${registerOnly ? '' : others} '${unknown}'`, position);
+        throw this.unknownName(`there is no register${registerOnly ? '' : others} '${unknown}'`, position);
     }
 
     private simpleName(name: string, registerOnly: boolean): Value | undefined {
@@ -430,10 +443,15 @@ class Evaluation {
             throw this.error(`a value of type ${typeName(operand.type)} is no number`, position);
         }
         const number = floatOf(operand);
+        if (from === 'float' && number === undefined && !this.isForType) {
+            throw this.error(`numbers of type ${typeName(operand.type)} can only be read`, position);
+        }
         switch (to.kind) {
             case 'float': {
                 const value = number ?? Number(operand.bits);
-                if (to.size > 8) throw this.error(`numbers of type ${typeName(type)} can only be read`, position);
+                if ((to.size !== 4 && to.size !== 8) || to.complex === true) {
+                    throw this.error(`numbers of type ${typeName(type)} can only be read`, position);
+                }
                 return { ...makeValue(encodeFloat(value, to.size), type), space: operand.space };
             }
             case 'integer':
@@ -462,7 +480,7 @@ class Evaluation {
         if (type === undefined) {
             const name = base.kind === 'tag' ? `${base.keyword} ${base.name}` : base.kind === 'name' ? base.name : '';
             const looked = this.context.type === undefined ? ': there is no debug information' : '';
-            throw this.error(`there is no type '${name}'${looked}`, position);
+            throw this.unknownName(`there is no type '${name}'${looked}`, position);
         }
         for (let count = 0; count < pointers; count++) type = pointerTo(type);
         return dimensions.reduceRight<ValueType>((element, count) => ({ kind: 'array', element, count }), type);
@@ -559,6 +577,10 @@ class Evaluation {
     }
 
     private assign(targetNode: Node, valueNode: Node, position: number): Value {
+        if (this.isForType) {
+            const { type } = this.evaluate(targetNode);
+            return this.cast(type, this.scalar(valueNode), position);
+        }
         if (this.options.assignments !== true) {
             throw this.error("this must not change anything: '==' compares", position);
         }
@@ -578,6 +600,10 @@ class Evaluation {
         const result: Value = { ...value, place };
         this.at(position, () => assignTo(this.context, result));
         return result;
+    }
+
+    private unknownName(problem: string, position: number): UnknownName {
+        return new UnknownName(problem, this.text, position);
     }
 
     private error(problem: string, position: number): ExpressionError {

@@ -149,6 +149,8 @@ const BYTE: CType = {
     target: { kind: 'integer', width: 8, signed: false, name: 'unsigned char' },
 };
 const FLOAT: CType = { kind: 'float', size: 4, name: 'float' };
+const COMPLEX: CType = { kind: 'float', size: 8, name: 'float _Complex', complex: true };
+const TINY: CType = { kind: 'float', size: 2, name: '_Float16' };
 const PAIR: RecordType = {
     ...{ kind: 'record', keyword: 'struct', name: 'pair', size: 16, complete: true },
     members: [
@@ -169,6 +171,8 @@ const program: EvaluationContext = {
             byte: makeValue(250n, BYTE),
             half: makeValue(0x3f000000n, FLOAT),
             zero: makeValue(0x80000000n, FLOAT),
+            complex: makeValue(0x3f8000003f800000n, COMPLEX),
+            tiny: { ...makeValue(0n, TINY), place: { kind: 'memory', space: 'linear', address: 0n } },
             pair: makeValue(0x1000n, pointerTo(PAIR)),
             field: {
                 ...makeValue(5n, UNSIGNED_INT),
@@ -210,6 +214,8 @@ describe("expressions over a program's variables", () => {
         ['minus ? byte : most', 'unsigned int 250'],
         ['0 ? 1 / 0 : minus', 'int -1'],
         ['1 ? 2 ? 3 : 4 : 5', 'i64 3'],
+        ['1 ? byte : per_cpu(x, 9)', 'byte 250'],
+        ['0 ? *pair + 1 : minus', 'int -1'],
         ['sizeof(byte / 0)', 'u64 4'],
         ['half / 0 > 1', 'i64 1'],
         ['byte > 200 ? pair : 0', 'struct pair* 4096'],
@@ -236,6 +242,8 @@ describe("expressions over a program's variables", () => {
     }
 
     const refusals: readonly (readonly [text: string, problem: RegExp])[] = [
+        ['(int)complex', /numbers of type float _Complex can only be read/],
+        ['1 ? 2 : other', /there is no register or symbol 'other'/],
         ['*pair + 1', /a value of type struct pair is no number/],
         ['(int)*pair', /a value of type struct pair is no number/],
         ['minus / ~0xffffffff', /^6: division by zero/],
@@ -250,6 +258,22 @@ describe("expressions over a program's variables", () => {
     for (const [text, problem] of refusals) {
         it(`${text} is refused`, () => assert.match(refusal(text, program), problem));
     }
+
+    it('assign on the chosen side of ?: alone', () => {
+        const { context, registers } = machine();
+        const run = (text: string): bigint => new Expression(text).evaluate(context, { assignments: true }).bits;
+        assert.equal(run('ecx == 7 ? (ecx = 1) : (ecx = 2)'), 1n);
+        assert.equal(registers.get('ecx'), 1n);
+        assert.throws(() => run('ecx == 1 ? (ecx = 5) : nothing'), /there is no register or symbol 'nothing'/);
+        assert.equal(registers.get('ecx'), 1n, 'nothing has been assigned');
+    });
+
+    it('write no floating-point numbers of types that have no encoding here', () => {
+        for (const text of ['tiny = 1', 'tiny = 1.5', '(float)complex']) {
+            const run = (): Value => new Expression(text).evaluate(program, { assignments: true });
+            assert.throws(run, /numbers of type .* can only be read/, text);
+        }
+    });
 
     it('conditions of what engines have not are left to the evaluator', () => {
         const context = {
