@@ -21,7 +21,6 @@ import {
 } from './launch-configuration';
 import { MemoryRequests } from './memory-requests';
 import { ModuleRequests } from './module-requests';
-import { presentStop } from './presentation';
 import { IndexProgressReports } from './index-progress';
 import { ProtocolSession, type RequestHandlers } from './protocol-session';
 import { connectToStub } from './remote-guest';
@@ -38,6 +37,7 @@ import {
 } from './session-context';
 import { SourceRequests } from './source-requests';
 import { StateRequests } from './state-requests';
+import { StopReports } from './stop-reports';
 import { VmExitRequests } from './vm-exit-requests';
 
 const NO_GUEST = 'there is no guest: launch one first';
@@ -55,7 +55,6 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
     guest: Guest | undefined;
     /** vCPU that requests without a thread are about: the last one that stopped. */
     focus = 0;
-    lastStop: Stop | undefined;
     numberBase: NumberBase = 'hex';
     client: ClientAbilities = readAbilities(undefined);
 
@@ -78,6 +77,12 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
     );
     private readonly inspection = new InspectionRequests(this);
     private readonly engineRequests = new EngineRequests(this);
+    private readonly stops = new StopReports(this, {
+        breakpoints: this.breakpoints,
+        dataBreakpoints: this.dataBreakpoints,
+        engines: this.engineRequests,
+        sources: this.sources,
+    });
 
     protected readonly handlers: RequestHandlers = {
         initialize: args => this.initialize(args),
@@ -369,7 +374,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         const { guest } = this;
         this.guest = undefined;
         this.running = undefined;
-        this.lastStop = undefined;
+        this.stops.last = undefined;
         this.breakpoints.ended();
         this.vmExits.guestGone(guest?.target);
         this.serial.flush();
@@ -382,6 +387,10 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
     }
 
     // ---- for the requests ----------------------------------------------------------------------------------------
+
+    get lastStop(): Stop | undefined {
+        return this.stops.last;
+    }
 
     stopSoon(stop: Stop): void {
         const { guest } = this;
@@ -429,33 +438,13 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
     stopped(stop: Stop): void {
         this.serial.flush();
         this.focus = stop.vcpu;
-        this.lastStop = stop;
         this.stateRequests.invalidate();
         this.inspection.stopped();
-        const { guest } = this;
-        this.report(stop).catch((error: unknown) => {
-            if (this.guest === guest) this.reportDefect(error);
-        });
-    }
-
-    private async report(reported: Stop): Promise<void> {
-        const { guest, target } = this;
-        const stop = await this.breakpoints.explain(reported);
-        if (this.lastStop === reported) this.lastStop = stop;
-        await this.engineRequests.stopped(target, stop);
-        const ids = stop.breakpoints ?? [];
-        const body = presentStop(stop, stop.vcpu + 1, this.breakpoints.kindOfStop(ids));
-        // Of frames without a source, VS Code focuses only those of this reason; the description tells the truth.
-        const hidden = this.client.isVsCode && !(await this.sources.hasPlace(target, stop.vcpu));
-        // The guest may have been let go, or another launched, by whoever did not wait for this.
-        if (this.guest !== guest || this.lastStop !== stop) return;
-        this.emitEvent('stopped', hidden ? { ...body, reason: 'instruction breakpoint' } : body);
-        await this.breakpoints.stopped(target, ids);
-        await this.dataBreakpoints.stopped(target);
+        this.stops.report(stop).catch((error: unknown) => this.reportDefect(error));
     }
 
     resumedElsewhere(): void {
-        this.lastStop = undefined;
+        this.stops.last = undefined;
         this.stateRequests.invalidate();
         this.emitEvent('continued', { threadId: this.focus + 1, allThreadsContinued: true });
     }
