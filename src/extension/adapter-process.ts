@@ -201,8 +201,9 @@ export class AdapterProcess implements vscode.DebugAdapter, AdapterLine {
             const held = [message];
             this.held = held;
             void ready.then(() => {
-                this.held = undefined;
+                // With those that come while VS Code hears of these.
                 for (const one of held) this.messages.fire(one as unknown as vscode.DebugProtocolMessage);
+                this.held = undefined;
             });
         }
     }
