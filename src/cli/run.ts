@@ -35,7 +35,7 @@ const enum Status {
     ReaderGone = 141,
 }
 
-/** Milliseconds that a reader of the guest's output may do nothing, before a run that is to end ends without it. */
+/** Milliseconds that the reader of the guest's output has for the rest of it when a run is to end. */
 const PATIENCE = 1000;
 
 /** Host milliseconds after which a slice of idle skipping comes back. */
@@ -74,11 +74,13 @@ export async function run(args: readonly string[]): Promise<number> {
         terminal?.close();
         endExits?.();
         const stopped = status === undefined || status === Status.Interrupted || status === Status.Timeout;
-        // A reader that stalls does not keep a run beyond its timeout.
+        // A reader that is slow does not keep a run beyond its timeout.
         const left = start + (options.timeout ?? Infinity) * 1000 - performance.now();
         complete = await serial.close(stopped ? PATIENCE : Math.max(PATIENCE, left));
         if (!complete && !stopped) {
-            process.stderr.write(`hyperscope: timeout after ${options.timeout} s: the output has not been read\n`);
+            process.stderr.write(
+                `hyperscope: timeout after ${options.timeout} s: not all of the output has been read\n`,
+            );
             status = Status.Timeout;
         }
     }

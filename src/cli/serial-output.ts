@@ -63,7 +63,7 @@ export class SerialOutput {
 
     /** Whether the reader is so far behind that the guest should wait. */
     get isFull(): boolean {
-        return this.waiting > MOST_WAITING;
+        return (this.stream?.writableLength ?? 0) > MOST_WAITING;
     }
 
     /** Gives a reader that is behind some time. */
@@ -79,10 +79,10 @@ export class SerialOutput {
 
     /**
      * Everything has left the process, or the file is closed, as far as that is possible.
-     * @param patience milliseconds that a reader may do nothing
+     * @param limit milliseconds that a reader may take, however little it takes at a time; Infinity for as long as it likes
      * @returns false if the reader has used them up
      */
-    close(patience: number): Promise<boolean> {
+    close(limit: number): Promise<boolean> {
         this.flush();
         return new Promise(resolve => {
             const { stream } = this;
@@ -90,13 +90,10 @@ export class SerialOutput {
                 resolve(true);
                 return;
             }
-            let { waiting } = this;
-            let since = performance.now();
+            const started = performance.now();
+            // Not one timer: those end at 2^31 milliseconds, and this may be more.
             const watch = setInterval(() => {
-                if (this.waiting < waiting) {
-                    waiting = this.waiting;
-                    since = performance.now();
-                } else if (performance.now() - since > patience) {
+                if (performance.now() - started > limit) {
                     end(false);
                 }
             }, LOOK);
@@ -112,11 +109,6 @@ export class SerialOutput {
                 stream.end();
             }
         });
-    }
-
-    /** Bytes that wait for the reader. */
-    private get waiting(): number {
-        return this.stream?.writableLength ?? 0;
     }
 
     private flush(): void {

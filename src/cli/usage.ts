@@ -63,7 +63,7 @@ Exit status
   2    unusable arguments or files
   3    triple fault; a report says what was executing and why
   4    the engine cannot go on; a line says why
-  124  timeout
+  124  timeout; also if the guest ended before, but not all that it printed was read in time
   130  ended by Ctrl-A X or a signal
   141  standard output was closed
   other odd values: the guest's debug exit (port 0xf4), 2 * value + 1, as QEMU's isa-debug-exit gives it
