@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { Endpoint } from '../common/endpoint';
 import { NODE_HOST } from '../dap/node-host';
+import type { TargetHost } from '../debug/machine-runner';
 import { MachineTarget } from '../debug/machine-target';
 import type { End, Stop } from '../debug/target';
 import { openProgram } from '../gdb/program';
@@ -19,6 +20,8 @@ export interface GdbOptions {
     readonly wait: boolean;
     /** The guest's program, an ELF file: gdb may fetch it, and expressions know its symbols. */
     readonly program: string | undefined;
+    /** Whether the guest has to wait for a reader of what it prints. */
+    holdsBack(): boolean;
 }
 
 /** How the run under gdb ended. */
@@ -39,7 +42,8 @@ export interface GdbRun {
  * @throws GdbServerError
  */
 export async function runWithGdb(machine: Machine, options: GdbOptions, say: (line: string) => void): Promise<GdbRun> {
-    const target = new MachineTarget(machine, symbolsOf(options.program), NODE_HOST, {
+    const host: TargetHost = { ...NODE_HOST, holdsBack: () => options.holdsBack() };
+    const target = new MachineTarget(machine, symbolsOf(options.program), host, {
         programs: new ProgramSet(),
         discovery: new MemoryKernels(),
     });

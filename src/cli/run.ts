@@ -210,7 +210,8 @@ async function runUnderGdb(
             : firmware === sampleRom()
               ? sampleElf()
               : undefined;
-    const run = await runWithGdb(machine, { endpoint, wait, program }, line =>
+    const holdsBack = (): boolean => serial.isFull;
+    const run = await runWithGdb(machine, { endpoint, wait, program, holdsBack }, line =>
         process.stderr.write(`hyperscope: ${line}\n`),
     );
     const deadline = options.timeout === undefined ? Infinity : performance.now() + options.timeout * 1000;

@@ -8,6 +8,8 @@ export interface TargetHost {
     /** Lets everything else that waits have its turn. */
     yield(): Promise<void>;
     sleep(milliseconds: number): Promise<void>;
+    /** Whether the guest has to wait, as for a reader of what it prints. Pauses and requests do not. */
+    holdsBack?(): boolean;
 }
 
 export type RunOutcome = Exclude<MachineStop, { readonly reason: 'budget' | 'idle' | 'stopRequested' }> | Paused;
@@ -23,7 +25,7 @@ const SMALLEST_SLICE = 20_000;
 const LARGEST_SLICE = 1e9;
 /** An idle guest's timers pass quickly in virtual time: come back after so many. */
 const IDLE_SKIPS = 200;
-/** Host milliseconds between two looks for input while nothing in the guest can happen without it. */
+/** Host milliseconds between two looks for input while nothing in the guest can happen without it, or may happen. */
 const IDLE_POLL = 5;
 
 /** Runs a machine in slices on the thread that also answers the front end. */
@@ -62,6 +64,10 @@ export class MachineRunner {
             if (this.pauseRequested) {
                 this.pauseRequested = false;
                 return { reason: 'paused' };
+            }
+            if (this.host.holdsBack?.()) {
+                await this.host.sleep(IDLE_POLL);
+                continue;
             }
             const stop = this.slice(vcpus);
             switch (stop.reason) {

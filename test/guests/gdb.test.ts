@@ -1,5 +1,6 @@
 /** The real gdb on our server: what it finds there that is ours, and how it comes and goes. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
@@ -9,8 +10,10 @@ import { readElfSymbols } from '../../src/symbols/elf';
 import { SymbolTable } from '../../src/symbols/symbol-table';
 import { guestImage } from '../dap/guest';
 import { kvm, needs, tool } from '../support/requirements';
+import { freePort, listening } from '../support/ports';
 import { sampleElf } from '../support/sample';
-import { startCli } from './support/cli';
+import { assembleKernel, assembler } from './support/assemble';
+import { PROGRAM, startCli } from './support/cli';
 import { gdb, onOurs, RawClient, startOurs } from './support/gdb';
 
 describe('gdb', function () {
@@ -201,6 +204,34 @@ describe('gdb', function () {
             client.close();
         });
     }
+
+    it('pauses a guest that waits for somebody to read what it prints', async function () {
+        needs(this, ...assembler);
+        const folder = mkdtempSync(path.join(tmpdir(), 'hyperscope-gdb-'));
+        const port = await freePort();
+        const args = ['run', '--kernel', assembleKernel('spew', folder), '--gdb', String(port), '--wait'];
+        const child = spawn(process.execPath, [PROGRAM, ...args], { stdio: ['ignore', 'pipe', 'ignore'] });
+        const ended = new Promise(resolve => child.on('exit', resolve));
+        try {
+            assert.ok(await listening(port, () => child.exitCode !== null));
+            const client = await RawClient.connect(port);
+            const states: string[] = [];
+            // It stands still in the end: before, no two of its states are the same.
+            do {
+                client.send('vCont;c');
+                await new Promise(resolve => setTimeout(resolve, 100));
+                client.write('\x03');
+                assert.match(await client.reply(), /^T02thread:01;/);
+                states.push(await client.ask('g'));
+            } while (states.length < 3 || new Set(states.slice(-3)).size > 1);
+            client.send('k');
+            assert.equal(await ended, 130);
+            client.close();
+        } finally {
+            child.kill('SIGKILL');
+            rmSync(folder, { recursive: true });
+        }
+    });
 
     it('says on KVM what it says on the translator', async function () {
         needs(this, tool('gdb'), kvm);
