@@ -1,7 +1,7 @@
 /** Requests that take expressions. */
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import { ExpressionError } from '../debug/expression/error';
-import { Expression } from '../debug/expression/evaluator';
+import { Expression } from '../debug/expression/expression';
 import { pattern } from '../debug/expression/value';
 import type { DebugTarget } from '../debug/target';
 import type { Activity } from './activity';

@@ -4,7 +4,8 @@ import { type BreakpointProgram, HitCounter, type HitTest, passesHitTest } from 
 import { isTrue } from './expression/arithmetic';
 import { compileCondition } from './expression/compile';
 import { ExpressionError } from './expression/error';
-import { type EvaluationContext, Expression } from './expression/evaluator';
+import type { EvaluationContext } from './expression/context';
+import { Expression } from './expression/expression';
 import { pattern } from './expression/value';
 import { registerCondition } from './registers/register-file';
 

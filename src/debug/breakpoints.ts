@@ -2,7 +2,7 @@
 import type { CodeBreakpoint } from '../machine/breakpoint';
 import { halves } from './address';
 import { StopDecision, type StopConditions } from './breakpoint-conditions';
-import type { EvaluationContext } from './expression/evaluator';
+import type { EvaluationContext } from './expression/context';
 import { ExpressionError } from './expression/error';
 import type { AddressSpace } from './expression/value';
 

@@ -3,7 +3,7 @@ import type { Cpu } from '../machine/cpu/cpu';
 import type { SymbolTable } from '../symbols/symbol-table';
 import { segmentLinear } from './address';
 import { EvaluationProblem } from './expression/error';
-import type { EvaluationContext } from './expression/evaluator';
+import type { EvaluationContext } from './expression/context';
 import type { AddressSpace } from './expression/value';
 import type { MemoryView } from './memory-access';
 import { expressionWidth, findRegister, writeRegister } from './registers/register-file';

@@ -9,7 +9,7 @@ import type { SymbolTable } from '../symbols/symbol-table';
 import { hex } from '../machine/format';
 import { codeSize } from './address';
 import { type CodeRegion, codeRegion } from './code-region';
-import { Expression } from './expression/evaluator';
+import { Expression } from './expression/expression';
 import type { InspectionSource } from './inspection-source';
 import { pattern, readsAsTyped } from './expression/value';
 import { Gpr } from '../isa/x86/instruction';

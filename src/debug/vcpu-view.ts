@@ -3,7 +3,7 @@ import { ActivityState } from '../machine/state';
 import type { SymbolTable } from '../symbols/symbol-table';
 import { CpuContext } from './cpu-context';
 import { Disassembler } from './disassembler';
-import type { EvaluationContext } from './expression/evaluator';
+import type { EvaluationContext } from './expression/context';
 import type { MemoryView } from './memory-access';
 import { programCounter } from './stack';
 

@@ -2,7 +2,7 @@
 import type { AccessObserver, WatchedAccess, Watchpoint } from '../machine/watchpoints';
 import { type Address, formatAddress, halves } from './address';
 import { StopDecision, type StopConditions } from './breakpoint-conditions';
-import type { EvaluationContext } from './expression/evaluator';
+import type { EvaluationContext } from './expression/context';
 import { ExpressionError } from './expression/error';
 import { NamedValuesContext } from './expression/named-values';
 import type { AddressSpace } from './expression/value';

@@ -4,7 +4,7 @@
  */
 import { HyperscopeError } from '../common/errors';
 import { ExpressionError } from '../debug/expression/error';
-import { Expression } from '../debug/expression/evaluator';
+import { Expression } from '../debug/expression/expression';
 import { WIRE_REGISTERS } from './register-layout';
 
 /** Bytecode that is damaged, or asks for what a condition cannot do. */

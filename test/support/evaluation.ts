@@ -1,5 +1,5 @@
 /** What expressions are evaluated in where they are not about a guest. */
-import type { EvaluationContext } from '../../src/debug/expression/evaluator';
+import type { EvaluationContext } from '../../src/debug/expression/context';
 
 /** No registers, memory or symbols. */
 export const NOTHING: EvaluationContext = {

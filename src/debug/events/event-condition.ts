@@ -3,7 +3,8 @@ import { MachineEventKind } from '../../machine/observation/kinds';
 import { parseCondition } from '../breakpoints';
 import { isTrue } from '../expression/arithmetic';
 import { EvaluationProblem, ExpressionError } from '../expression/error';
-import type { EvaluationContext, Expression } from '../expression/evaluator';
+import type { EvaluationContext } from '../expression/context';
+import type { Expression } from '../expression/expression';
 import { eventContext, fieldNames, hasField, listedField, readField } from './event-fields';
 
 /** What has to hold for an event to count. */

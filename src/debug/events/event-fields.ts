@@ -2,7 +2,7 @@
 import { Vector } from '../../machine/cpu/fault';
 import type { MachineEvent } from '../../machine/observation/event';
 import { MachineEventKind, OperatingMode } from '../../machine/observation/kinds';
-import type { EvaluationContext } from '../expression/evaluator';
+import type { EvaluationContext } from '../expression/context';
 import { NamedValuesContext } from '../expression/named-values';
 
 interface Field {

@@ -2,7 +2,7 @@ import { HyperscopeError } from '../../common/errors';
 import type { StopWish } from '../../machine/engine';
 import type { MachineEvent } from '../../machine/observation/event';
 import { MACHINE_EVENT_BY_NAME, type MachineEventKind, type MachineEventName } from '../../machine/observation/kinds';
-import type { EvaluationContext } from '../expression/evaluator';
+import type { EvaluationContext } from '../expression/context';
 import { type EventCondition, parseEventCondition } from './event-condition';
 
 /** Events at which to stop. */

@@ -55,3 +55,29 @@ export type Node = { readonly position: number } & (
     | { readonly kind: 'space'; readonly prefix: string; readonly operand: Node }
     | { readonly kind: 'assign'; readonly target: Node; readonly value: Node }
 );
+
+/** The parts of a node that are expressions themselves, in the order of the text. */
+export function childrenOf(node: Node): readonly Node[] {
+    switch (node.kind) {
+        case 'number':
+        case 'float':
+        case 'name':
+        case 'sizeOfType':
+        case 'offsetOf':
+            return [];
+        case 'binary':
+            return [node.left, node.right];
+        case 'conditional':
+            return [node.condition, node.then, node.otherwise];
+        case 'memory':
+            return [node.address];
+        case 'index':
+            return [node.base, node.index];
+        case 'perCpu':
+            return [node.operand, node.cpu];
+        case 'assign':
+            return [node.target, node.value];
+        default:
+            return [node.operand];
+    }
+}

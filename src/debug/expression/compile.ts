@@ -3,7 +3,7 @@ import { type ByteSize, type Condition, type ConditionOperator, isCompilable } f
 import { arithmetic, commonInteger, promoted, unary } from './arithmetic';
 import type { BinaryOperator, Node, TypeSpelling } from './ast';
 import { EvaluationProblem } from './error';
-import type { Expression } from './evaluator';
+import type { Expression } from './expression';
 import {
     type AddressSpace,
     I64,

@@ -1,13 +1,12 @@
 /** Evaluates expressions against a stopped vCPU. */
 import { HyperscopeError } from '../../common/errors';
-import { bare, type CType, findMember } from '../../symbols/types';
+import { bare, findMember } from '../../symbols/types';
 import { add, arithmetic, converted, isTrue, truth, unary } from './arithmetic';
 import type { BinaryOperator, Node, TypeSpelling } from './ast';
+import type { EvaluationContext, EvaluationOptions } from './context';
 import { EvaluationProblem, ExpressionError, UnknownName } from './error';
 import { assignTo, checkField, loadValue, memberOf } from './memory';
-import { parseExpression } from './parser';
 import {
-    type AddressSpace,
     DOUBLE,
     encodeFloat,
     FLOAT,
@@ -27,133 +26,6 @@ import {
     type ValueType,
 } from './value';
 
-/** What expressions are about. Synchronous, so that a breakpoint's condition can be asked in the middle of a run. */
-export interface EvaluationContext {
-    /** Value and width in bits, or undefined if there is no such register. */
-    readRegister(name: string): { readonly value: bigint; readonly width: number } | undefined;
-    /** @throws EvaluationProblem if it cannot take this value */
-    writeRegister(name: string, value: bigint): void;
-    /** `size` bytes, or undefined if not all of them can be read. */
-    readMemory(space: AddressSpace, address: bigint, size: number): Uint8Array | undefined;
-    /** False if the memory is not there. */
-    writeMemory(space: AddressSpace, address: bigint, bytes: Uint8Array): boolean;
-    /** Address of a symbol. */
-    symbol(name: string): bigint | undefined;
-    /** Linear address of an offset in a segment. */
-    segmentLinear(segment: string, offset: bigint): bigint;
-    /** A parameter or local variable of the frame: it goes before registers of the same name. */
-    local?(name: string): Value | undefined;
-    /** A variable, a function or an enumerator of the program, with its type. */
-    global?(name: string): Value | undefined;
-    /** A per-CPU variable of the guest's kernel, as a CPU has it; undefined if there is none of that name, or no such CPU. */
-    perCpu?(name: string, cpu: number): Value | undefined;
-    /** How a value reads, for messages. */
-    describe?(value: Value): string | undefined;
-    /** A type by its name, or by its tag with the keyword before it. */
-    type?(name: string, keyword?: 'struct' | 'union' | 'enum' | 'class'): CType | undefined;
-}
-
-export interface EvaluationOptions {
-    /** Whether `=` may change registers and memory. */
-    readonly assignments?: boolean;
-}
-
-/** An expression that has been parsed. */
-export class Expression {
-    readonly root: Node;
-
-    /** @throws ExpressionError */
-    constructor(readonly text: string) {
-        this.root = parseExpression(text);
-    }
-
-    /** Whether evaluating it would change anything. */
-    get assigns(): boolean {
-        return assigns(this.root);
-    }
-
-    /** Names of registers and symbols in it, with their places in the text. */
-    get names(): readonly NamePlace[] {
-        const found: NamePlace[] = [];
-        collectNames(this.root, found);
-        return found;
-    }
-
-    /** @throws ExpressionError */
-    evaluate(context: EvaluationContext, options: EvaluationOptions = {}): Value {
-        return new Evaluation(this.text, context, options).evaluate(this.root);
-    }
-}
-
-export interface NamePlace {
-    readonly name: string;
-    readonly position: number;
-}
-
-function collectNames(node: Node, found: NamePlace[]): void {
-    switch (node.kind) {
-        case 'name':
-            found.push({ name: node.name, position: node.position });
-            return;
-        case 'number':
-        case 'float':
-        case 'sizeOfType':
-        case 'offsetOf':
-            return;
-        case 'assign':
-            collectNames(node.target, found);
-            collectNames(node.value, found);
-            return;
-        case 'binary':
-            collectNames(node.left, found);
-            collectNames(node.right, found);
-            return;
-        case 'perCpu':
-            collectNames(node.operand, found);
-            collectNames(node.cpu, found);
-            return;
-        case 'conditional':
-            collectNames(node.condition, found);
-            collectNames(node.then, found);
-            collectNames(node.otherwise, found);
-            return;
-        case 'index':
-            collectNames(node.base, found);
-            collectNames(node.index, found);
-            return;
-        case 'memory':
-            collectNames(node.address, found);
-            return;
-        default:
-            collectNames(node.operand, found);
-    }
-}
-
-function assigns(node: Node): boolean {
-    switch (node.kind) {
-        case 'assign':
-            return true;
-        case 'number':
-        case 'float':
-        case 'name':
-        case 'sizeOfType':
-        case 'offsetOf':
-            return false;
-        case 'binary':
-            return assigns(node.left) || assigns(node.right);
-        case 'conditional':
-            return assigns(node.condition) || assigns(node.then) || assigns(node.otherwise);
-        case 'perCpu':
-            return assigns(node.cpu);
-        case 'index':
-            return assigns(node.base) || assigns(node.index);
-        case 'memory':
-            return assigns(node.address);
-        default:
-            return assigns(node.operand);
-    }
-}
-
 /** What booleans read as, where the program has no other meaning for it. */
 const CONSTANTS: ReadonlyMap<string, Value> = new Map([
     ['true', truth(true)],
@@ -163,7 +35,8 @@ const CONSTANTS: ReadonlyMap<string, Value> = new Map([
 /** Linux has fewer (CONFIG_NR_CPUS). */
 const MOST_CPUS = 8192n;
 
-class Evaluation {
+/** One evaluation of one expression. */
+export class Evaluation {
     constructor(
         private readonly text: string,
         private readonly context: EvaluationContext,

@@ -2,7 +2,7 @@
 import { bare, type Member } from '../../symbols/types';
 import { littleEndian } from '../memory-access';
 import { EvaluationProblem } from './error';
-import type { EvaluationContext } from './evaluator';
+import type { EvaluationContext } from './context';
 import { type AddressSpace, makeValue, pattern, type Place, sizeOf, type Value, type ValueType } from './value';
 
 type Memory = Pick<EvaluationContext, 'readMemory' | 'writeMemory' | 'writeRegister'>;

@@ -1,5 +1,5 @@
 import type { CType } from '../../symbols/types';
-import type { EvaluationContext } from './evaluator';
+import type { EvaluationContext } from './context';
 import type { AddressSpace, Value } from './value';
 
 /** A number with its width in bits. */

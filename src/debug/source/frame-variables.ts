@@ -17,7 +17,7 @@ import type { Program } from '../../symbols/program';
 import { bare, type CType, sizeOf } from '../../symbols/types';
 import { lookupAddress, numberOf, type RegisterNumbering, wideRegister } from '../../symbols/unwind';
 import { loadValue } from '../expression/memory';
-import type { EvaluationContext } from '../expression/evaluator';
+import type { EvaluationContext } from '../expression/context';
 import { makeValue, type Place, type Value } from '../expression/value';
 import { withLengths } from './array-lengths';
 import { whatIsReadable } from './program-lines';

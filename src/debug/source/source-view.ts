@@ -6,7 +6,7 @@ import type { SymbolTable } from '../../symbols/symbol-table';
 import type { CType } from '../../symbols/types';
 import { AMD64, type FrameState, lookupAddress, numberOf, type RegisterNumbering } from '../../symbols/unwind';
 import { codeSize } from '../address';
-import type { EvaluationContext } from '../expression/evaluator';
+import type { EvaluationContext } from '../expression/context';
 import { EvaluationProblem } from '../expression/error';
 import { loadValue } from '../expression/memory';
 import { makeValue, readsAsTyped, type Value } from '../expression/value';

@@ -2,7 +2,7 @@
 import { HyperscopeError } from '../../common/errors';
 import { bare, type CType, type Member, type RecordType, sizeOf, typeName } from '../../symbols/types';
 import { loadValue, memberOf } from '../expression/memory';
-import type { EvaluationContext } from '../expression/evaluator';
+import type { EvaluationContext } from '../expression/context';
 import { complexOf, floatOf, makeValue, pattern, pointedTo, type Value } from '../expression/value';
 import type { VariableView } from './variable-view';
 

@@ -2,7 +2,7 @@
 import { type StopConditions, StopDecision } from '../../debug/breakpoint-conditions';
 import type { BreakpointRequest, TemporaryBreakpoint } from '../../debug/breakpoints';
 import { ExpressionError } from '../../debug/expression/error';
-import type { EvaluationContext } from '../../debug/expression/evaluator';
+import type { EvaluationContext } from '../../debug/expression/context';
 import { withValues, type WatchHit, type WatchpointRequest, watchProblem } from '../../debug/watchpoints';
 import { PointKind } from '../point-kind';
 import type { Stub } from './stub';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { StopDecision } from '../../../src/debug/breakpoint-conditions';
 import { parseEventCondition } from '../../../src/debug/events/event-condition';
 import { EvaluationProblem, ExpressionError } from '../../../src/debug/expression/error';
-import type { EvaluationContext } from '../../../src/debug/expression/evaluator';
+import type { EvaluationContext } from '../../../src/debug/expression/context';
 import { DOUBLE, makeValue, type Value } from '../../../src/debug/expression/value';
 import type { MachineEvent } from '../../../src/machine/observation/event';
 import { MachineEventKind } from '../../../src/machine/observation/kinds';

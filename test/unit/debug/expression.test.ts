@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { compileCondition } from '../../../src/debug/expression/compile';
-import { type EvaluationContext, Expression } from '../../../src/debug/expression/evaluator';
+import type { EvaluationContext } from '../../../src/debug/expression/context';
+import { Expression } from '../../../src/debug/expression/expression';
 import { ExpressionError } from '../../../src/debug/expression/error';
 import { INT, makeValue, pointerTo, typeName, UNSIGNED_INT, type Value } from '../../../src/debug/expression/value';
 import type { Condition, ConditionOperator } from '../../../src/machine/condition';

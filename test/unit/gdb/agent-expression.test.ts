@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { Expression } from '../../../src/debug/expression/evaluator';
+import { Expression } from '../../../src/debug/expression/expression';
 import { pattern } from '../../../src/debug/expression/value';
 import { AgentExpressionError, translateAgentExpression } from '../../../src/gdb/agent-expression';
 import { Random } from '../../support/random';

@@ -1,7 +1,8 @@
 /** Conditions that our client has a stub evaluate, against our own evaluator. */
 import assert from 'node:assert/strict';
 import { compileCondition } from '../../../../src/debug/expression/compile';
-import { type EvaluationContext, Expression } from '../../../../src/debug/expression/evaluator';
+import type { EvaluationContext } from '../../../../src/debug/expression/context';
+import { Expression } from '../../../../src/debug/expression/expression';
 import { pattern } from '../../../../src/debug/expression/value';
 import { registerCondition } from '../../../../src/debug/registers/register-file';
 import { translateAgentExpression } from '../../../../src/gdb/agent-expression';
