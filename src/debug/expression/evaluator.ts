@@ -3,9 +3,11 @@ import { HyperscopeError } from '../../common/errors';
 import { bare, findMember } from '../../symbols/types';
 import { add, arithmetic, converted, isTrue, truth, unary } from './arithmetic';
 import type { BinaryOperator, Node, TypeSpelling } from './ast';
+import { castTo, storedNumber } from './casts';
 import type { EvaluationContext, EvaluationOptions } from './context';
 import { EvaluationProblem, ExpressionError, UnknownName } from './error';
 import { assignTo, checkField, loadValue, memberOf } from './memory';
+import { offsetOf, spelledType } from './spelled-types';
 import {
     DOUBLE,
     encodeFloat,
@@ -295,68 +297,16 @@ export class Evaluation {
         return this.at(position, () => memberOf(this.context, record, member));
     }
 
-    private offsetOf(type: ValueType, members: readonly string[], position: number): number {
-        let offset = 0;
-        for (const name of members) {
-            const record = bare(type);
-            const member = record.kind === 'record' ? findMember(record, name) : undefined;
-            if (member === undefined) {
-                throw this.error(`${typeName(type)} has no member '${name}'`, position);
-            }
-            offset += member.offset;
-            type = member.type;
-        }
-        return offset;
-    }
-
     private cast(type: ValueType, operand: Value, position: number): Value {
-        const to = bare(type);
-        const from = bare(operand.type).kind;
-        if (from === 'record' || from === 'void') {
-            throw this.error(`a value of type ${typeName(operand.type)} is no number`, position);
-        }
-        const number = floatOf(operand);
-        if (from === 'float' && number === undefined && !this.isForType) {
-            throw this.error(`numbers of type ${typeName(operand.type)} can only be read`, position);
-        }
-        switch (to.kind) {
-            case 'float': {
-                const value = number ?? Number(operand.bits);
-                if ((to.size !== 4 && to.size !== 8) || to.complex === true) {
-                    throw this.error(`numbers of type ${typeName(type)} can only be read`, position);
-                }
-                return { ...makeValue(encodeFloat(value, to.size), type), space: operand.space };
-            }
-            case 'integer':
-            case 'enum':
-            case 'pointer': {
-                const bits = isBoolean(to) ? truth(isTrue(operand)).bits : wholeNumber(operand);
-                return makeValue(bits, type, operand.space);
-            }
-            default:
-                throw this.error(`nothing can be cast to ${typeName(type)}: cast to a pointer to it`, position);
-        }
+        return this.at(position, () => castTo(type, operand, this.isForType));
     }
 
-    private type({ base, pointers, dimensions, position }: TypeSpelling): ValueType {
-        let type: ValueType | undefined;
-        switch (base.kind) {
-            case 'known':
-                ({ type } = base);
-                break;
-            case 'tag':
-                type = this.context.type?.(base.name, base.keyword);
-                break;
-            case 'name':
-                type = INTEGER_TYPES.get(base.name) ?? this.context.type?.(base.name);
-        }
-        if (type === undefined) {
-            const name = base.kind === 'tag' ? `${base.keyword} ${base.name}` : base.kind === 'name' ? base.name : '';
-            const looked = this.context.type === undefined ? ': there is no debug information' : '';
-            throw this.unknownName(`there is no type '${name}'${looked}`, position);
-        }
-        for (let count = 0; count < pointers; count++) type = pointerTo(type);
-        return dimensions.reduceRight<ValueType>((element, count) => ({ kind: 'array', element, count }), type);
+    private offsetOf(type: ValueType, members: readonly string[], position: number): number {
+        return this.at(position, () => offsetOf(type, members));
+    }
+
+    private type(spelling: TypeSpelling): ValueType {
+        return this.at(spelling.position, () => spelledType(spelling, this.context, this.text));
     }
 
     /** What stands in the parentheses of `sizeof`: a lone name is a variable, if there is one. */
@@ -467,8 +417,7 @@ export class Evaluation {
         const { field } = place.kind === 'memory' ? place : {};
         if (field !== undefined) {
             // The number itself: the cast may have cut it down to one that fits.
-            const bits = isBoolean(target.type) ? value.bits : wholeNumber(given);
-            this.at(position, () => checkField(bits, target.type, field.size));
+            this.at(position, () => checkField(storedNumber(target.type, given), target.type, field.size));
         }
         const result: Value = { ...value, place };
         this.at(position, () => assignTo(this.context, result));
@@ -487,17 +436,6 @@ export class Evaluation {
 /** Of a divisor whose type alone counts. */
 function notZero(value: Value): Value {
     return floatOf(value) === undefined ? { ...value, bits: 1n } : value;
-}
-
-function isBoolean(type: ValueType): boolean {
-    const plain = bare(type);
-    return plain.kind === 'integer' && plain.reads === 'boolean';
-}
-
-/** A number without its fraction. */
-function wholeNumber(value: Value): bigint {
-    const number = floatOf(value);
-    return number === undefined ? value.bits : BigInt(Math.trunc(Number.isFinite(number) ? number : 0));
 }
 
 function placeAt(address: Value): Place {
