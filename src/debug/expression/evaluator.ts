@@ -314,11 +314,11 @@ export class Evaluation {
         const { base, pointers, dimensions } = spelling;
         if (base.kind === 'name' && pointers === 0 && dimensions.length === 0) {
             const { name } = base;
-            const variable = this.context.local?.(name) ?? this.context.global?.(name);
+            const { position } = spelling;
+            const variable = this.at(position, () => this.context.local?.(name) ?? this.context.global?.(name));
             if (variable !== undefined) return variable.type;
-            if (!INTEGER_TYPES.has(name) && this.context.type?.(name) === undefined) {
-                return this.unevaluated({ kind: 'name', name, register: false, position: spelling.position }).type;
-            }
+            const isType = this.at(position, () => INTEGER_TYPES.has(name) || this.context.type?.(name) !== undefined);
+            if (!isType) return this.unevaluated({ kind: 'name', name, register: false, position }).type;
         }
         return this.type(spelling);
     }
@@ -386,7 +386,9 @@ export class Evaluation {
             return undefined;
         }
         const { name, position } = leftNode;
-        const type = this.simpleName(name, false) === undefined ? this.context.type?.(name) : undefined;
+        const type = this.at(position, () =>
+            this.simpleName(name, false) === undefined ? this.context.type?.(name) : undefined,
+        );
         if (type === undefined) {
             return undefined;
         }

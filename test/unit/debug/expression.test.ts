@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { compileCondition } from '../../../src/debug/expression/compile';
 import type { EvaluationContext } from '../../../src/debug/expression/context';
 import { Expression } from '../../../src/debug/expression/expression';
-import { ExpressionError } from '../../../src/debug/expression/error';
+import { EvaluationProblem, ExpressionError } from '../../../src/debug/expression/error';
 import { INT, makeValue, pointerTo, typeName, UNSIGNED_INT, type Value } from '../../../src/debug/expression/value';
 import type { Condition, ConditionOperator } from '../../../src/machine/condition';
 import type { CType, RecordType } from '../../../src/symbols/types';
@@ -259,6 +259,19 @@ describe("expressions over a program's variables", () => {
     for (const [text, problem] of refusals) {
         it(`${text} is refused`, () => assert.match(refusal(text, program), problem));
     }
+
+    it('tell where a name stands that cannot be looked up, also where it may be one of a type', () => {
+        const context: EvaluationContext = {
+            ...machine().context,
+            local: name => {
+                if (name === 'lost') throw new EvaluationProblem('lost: this engine does not tell');
+                return undefined;
+            },
+        };
+        for (const text of ['1 + lost', '2 + (lost) - 1', 'sizeof(lost)']) {
+            assert.equal(refusal(text, context), `${text.indexOf('lost')}: lost: this engine does not tell`);
+        }
+    });
 
     it('assign on the chosen side of ?: alone', () => {
         const { context, registers } = machine();
