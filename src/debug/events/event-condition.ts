@@ -73,7 +73,7 @@ export function parseEventCondition(
 function isVariable(name: string, context: EvaluationContext): boolean {
     const [variable] = name.split('.');
     try {
-        return (context.local?.(variable) ?? context.global?.(variable)) !== undefined;
+        return (context.local?.(variable, false) ?? context.global?.(variable, false)) !== undefined;
     } catch (error) {
         // There is one: whether it can be read is asked at each event.
         if (!(error instanceof EvaluationProblem)) throw error;

@@ -15,12 +15,15 @@ export interface EvaluationContext {
     symbol(name: string): bigint | undefined;
     /** Linear address of an offset in a segment. */
     segmentLinear(segment: string, offset: bigint): bigint;
-    /** A parameter or local variable of the frame: it goes before registers of the same name. */
-    local?(name: string): Value | undefined;
+    /**
+     * A parameter or local variable of the frame: it goes before registers of the same name.
+     * @param isRead false where only its type and its place count, as in `sizeof`: then whatever lies there is not read
+     */
+    local?(name: string, isRead?: boolean): Value | undefined;
     /** A variable, a function or an enumerator of the program, with its type. */
-    global?(name: string): Value | undefined;
+    global?(name: string, isRead?: boolean): Value | undefined;
     /** A per-CPU variable of the guest's kernel, as a CPU has it; undefined if there is none of that name, or no such CPU. */
-    perCpu?(name: string, cpu: number): Value | undefined;
+    perCpu?(name: string, cpu: number, isRead?: boolean): Value | undefined;
     /** How a value reads, for messages. */
     describe?(value: Value): string | undefined;
     /** A type by its name, or by its tag with the keyword before it. */

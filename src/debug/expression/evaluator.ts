@@ -6,7 +6,7 @@ import type { BinaryOperator, Node, TypeSpelling } from './ast';
 import { castTo, storedNumber } from './casts';
 import type { EvaluationContext, EvaluationOptions } from './context';
 import { EvaluationProblem, ExpressionError, UnknownName } from './error';
-import { assignTo, checkField, loadValue, memberOf } from './memory';
+import { assignTo, checkField, loadValue, memberOf, UNREAD } from './memory';
 import { offsetOf, spelledType } from './spelled-types';
 import {
     DOUBLE,
@@ -50,7 +50,7 @@ export class Evaluation {
     /** The type of an expression, with whatever value. @throws ExpressionError */
     private unevaluated(node: Node): Value {
         const context = Object.create(this.context) as EvaluationContext;
-        context.readMemory = (_space, _address, size) => new Uint8Array(size);
+        context.readMemory = UNREAD.readMemory;
         return new Evaluation(this.text, context, {}, true).evaluate(node);
     }
 
@@ -145,7 +145,7 @@ export class Evaluation {
                 const name = node.operand.kind === 'name' ? node.operand.name : '';
                 const found =
                     cpu < MOST_CPUS
-                        ? this.at(node.position, () => this.context.perCpu?.(name, Number(cpu)))
+                        ? this.at(node.position, () => this.context.perCpu?.(name, Number(cpu), !this.isForType))
                         : undefined;
                 if (found === undefined) {
                     throw this.error(`there is no per-CPU variable '${name}' of a CPU ${cpu}`, node.position);
@@ -185,6 +185,10 @@ export class Evaluation {
                 const pointer = isPointer && !node.arrow ? this.evaluate(node.operand) : operand;
                 return this.member(pointer, node.name, node.arrow, node.position, false);
             }
+            case 'name':
+                return node.symbol === true
+                    ? this.evaluate(node)
+                    : this.at(node.position, () => this.name(node.name, node.register, node.position, false));
             default:
                 return this.evaluate(node);
         }
@@ -223,17 +227,21 @@ export class Evaluation {
         return makeValue(address, U64);
     }
 
-    private name(name: string, registerOnly: boolean, position: number): Value {
-        const whole = this.simpleName(name, registerOnly);
+    /** @param isRead whether its value is wanted, and not only its place */
+    private name(name: string, registerOnly: boolean, position: number, isRead = true): Value {
+        const whole = this.simpleName(name, registerOnly, isRead);
         if (whole !== undefined) {
             return whole;
         }
         // The lexer cannot tell a symbol with dots from members of a record.
         const parts = registerOnly ? [] : name.split('.');
         for (let count = parts.length - 1; count > 0; count--) {
-            let value = this.simpleName(parts.slice(0, count).join('.'), false);
+            let value = this.simpleName(parts.slice(0, count).join('.'), false, true);
             if (value !== undefined) {
-                for (const part of parts.slice(count)) value = this.member(value, part, false, position);
+                for (let index = count; index < parts.length; index++) {
+                    // On the way there may be pointers.
+                    value = this.member(value, parts[index], false, position, isRead || index < parts.length - 1);
+                }
                 return value;
             }
         }
@@ -246,8 +254,9 @@ export class Evaluation {
         throw this.unknownName(`there is no register${registerOnly ? '' : others} '${unknown}'`, position);
     }
 
-    private simpleName(name: string, registerOnly: boolean): Value | undefined {
-        const local = registerOnly ? undefined : this.context.local?.(name);
+    private simpleName(name: string, registerOnly: boolean, isRead: boolean): Value | undefined {
+        isRead &&= !this.isForType;
+        const local = registerOnly ? undefined : this.context.local?.(name, isRead);
         if (local !== undefined) {
             return local;
         }
@@ -259,7 +268,7 @@ export class Evaluation {
         if (registerOnly) {
             return undefined;
         }
-        const global = this.context.global?.(name);
+        const global = this.context.global?.(name, isRead);
         if (global !== undefined) {
             return global;
         }
@@ -315,7 +324,10 @@ export class Evaluation {
         if (base.kind === 'name' && pointers === 0 && dimensions.length === 0) {
             const { name } = base;
             const { position } = spelling;
-            const variable = this.at(position, () => this.context.local?.(name) ?? this.context.global?.(name));
+            const variable = this.at(
+                position,
+                () => this.context.local?.(name, false) ?? this.context.global?.(name, false),
+            );
             if (variable !== undefined) return variable.type;
             const isType = this.at(position, () => INTEGER_TYPES.has(name) || this.context.type?.(name) !== undefined);
             if (!isType) return this.unevaluated({ kind: 'name', name, register: false, position }).type;
@@ -387,7 +399,7 @@ export class Evaluation {
         }
         const { name, position } = leftNode;
         const type = this.at(position, () =>
-            this.simpleName(name, false) === undefined ? this.context.type?.(name) : undefined,
+            this.simpleName(name, false, false) === undefined ? this.context.type?.(name) : undefined,
         );
         if (type === undefined) {
             return undefined;

@@ -5,7 +5,11 @@ import { EvaluationProblem } from './error';
 import type { EvaluationContext } from './context';
 import { type AddressSpace, makeValue, pattern, type Place, sizeOf, type Value, type ValueType } from './value';
 
+type Reader = Pick<EvaluationContext, 'readMemory'>;
 type Memory = Pick<EvaluationContext, 'readMemory' | 'writeMemory' | 'writeRegister'>;
+
+/** For what has a type and a place, and whose value does not count. */
+export const UNREAD: Reader = { readMemory: (_space, _address, size) => new Uint8Array(size) };
 
 /** Numbers are no wider. */
 const LARGEST_NUMBER = 16;
@@ -15,7 +19,7 @@ function describeAddress(space: AddressSpace, address: bigint): string {
 }
 
 /** @throws EvaluationProblem if it is not there */
-function readBytes(memory: Memory, space: AddressSpace, address: bigint, size: number): Uint8Array {
+function readBytes(memory: Reader, space: AddressSpace, address: bigint, size: number): Uint8Array {
     const bytes = memory.readMemory(space, address, size);
     if (bytes === undefined) {
         const reason = space === 'linear' ? 'nothing is mapped there' : 'there is no RAM';
@@ -35,7 +39,7 @@ function isAggregate(type: ValueType): boolean {
  * @throws EvaluationProblem if it cannot be read
  */
 export function loadValue(
-    memory: Memory,
+    memory: Reader,
     whole: Value,
     part: { readonly type: ValueType; readonly offset: number; readonly bits?: { offset: number; size: number } },
 ): Value {
@@ -103,7 +107,7 @@ function isSigned(type: ValueType): boolean {
 }
 
 /** A member of a record. @throws EvaluationProblem if it cannot be read */
-export function memberOf(memory: Memory, record: Value, { type, offset, bits }: Member): Value {
+export function memberOf(memory: Reader, record: Value, { type, offset, bits }: Member): Value {
     return loadValue(memory, record, {
         type,
         offset,

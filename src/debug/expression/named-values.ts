@@ -20,8 +20,8 @@ export class NamedValuesContext implements EvaluationContext {
         return this.named(name) ?? this.below.readRegister(name);
     }
 
-    local(name: string): Value | undefined {
-        return this.named(name) === undefined ? this.below.local?.(name) : undefined;
+    local(name: string, isRead?: boolean): Value | undefined {
+        return this.named(name) === undefined ? this.below.local?.(name, isRead) : undefined;
     }
 
     writeRegister(name: string, value: bigint): void {
@@ -44,8 +44,12 @@ export class NamedValuesContext implements EvaluationContext {
         return this.below.segmentLinear(segment, offset);
     }
 
-    global(name: string): Value | undefined {
-        return this.below.global?.(name);
+    global(name: string, isRead?: boolean): Value | undefined {
+        return this.below.global?.(name, isRead);
+    }
+
+    perCpu(name: string, cpu: number, isRead?: boolean): Value | undefined {
+        return this.below.perCpu?.(name, cpu, isRead);
     }
 
     type(name: string, keyword?: 'struct' | 'union' | 'enum' | 'class'): CType | undefined {

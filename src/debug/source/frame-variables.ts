@@ -16,7 +16,7 @@ import type { Unit } from '../../symbols/dwarf/unit';
 import type { Program } from '../../symbols/program';
 import { bare, type CType, sizeOf } from '../../symbols/types';
 import { lookupAddress, numberOf, type RegisterNumbering, wideRegister } from '../../symbols/unwind';
-import { loadValue } from '../expression/memory';
+import { loadValue, UNREAD } from '../expression/memory';
 import type { EvaluationContext } from '../expression/context';
 import { makeValue, type Place, type Value } from '../expression/value';
 import { withLengths } from './array-lengths';
@@ -100,8 +100,11 @@ export class FrameReader {
         this.linked = program.linked(lookupAddress(frame.state));
     }
 
-    /** @throws SymbolFileError if the debugging information is corrupt, EvaluationProblem if memory is missing */
-    value(die: Die): Value {
+    /**
+     * @param isRead false where only its type and its place count: if it is in memory, its value is some number then
+     * @throws SymbolFileError if the debugging information is corrupt, EvaluationProblem if memory is missing
+     */
+    value(die: Die, isRead = true): Value {
         const type = withLengths(this.program.types.typeOf(die), array =>
             arrayLength(array, (range, name) => this.bound(range, name)),
         );
@@ -112,7 +115,7 @@ export class FrameReader {
             }
             const expression = expressionAt(origin, At.Location, this.linked);
             if (expression !== undefined) {
-                return this.at(evaluateLocation(expression, this.context(die.unit)), type, die.unit);
+                return this.at(evaluateLocation(expression, this.context(die.unit)), type, die.unit, isRead);
             }
         }
         return { ...makeValue(0n, type), unavailable: 'optimised out' };
@@ -139,12 +142,12 @@ export class FrameReader {
     }
 
     /** What lies at a location, with a type. */
-    private at(location: Location, type: CType, unit: Unit): Value {
+    private at(location: Location, type: CType, unit: Unit, isRead: boolean): Value {
         switch (location.kind) {
             case 'memory': {
                 const place: Place = { kind: 'memory', space: 'linear', address: location.address };
                 return loadValue(
-                    this.host.context,
+                    isRead ? this.host.context : UNREAD,
                     { ...makeValue(location.address, type), place },
                     { type, offset: 0 },
                 );

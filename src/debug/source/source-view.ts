@@ -8,7 +8,7 @@ import { AMD64, type FrameState, lookupAddress, numberOf, type RegisterNumbering
 import { codeSize } from '../address';
 import type { EvaluationContext } from '../expression/context';
 import { EvaluationProblem } from '../expression/error';
-import { loadValue } from '../expression/memory';
+import { loadValue, UNREAD } from '../expression/memory';
 import { makeValue, readsAsTyped, type Value } from '../expression/value';
 import { findRegister } from '../registers/register-file';
 import { programCounter } from '../stack';
@@ -97,12 +97,12 @@ export class SourceView {
             writeMemory: (space, address, bytes) => context.writeMemory(space, address, bytes),
             symbol: name => context.symbol(name),
             segmentLinear: (segment, offset) => context.segmentLinear(segment, offset),
-            local: name => {
+            local: (name, isRead) => {
                 const found = frame();
-                return found && this.localNamed(found, name);
+                return found && this.localNamed(found, name, isRead);
             },
-            global: name => this.globalNamed(frame(), name),
-            perCpu: (name, cpu) => this.globalNamed(frame(), name, cpu),
+            global: (name, isRead) => this.globalNamed(frame(), name, isRead),
+            perCpu: (name, cpu, isRead) => this.globalNamed(frame(), name, isRead, cpu),
             type: (name, keyword) => this.typeNamed(frame(), name, keyword),
             describe: value => (readsAsTyped(value.type) ? this.presenter.text(value) : undefined),
         };
@@ -168,17 +168,17 @@ export class SourceView {
         return frame === undefined ? [] : variablesOf(frame);
     }
 
-    private localNamed(frame: SourceFrame, name: string): Value | undefined {
+    private localNamed(frame: SourceFrame, name: string, isRead?: boolean): Value | undefined {
         const variable = variablesOf(frame).find(other => other.name === name && !other.isHidden);
-        return variable && this.read(frame, variable);
+        return variable && this.read(frame, variable, isRead);
     }
 
     /** @throws HyperscopeError */
-    private read(frame: SourceFrame, { die }: FrameVariable): Value {
+    private read(frame: SourceFrame, { die }: FrameVariable, isRead?: boolean): Value {
         const program = frame.program!;
         const address = lookupAddress(frame.physical.state);
         const chain = program.info.blocksAt(program.linked(address));
-        return new FrameReader(program, frame.physical, chain, this.host).value(die);
+        return new FrameReader(program, frame.physical, chain, this.host).value(die, isRead);
     }
 
     private get host(): FrameHost {
@@ -195,7 +195,7 @@ export class SourceView {
     }
 
     /** @param cpu a CPU whose own variable it has to be */
-    private globalNamed(frame: SourceFrame | undefined, name: string, cpu?: number): Value | undefined {
+    private globalNamed(frame: SourceFrame | undefined, name: string, isRead = true, cpu?: number): Value | undefined {
         for (const { found, program } of this.globalsNamed(frame, name)) {
             if (found.kind === 'constant') {
                 if (cpu !== undefined) continue;
@@ -207,7 +207,7 @@ export class SourceView {
             const place = { kind: 'memory', space: 'linear', address } as const;
             const whole: Value = { ...makeValue(address, found.type), place };
             try {
-                return loadValue(this.view.context, whole, { type: found.type, offset: 0 });
+                return loadValue(isRead ? this.view.context : UNREAD, whole, { type: found.type, offset: 0 });
             } catch (error) {
                 if (!(error instanceof EvaluationProblem)) throw error;
                 // It has an address and a size all the same.

@@ -58,6 +58,7 @@ describe('variables of lengths and kinds of their own', () => {
             const pc = address + size! - 8n;
             const registers = AMD64.names.map(name => (name === 'rbp' ? CFA - 16n : 0n));
             const physical: PhysicalFrame = { state: { pc, registers, isReturn: false }, numbering: AMD64 };
+            let reads = 0;
             const host: FrameHost = {
                 memory: {
                     readMemory: (at, length) =>
@@ -67,7 +68,13 @@ describe('variables of lengths and kinds of their own', () => {
                     isExecutable: () => true,
                     isUserCode: () => false,
                 },
-                context: { ...NOTHING, readMemory: (_space, _at, length) => new Uint8Array(length).fill(1) },
+                context: {
+                    ...NOTHING,
+                    readMemory: (_space, _at, length) => {
+                        reads++;
+                        return new Uint8Array(length).fill(1);
+                    },
+                },
                 callerOf: () => undefined,
                 cfaOf: () => CFA,
                 programAt: () => program,
@@ -82,6 +89,12 @@ describe('variables of lengths and kinds of their own', () => {
             for (const expected of ['given: int (*)[5]', 'text: char[5]', 'two: int[5][3]']) {
                 assert.ok(types.includes(expected), `${expected} in ${types.join(', ')}`);
             }
+            const { die } = variablesOf(frame).find(({ name }) => name === 'n')!;
+            const before = reads;
+            const { place, ...whole } = reader.value(die, false);
+            assert.deepEqual([typeName(whole.type), place?.kind], ['count_t', 'memory']);
+            assert.equal(reads, before, 'where its value does not count it is not read');
+            assert.deepEqual([reader.value(die).place, reads], [place, before + 1]);
         });
     }
 

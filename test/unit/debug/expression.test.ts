@@ -7,6 +7,7 @@ import { INT, makeValue, pointerTo, typeName, UNSIGNED_INT, type Value } from '.
 import type { Condition, ConditionOperator } from '../../../src/machine/condition';
 import type { CType, RecordType } from '../../../src/symbols/types';
 import { ValuePresenter } from '../../../src/debug/source/value-text';
+import { type WatchHit, withValues } from '../../../src/debug/watchpoints';
 import { NOTHING } from '../../support/evaluation';
 
 /** A vCPU with a few registers, 256 bytes of memory at 0x1000 whose values are their offsets, and one symbol. */
@@ -53,6 +54,8 @@ function refusal(text: string, context = machine().context): string {
     }
     return assert.fail(`${text} was not refused`);
 }
+
+const NO_HIT = { watched: { space: 'linear', offset: 0n, length: 4 }, old: 0n, now: 0n } as WatchHit;
 
 describe('expressions', () => {
     const cases: readonly (readonly [text: string, result: string])[] = [
@@ -270,6 +273,39 @@ describe("expressions over a program's variables", () => {
         };
         for (const text of ['1 + lost', '2 + (lost) - 1', 'sizeof(lost)']) {
             assert.equal(refusal(text, context), `${text.indexOf('lost')}: lost: this engine does not tell`);
+        }
+    });
+
+    it('read no variables whose values do not count', () => {
+        const asked: string[] = [];
+        const variable = (name: string, isRead = true): Value | undefined => {
+            if (name.length !== 1) return undefined;
+            asked.push(`${name}${isRead ? '' : ' unread'}`);
+            const place = { kind: 'memory', space: 'linear', address: 0x1000n } as const;
+            return { ...makeValue(1n, name === 'p' ? pointerTo(INT) : INT), place };
+        };
+        const context: EvaluationContext = {
+            ...machine().context,
+            global: variable,
+            perCpu: (name, cpu, isRead) => variable(name, isRead),
+        };
+        const cases: readonly (readonly [text: string, asked: readonly string[]])[] = [
+            ['x', ['x']],
+            ['sizeof x', ['x unread']],
+            ['sizeof(x)', ['x unread']],
+            ['sizeof(x == *p)', ['x unread', 'p unread']],
+            ['sizeof(per_cpu(x, 0))', ['x unread']],
+            ['per_cpu(x, 0)', ['x']],
+            ['&x', ['x unread']],
+            ['&p[1]', ['p unread', 'p']],
+            ['1 ? x : y', ['y unread', 'x']],
+        ];
+        for (const below of [context, withValues(context, NO_HIT)]) {
+            for (const [text, expected] of cases) {
+                asked.length = 0;
+                new Expression(text).evaluate(below);
+                assert.deepEqual(asked, expected, text);
+            }
         }
     });
 
