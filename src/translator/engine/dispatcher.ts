@@ -2,7 +2,7 @@
  * Runs a vCPU for a slice: enters translated code, and deals with every way in which it comes back. What happens in
  * between (decoding, system operations, delivery of faults and interrupts) is exact at the instruction.
  */
-import { type RunStop, EVENT_STOP, FRUITLESS_FAULTS, WATCH_STOP } from '../../machine/engine';
+import { type RunStop, EVENT_STOP, WATCH_STOP } from '../../machine/engine';
 import { StopBeforeEvent } from '../../machine/observation/cpu-observer';
 import type { Cpu } from '../../machine/cpu/cpu';
 import { GuestFault } from '../../machine/cpu/fault';
@@ -17,6 +17,7 @@ import { type Block } from './blocks';
 import type { InstructionBoundary } from './boundary';
 import type { BreakpointStops } from './breakpoint-stops';
 import type { EarlyExit } from './early-exit';
+import { FruitlessFaults } from './fruitless-faults';
 import type { CodeTable } from './handlers';
 import type { KnownCode } from './known-code';
 import type { RunningInstruction } from './running-instruction';
@@ -55,6 +56,7 @@ export class Dispatcher {
     private readonly stops: BreakpointStops;
     private readonly watched: WatchedAccesses;
     private readonly budget = new SliceBudget();
+    private readonly faults = new FruitlessFaults();
     private readonly enterFlat: EnterCode;
     private readonly enterSegmented: EnterCode;
     private readonly boundaries: InstructionBoundary[] = [];
@@ -69,9 +71,6 @@ export class Dispatcher {
     private attentionNeeded = false;
     /** Set when the slice in progress has to end with a stop. */
     private stop: RunStop | undefined;
-    /** Exceptions since an instruction was executed last, and how many the vCPU had executed then. */
-    private fruitlessFaults = 0;
-    private retiredAtFault = -1;
 
     constructor(private readonly parts: DispatcherParts) {
         ({
@@ -102,7 +101,7 @@ export class Dispatcher {
         this.budget.begin(cpu, budget);
         this.regions.flushIfDue(this.sliceBase);
         this.stop = undefined;
-        this.retiredAtFault = -1;
+        this.faults.begin();
         cpu.set(StateOffset.checkedAt, NEVER_CHECKED, NEVER_CHECKED);
         const stop = this.slice(cpu);
         this.budget.end(cpu);
@@ -500,12 +499,7 @@ export class Dispatcher {
 
     /** An exception is delivered. */
     private noteFault(): void {
-        const retired = this.retiredBy(this.current);
-        if (retired !== this.retiredAtFault) {
-            this.retiredAtFault = retired;
-            this.fruitlessFaults = 0;
-        }
-        if (++this.fruitlessFaults >= FRUITLESS_FAULTS) {
+        if (this.faults.note(this.retiredBy(this.current))) {
             this.stop ??= { reason: 'faulting' };
         }
     }
