@@ -2,7 +2,16 @@ import { LoadError } from '../errors';
 import { MemoryType } from '../e820';
 import { type BootContext, KERNEL_MINIMUM, LowMemory } from './boot-context';
 import { BOOT_CS, BOOT_DS, Gpr, type InitialCpuState } from './initial-state';
-import { buildOptionRom, DmaControl, dword, FIRMWARE_RESERVE, type OptionRom, type Transfer, word } from './option-rom';
+import {
+    buildOptionRom,
+    DmaControl,
+    dword,
+    FIRMWARE_RESERVE,
+    LOAD_DATA_SEGMENTS,
+    type OptionRom,
+    type Transfer,
+    word,
+} from './option-rom';
 
 /** fw_cfg selectors: one for everything that is loaded, and one that nothing uses, which reads as zeros. */
 const CONTENT = 0x11;
@@ -216,11 +225,7 @@ function enterKernel(address: number, entry: number, eax: number, ebx: number): 
     // prettier-ignore
     const registers = [
         0xb8, ...dword(BOOT_DS),                    // mov  eax, BOOT_DS
-        0x8e, 0xd8,                                 // mov  ds, eax
-        0x8e, 0xc0,                                 // mov  es, eax
-        0x8e, 0xe0,                                 // mov  fs, eax
-        0x8e, 0xe8,                                 // mov  gs, eax
-        0x8e, 0xd0,                                 // mov  ss, eax
+        ...LOAD_DATA_SEGMENTS,
         0xb8, ...dword(eax),                        // mov  eax, ...
         0xbb, ...dword(ebx),                        // mov  ebx, ...
     ];

@@ -2,7 +2,15 @@ import { LoadError } from '../errors';
 import { type BootContext, type BootRequest, KERNEL_MINIMUM, LowMemory } from './boot-context';
 import { checkedCommandLine, fillHeader, placeLinux, theInitrd } from './linux';
 import type { LinuxKernel } from './linux-header';
-import { buildOptionRom, DmaControl, FIRMWARE_RESERVE, type OptionRom, word } from './option-rom';
+import {
+    buildOptionRom,
+    DmaControl,
+    dword,
+    FIRMWARE_RESERVE,
+    LOAD_DATA_SEGMENTS,
+    type OptionRom,
+    word,
+} from './option-rom';
 
 /** Selectors that QEMU's interface reserves for these (docs/specs/fw_cfg.rst and its headers). */
 const enum Item {
@@ -57,9 +65,10 @@ export function linuxOptionRom(kernel: LinuxKernel, request: BootRequest, contex
         pieces.push([Item.initrdData, place.initrd, initrd.data]);
     }
     const items: [number, Uint8Array][] = pieces.map(([item, , bytes]) => [item, bytes]);
+    const bytesOf = (value: number): Uint8Array => Uint8Array.from(dword(value));
     for (const [item, address, size] of SIZE_ITEMS) {
         const piece = pieces.find(([key]) => key === item);
-        items.push([address, littleEndian32(piece?.[1] ?? 0)], [size, littleEndian32(piece?.[2].length ?? 0)]);
+        items.push([address, bytesOf(piece?.[1] ?? 0)], [size, bytesOf(piece?.[2].length ?? 0)]);
     }
     const transfers = pieces.map(([item, address, bytes]) => ({
         control: item * 0x10000 + DmaControl.select + DmaControl.read,
@@ -74,18 +83,8 @@ function enterSetup(): readonly number[] {
     // prettier-ignore
     return [
         0xb8, ...word(SETUP_SEGMENT),               // mov  ax, SETUP_SEGMENT
-        0x8e, 0xd8,                                 // mov  ds, ax
-        0x8e, 0xc0,                                 // mov  es, ax
-        0x8e, 0xe0,                                 // mov  fs, ax
-        0x8e, 0xe8,                                 // mov  gs, ax
-        0x8e, 0xd0,                                 // mov  ss, ax
+        ...LOAD_DATA_SEGMENTS,
         0xbc, ...word(HEAP_END),                    // mov  sp, HEAP_END
         0xea, 0, 0, ...word(SETUP_SEGMENT + 0x20),  // jmp  SETUP_SEGMENT+20h:0
     ];
-}
-
-function littleEndian32(value: number): Uint8Array {
-    const bytes = new Uint8Array(4);
-    new DataView(bytes.buffer).setUint32(0, value, true);
-    return bytes;
 }

@@ -50,6 +50,16 @@ export function dword(value: number): [number, number, number, number] {
     return [...word(value), ...word(value >>> 16)];
 }
 
+/** Code of any width: loads the data segment registers and SS from AX. */
+// prettier-ignore
+export const LOAD_DATA_SEGMENTS: readonly number[] = [
+    0x8e, 0xd8,                                     // mov  ds, ax
+    0x8e, 0xc0,                                     // mov  es, ax
+    0x8e, 0xe0,                                     // mov  fs, ax
+    0x8e, 0xe8,                                     // mov  gs, ax
+    0x8e, 0xd0,                                     // mov  ss, ax
+];
+
 /**
  * Builds a ROM whose boot code carries out the transfers and then does the rest.
  * @param kernel the kernel's file
