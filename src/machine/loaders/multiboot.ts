@@ -1,12 +1,12 @@
 import { MemoryType } from '../e820';
 import { hex } from '../format';
-import { alignUp, type BootContext, type BootRequest, KERNEL_MINIMUM, LowMemory } from './boot-context';
+import { alignUp, type BootContext, type BootRequest, KERNEL_MINIMUM } from './boot-context';
 import { isElf, readElf, SegmentType } from './elf';
 import type { FirmwareAnswers } from './entry-option-rom';
 import { ImageReader } from './image';
 import { flatGdt, Gpr, type InitialCpuState, protectedModeState } from './initial-state';
-import { elfPieces, type Piece, writePieces } from './kernel-image';
-import { placeModules, type PlacedModule } from './pvh';
+import { elfPieces, type Piece } from './kernel-image';
+import { type PlacedModule, writeKernel } from './write-kernel';
 
 /** Multiboot 0.6.96, sections 3.1 (header) and 3.2 (machine state). */
 const HEADER_MAGIC = 0x1badb002;
@@ -40,6 +40,8 @@ const enum InfoFlag {
 const HIGHEST_ENTRY = 0xffff_ffff;
 
 const INFO_SIZE = 116;
+/** A GDT follows. */
+const GDT_OFFSET = alignUp(INFO_SIZE, 8);
 const MODULE_SIZE = 16;
 const MAP_ENTRY_SIZE = 24;
 
@@ -95,26 +97,16 @@ export function loadMultiboot(request: BootRequest, context: BootContext): Initi
     }
     const { pieces, entry } =
         (flags & HeaderFlag.Addresses) !== 0 ? kludgePieces(reader, header) : elfKernel(reader, header);
-    const kernelEnd = writePieces(reader, pieces, context);
-    const modules = placeModules(request.modules, kernelEnd, context);
-
-    const block = new InfoBlock(request, modules, context);
-    const low = pieces.every(({ address }) => address >= KERNEL_MINIMUM);
-    const last = modules.at(-1);
-    const behind = last === undefined ? kernelEnd : last.address + last.file.data.length;
-    const base = low ? LowMemory.bootParams : alignUp(Math.max(behind, KERNEL_MINIMUM), 0x1000);
-    const bytes = block.build(base);
-    if (base + bytes.length > (low ? LowMemory.end : context.ramEnd)) {
-        throw reader.error('its command lines and module list do not fit into memory');
-    }
-    context.write(base, bytes);
+    const base = writeKernel(reader, pieces, request.modules, context, (at, modules) =>
+        new InfoBlock(request, modules, context).build(at),
+    );
     return protectedModeState(
         entry,
         [
             [Gpr.Rax, BOOTLOADER_MAGIC],
             [Gpr.Rbx, base],
         ],
-        base + block.gdtOffset,
+        base + GDT_OFFSET,
     );
 }
 
@@ -170,7 +162,6 @@ function kludgePieces(reader: ImageReader, header: number): LoadedKernel {
 
 /** The information structure (section 3.3) with everything that it points to. */
 class InfoBlock {
-    readonly gdtOffset: number;
     private readonly modulesOffset: number;
     private readonly mapOffset: number;
     private readonly strings: Uint8Array[] = [];
@@ -181,8 +172,7 @@ class InfoBlock {
         private readonly modules: readonly PlacedModule[],
         private readonly context: BootContext,
     ) {
-        this.gdtOffset = alignUp(INFO_SIZE, 8);
-        this.modulesOffset = this.gdtOffset + 5 * 8;
+        this.modulesOffset = GDT_OFFSET + 5 * 8;
         this.mapOffset = this.modulesOffset + modules.length * MODULE_SIZE;
         this.next = this.mapOffset + context.memoryMap.length * MAP_ENTRY_SIZE;
     }
@@ -211,7 +201,7 @@ class InfoBlock {
         u32(44, map.length * MAP_ENTRY_SIZE);
         u32(48, base + this.mapOffset);
         u32(64, loaderName);
-        bytes.set(flatGdt(32), this.gdtOffset);
+        bytes.set(flatGdt(32), GDT_OFFSET);
         modules.forEach(({ file, address }, index) => {
             const at = this.modulesOffset + index * MODULE_SIZE;
             u32(at, address);

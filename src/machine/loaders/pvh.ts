@@ -1,19 +1,11 @@
 import { hex } from '../format';
-import { LoadError } from '../errors';
-import {
-    alignUp,
-    type BootContext,
-    type BootModule,
-    type BootRequest,
-    encodeCommandLine,
-    KERNEL_MINIMUM,
-    LowMemory,
-} from './boot-context';
+import { type BootContext, type BootRequest, encodeCommandLine } from './boot-context';
 import { type ElfImage, readElf, readNotes } from './elf';
 import type { FirmwareAnswers } from './entry-option-rom';
-import { type ImageFile, ImageReader } from './image';
+import { ImageReader } from './image';
 import { flatGdt, Gpr, type InitialCpuState, protectedModeState } from './initial-state';
-import { elfPieces, writePieces } from './kernel-image';
+import { elfPieces } from './kernel-image';
+import { type PlacedModule, writeKernel } from './write-kernel';
 
 /** XEN_ELFNOTE_PHYS32_ENTRY (Xen public/elfnote.h). */
 const NOTE_NAME = 'Xen';
@@ -66,42 +58,10 @@ export function loadPvh(request: BootRequest, context: BootContext): InitialCpuS
     if (!pieces.some(({ address, size }) => entry >= address && entry < address + size)) {
         throw reader.error(`corrupt: the PVH entry point ${hex(entry)} lies outside of the kernel`);
     }
-    const end = writePieces(reader, pieces, context);
-    const modules = placeModules(request.modules, end, context);
-    // As with Multiboot: out of the way of kernels in conventional memory.
-    const low = pieces.every(({ address }) => address >= KERNEL_MINIMUM);
-    const last = modules.at(-1);
-    const behind = last === undefined ? end : last.address + last.file.data.length;
-    const base = low ? LowMemory.bootParams : alignUp(Math.max(behind, KERNEL_MINIMUM), 0x1000);
-    const bytes = startInfoBlock(base, request, modules, context);
-    if (base + bytes.length > (low ? LowMemory.end : context.ramEnd)) {
-        throw reader.error('its command line and module list do not fit into memory');
-    }
-    context.write(base, bytes);
+    const base = writeKernel(reader, pieces, request.modules, context, (at, modules) =>
+        startInfoBlock(at, request, modules, context),
+    );
     return protectedModeState(entry, [[Gpr.Rbx, base + START_INFO_OFFSET]], base);
-}
-
-/** A module in guest memory. */
-export interface PlacedModule {
-    readonly file: ImageFile;
-    readonly address: number;
-}
-
-/**
- * Puts modules behind the kernel, each on a page of its own.
- * @throws LoadError for the first one that does not fit
- */
-export function placeModules(modules: readonly BootModule[], from: number, context: BootContext): PlacedModule[] {
-    let next = alignUp(Math.max(from, 0x100000), 0x1000);
-    return modules.map(file => {
-        const address = next;
-        next = alignUp(address + file.data.length, 0x1000);
-        if (next > context.ramEnd) {
-            throw new LoadError(file.name, 'does not fit into memory behind the kernel: give the machine more memory');
-        }
-        context.write(address, file.data);
-        return { file, address };
-    });
 }
 
 /** hvm_start_info behind a GDT, with everything that it points to, for being written to physical address `base`. */
