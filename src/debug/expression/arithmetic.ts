@@ -8,11 +8,13 @@ import type { BinaryOperator, UnaryOperator } from './ast';
 import { EvaluationProblem } from './error';
 import {
     type AddressSpace,
+    type Constant,
     DOUBLE,
     encodeFloat,
     FLOAT,
     floatOf,
     I64,
+    inC,
     INT,
     type IntegerType,
     isTyped,
@@ -34,7 +36,7 @@ import {
 /** What conversions go by. */
 export interface Operand {
     readonly type: ValueType;
-    readonly constant?: IntegerType;
+    readonly constant?: { readonly type: IntegerType };
     readonly place?: Place;
 }
 
@@ -52,7 +54,7 @@ export function isTrue(value: Value): boolean {
 /** An integer's type after C's promotions; undefined for what is no integer. */
 export function promoted({ type, constant, place }: Operand): IntegerType | undefined {
     if (constant !== undefined) {
-        return constant;
+        return constant.type;
     }
     const plain = bare(type);
     if (plain.kind !== 'integer' && plain.kind !== 'enum') {
@@ -95,15 +97,46 @@ function wider(a: IntegerType, b: IntegerType): IntegerType {
     return a.signed ? b : a;
 }
 
-/** Of what is computed from constants: C's type for it, or a wider one that holds it. */
-function constantOf(bits: bigint, type: IntegerType): IntegerType {
-    return wrap(bits, type) === bits ? type : wrap(bits, LONG) === bits ? LONG : UNSIGNED_LONG;
+/** Whether one side alone has a type of the program's: the other is then what it is in C. */
+export function isMixed(left: Operand, right: Operand): boolean {
+    return isTyped(left.type) !== isTyped(right.type);
+}
+
+type Arithmetic = Exclude<BinaryOperator, '&&' | '||'>;
+
+/**
+ * What C makes of an operation on constants. Where it leaves that open, as for signed numbers that do not fit, it is the
+ * number itself in a type that holds it.
+ * @returns undefined where one side is no constant, or C has no result
+ */
+function folded(operator: Arithmetic, a: Constant | undefined, b: Constant | undefined): Constant | undefined {
+    if (a === undefined || b === undefined) {
+        return undefined;
+    }
+    const isShift = operator === '<<' || operator === '>>';
+    const common = isShift ? a.type : wider(a.type, b.type);
+    if ((operator === '/' || operator === '%') && wrap(b.bits, common) === 0n) {
+        return undefined;
+    }
+    const compute = (type: IntegerType): Constant => {
+        const right = isShift ? makeValue(b.bits, b.type) : makeValue(wrap(b.bits, common), type);
+        return typedConstant(computed(operator, makeValue(wrap(a.bits, common), type), right));
+    };
+    const result = compute(common);
+    const isOpen = common.signed || (isShift && b.bits >= BigInt(common.width));
+    const exact = isOpen ? compute(common.signed ? LONG : UNSIGNED_LONG) : result;
+    return wrap(exact.bits, result.type) === exact.bits ? { ...exact, type: result.type } : exact;
+}
+
+/** Of a value that was computed from C's integers. */
+function typedConstant({ bits, type }: Value): Constant {
+    return { bits, type: type as IntegerType };
 }
 
 export function unary(operator: UnaryOperator, operand: Value): Value {
     if (operator === '!') {
         const isFalse = !isTrue(operand);
-        return { ...truth(isFalse, operand), constant: operand.constant && INT };
+        return { ...truth(isFalse, operand), constant: operand.constant && { bits: isFalse ? 1n : 0n, type: INT } };
     }
     const number = floatOf(operand);
     if (number !== undefined) {
@@ -115,12 +148,12 @@ export function unary(operator: UnaryOperator, operand: Value): Value {
         const { bits } = operand;
         return makeValue(operator === '-' ? -bits : operator === '~' ? ~bits : bits, type);
     }
-    const { constant } = operand;
+    const constant = operand.constant && typedConstant(unary(operator, inC(operand)));
     switch (operator) {
         case '-':
             return { ...makeValue(-operand.bits, I64), constant };
         case '~':
-            return { ...makeValue(~operand.bits, constant?.signed === true ? I64 : U64), constant };
+            return { ...makeValue(~operand.bits, constant?.type.signed === true ? I64 : U64), constant };
         case '+':
             return { ...makeValue(operand.bits, operand.type, operand.space), constant };
     }
@@ -148,7 +181,7 @@ function commonSpace(left: Value, right: Value): AddressSpace {
 }
 
 /** C's addition: a number added to a pointer, or the distance of two, counts in what they point to. */
-export function add(left: Value, right: Value, sign: bigint): Value {
+function add(left: Value, right: Value, sign: bigint): Value {
     const leftStride = stride(left);
     const rightStride = stride(right);
     if (leftStride !== undefined && rightStride !== undefined) {
@@ -156,14 +189,7 @@ export function add(left: Value, right: Value, sign: bigint): Value {
         return makeValue((left.bits + sign * right.bits) / leftStride, type);
     }
     const bits = left.bits * (rightStride ?? 1n) + sign * right.bits * (leftStride ?? 1n);
-    return withConstant(makeValue(bits, commonType(left, right), commonSpace(left, right)), left, right);
-}
-
-/** What is computed from nothing but constants is one. */
-function withConstant(result: Value, { constant: a }: Value, { constant: b }: Value, type?: IntegerType): Value {
-    return a === undefined || b === undefined
-        ? result
-        : { ...result, constant: constantOf(result.bits, type ?? wider(a, b)) };
+    return makeValue(bits, commonType(left, right), commonSpace(left, right));
 }
 
 /** Bytes from one element to the next behind a pointer. */
@@ -174,7 +200,23 @@ function stride({ type }: Value): bigint | undefined {
 }
 
 /** @throws EvaluationProblem for what C does not have */
-export function arithmetic(operator: Exclude<BinaryOperator, '&&' | '||'>, left: Value, right: Value): Value {
+export function arithmetic(operator: Arithmetic, left: Value, right: Value): Value {
+    if (!isMixed(left, right)) {
+        const constant = folded(operator, left.constant, right.constant);
+        const result = computed(operator, left, right);
+        return constant === undefined ? result : { ...result, constant };
+    }
+    if (left.constant !== undefined && (operator === '<<' || operator === '>>')) {
+        // The constant grows with what it is shifted by.
+        const type = promoted(right);
+        const constant = type && folded(operator, left.constant, { bits: right.bits, type });
+        if (constant !== undefined) return makeValue(constant.bits, constant.type);
+    }
+    return computed(operator, inC(left), inC(right));
+}
+
+/** Of values as they are. */
+function computed(operator: Arithmetic, left: Value, right: Value): Value {
     const ofFloats = floatArithmetic(operator, left, right);
     if (ofFloats !== undefined) {
         return ofFloats;
@@ -185,8 +227,8 @@ export function arithmetic(operator: Exclude<BinaryOperator, '&&' | '||'>, left:
     const convert = (value: Value): bigint =>
         common !== undefined ? wrap(value.bits, common) : unsigned ? pattern(value) : value.bits;
     const [a, b] = [convert(left), convert(right)];
-    const result = (bits: bigint): Value => withConstant(makeValue(bits, type, commonSpace(left, right)), left, right);
-    const decided = (holds: boolean): Value => withConstant(truth(holds, left, right), left, right, INT);
+    const result = (bits: bigint): Value => makeValue(bits, type, commonSpace(left, right));
+    const decided = (holds: boolean): Value => truth(holds, left, right);
     switch (operator) {
         case '+':
             return common === undefined ? add(left, right, 1n) : result(a + b);
@@ -231,16 +273,7 @@ function shift(operator: '<<' | '>>', left: Value, right: Value): Value {
                 ? 0n
                 : left.bits << right.bits
             : wrap(left.bits, type) >> (isTooFar ? width : right.bits);
-    const result = makeValue(bits, type);
-    if (left.constant === undefined) {
-        return result;
-    }
-    const constant = constantOf(result.bits, left.constant);
-    return isTyped(right.type)
-        ? makeValue(bits, constant)
-        : right.constant === undefined
-          ? result
-          : { ...result, constant };
+    return makeValue(bits, type);
 }
 
 function shiftType(left: Value): ValueType {
@@ -304,6 +337,9 @@ function floatArithmetic(operator: BinaryOperator, left: Value, right: Value): V
 
 /** The value of `? :`, which has one type whichever side was chosen. */
 export function converted(chosen: Value, other: Value): Value {
+    if (isMixed(chosen, other)) {
+        [chosen, other] = [inC(chosen), inC(other)];
+    }
     const [number, otherNumber] = [floatOf(chosen), floatOf(other)];
     if (otherNumber !== undefined && (number !== undefined || promoted(chosen) !== undefined)) {
         return floating(

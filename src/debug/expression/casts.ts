@@ -2,7 +2,7 @@
 import { bare } from '../../symbols/types';
 import { isTrue, truth } from './arithmetic';
 import { EvaluationProblem } from './error';
-import { encodeFloat, floatOf, makeValue, typeName, type Value, type ValueType } from './value';
+import { encodeFloat, floatOf, inC, isTyped, makeValue, typeName, type Value, type ValueType } from './value';
 
 /**
  * @param isForType whether only the type counts: it does not matter then that the number is not known
@@ -13,6 +13,9 @@ export function castTo(type: ValueType, operand: Value, isForType: boolean): Val
     const from = bare(operand.type).kind;
     if (from === 'record' || from === 'void') {
         throw new EvaluationProblem(`a value of type ${typeName(operand.type)} is no number`);
+    }
+    if (isTyped(type)) {
+        operand = inC(operand);
     }
     const number = floatOf(operand);
     if (from === 'float' && number === undefined && !isForType) {

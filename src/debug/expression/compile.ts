@@ -1,12 +1,14 @@
 /** Expressions as conditions that engines compile: the same values as the evaluator gives, wherever they give one. */
 import { type ByteSize, type Condition, type ConditionOperator, isCompilable } from '../../machine/condition';
-import { arithmetic, commonInteger, promoted, unary } from './arithmetic';
+import { arithmetic, commonInteger, isMixed, promoted, unary } from './arithmetic';
 import type { BinaryOperator, Node, TypeSpelling } from './ast';
 import { EvaluationProblem } from './error';
 import type { Expression } from './expression';
 import {
     type AddressSpace,
+    type Constant,
     I64,
+    inC,
     INT,
     type IntegerType,
     isTyped,
@@ -41,7 +43,7 @@ interface Term {
     readonly space: AddressSpace;
     /** Of what is written as a number, and of what is computed from nothing else. */
     readonly value?: Value;
-    readonly constant?: IntegerType;
+    readonly constant?: Constant;
 }
 
 /** What the expression is made of cannot be compiled: the evaluator has to be asked. */
@@ -67,7 +69,10 @@ class Compilation {
     compile(node: Node): Term {
         switch (node.kind) {
             case 'number':
-                return known({ ...makeValue(node.value, node.unsigned ? U64 : I64), constant: node.type });
+                return known({
+                    ...makeValue(node.value, node.unsigned ? U64 : I64),
+                    constant: { bits: node.value, type: node.type },
+                });
             case 'name':
                 return node.symbol === true ? this.symbol(node.name) : this.name(node.name, node.register);
             case 'unary': {
@@ -93,9 +98,9 @@ class Compilation {
             case 'binary':
                 return this.binary(node.operator, node.left, node.right);
             case 'cast': {
-                const { node: operand, space } = this.compile(node.operand);
+                const operand = this.compile(node.operand);
                 const type = plain(node.type);
-                return term(cut(operand, type), type, space);
+                return term(cut((isTyped(type) ? asInC(operand) : operand).node, type), type, operand.space);
             }
             case 'dereference': {
                 const pointer = this.compile(node.operand);
@@ -105,7 +110,8 @@ class Compilation {
                 return load(this.compile(node.address), plain(node.type));
             case 'index': {
                 const base = this.compile(node.base);
-                return load(sum('add', base, this.compile(node.index)), pointeeOf(base));
+                const index = this.compile(node.index);
+                return load(sum('add', base, isMixed(base, index) ? asInC(index) : index), pointeeOf(base));
             }
             case 'space':
                 if (node.prefix === 'linear' || node.prefix === 'phys') {
@@ -143,8 +149,8 @@ class Compilation {
     }
 
     private binary(operator: BinaryOperator, leftNode: Node, rightNode: Node): Term {
-        const left = this.compile(leftNode);
-        const right = this.compile(rightNode);
+        let left = this.compile(leftNode);
+        let right = this.compile(rightNode);
         switch (operator) {
             case '&&':
                 return term({ kind: 'and', left: left.node, right: right.node }, I64);
@@ -153,6 +159,11 @@ class Compilation {
         }
         if (left.value !== undefined && right.value !== undefined) {
             return known(arithmetic(operator, left.value, right.value));
+        }
+        if (isMixed(left, right)) {
+            // Zeros and copies of the sign come into a constant beyond 64 bits alone.
+            if ((operator === '<<' || operator === '>>') && left.value !== undefined) throw new NotCompilable();
+            [left, right] = [asInC(left), asInC(right)];
         }
         const common = commonInteger(left, right);
         if (operator === '<<' || operator === '>>' || common === undefined) {
@@ -175,7 +186,6 @@ class Compilation {
             case '<<':
             case '>>': {
                 // Zeros and copies of the sign come in beyond 64 bits alone.
-                if (left.value !== undefined && isTyped(right.type)) throw new NotCompilable();
                 if (isTyped(left.type) && sizeOf(promoted(left) ?? left.type) !== 8) throw new NotCompilable();
                 const unsigned = isUnsigned64(left);
                 const type = (isTyped(left.type) ? promoted(left) : undefined) ?? (unsigned ? U64 : I64);
@@ -215,6 +225,13 @@ function isTruth(operator: PlainOperator | '+' | '-'): boolean {
 /** What the evaluator computes once and for all. */
 function known(value: Value): Term {
     return { ...term(constant(value.bits), plainType(value.type)), value, constant: value.constant };
+}
+
+/** What the evaluator makes of a constant together with the program's types. */
+function asInC(given: Term): Term {
+    return given.constant === undefined
+        ? given
+        : { ...term(constant(given.constant.bits), given.constant.type, given.space), value: inC(given.value!) };
 }
 
 /** The operation behind an operator, and whether its operands change sides. */

@@ -1,7 +1,7 @@
 /** Evaluates expressions against a stopped vCPU. */
 import { HyperscopeError } from '../../common/errors';
 import { bare, findMember } from '../../symbols/types';
-import { add, arithmetic, converted, isTrue, truth, unary } from './arithmetic';
+import { arithmetic, converted, isTrue, truth, unary } from './arithmetic';
 import type { BinaryOperator, Node, TypeSpelling } from './ast';
 import { castTo, storedNumber } from './casts';
 import type { EvaluationContext, EvaluationOptions } from './context';
@@ -67,7 +67,10 @@ export class Evaluation {
     evaluate(node: Node): Value {
         switch (node.kind) {
             case 'number':
-                return { ...makeValue(node.value, node.unsigned ? U64 : I64), constant: node.type };
+                return {
+                    ...makeValue(node.value, node.unsigned ? U64 : I64),
+                    constant: { bits: node.value, type: node.type },
+                };
             case 'float':
                 return node.single
                     ? makeValue(encodeFloat(node.value, 4), FLOAT)
@@ -122,7 +125,7 @@ export class Evaluation {
                         loadValue(this.context, base, { type: to, offset: Number(index.bits) * sizeOf(to) }),
                     );
                 }
-                return this.load(add(this.available(base, node.position), index, 1n), to, node.position);
+                return this.load(arithmetic('+', this.available(base, node.position), index), to, node.position);
             }
             case 'member':
                 return this.member(this.evaluate(node.operand), node.name, node.arrow, node.position);
@@ -130,7 +133,7 @@ export class Evaluation {
                 return makeValue(BigInt(sizeOf(this.sizedType(node.type))), U64);
             case 'sizeOf': {
                 const { constant, type } = this.unevaluated(node.operand);
-                return makeValue(BigInt(sizeOf(constant ?? type)), U64);
+                return makeValue(BigInt(sizeOf(constant?.type ?? type)), U64);
             }
             case 'offsetOf':
                 return makeValue(BigInt(this.offsetOf(this.type(node.type), node.members, node.position)), U64);
@@ -172,7 +175,7 @@ export class Evaluation {
                 const pointer = bare(base.type).kind === 'array' ? base : this.evaluate(node.base);
                 const to = pointedTo(pointer.type);
                 if (to === undefined || pointer.image !== undefined) return this.evaluate(node);
-                const address = add(this.available(pointer, node.position), this.number(node.index), 1n);
+                const address = arithmetic('+', this.available(pointer, node.position), this.number(node.index));
                 return { ...address, type: to, place: placeAt(address) };
             }
             case 'memory': {
@@ -449,7 +452,10 @@ export class Evaluation {
 
 /** Of a divisor whose type alone counts. */
 function notZero(value: Value): Value {
-    return floatOf(value) === undefined ? { ...value, bits: 1n } : value;
+    const { constant } = value;
+    return floatOf(value) === undefined
+        ? { ...value, bits: 1n, constant: constant && { ...constant, bits: 1n } }
+        : value;
 }
 
 function placeAt(address: Value): Place {

@@ -26,14 +26,20 @@ export interface Value {
     /** A record or an array that is not in memory: its bytes, as far as they are known. */
     readonly image?: Image;
     /**
-     * Of what is written as a number, and of what is computed from nothing else: the type that C gives it. Here it has 64
-     * bits, but it must not make 64 bits of the program's narrower types.
+     * Of what is written as a number, and of what is computed from nothing else: what C makes of it. Here it has 64 bits,
+     * but together with the program's types it is what it is in the program.
      */
-    readonly constant?: IntegerType;
+    readonly constant?: Constant;
     /** Why there is no value. */
     readonly unavailable?: string;
     /** A pointer that the compiler left out: what it would point to. */
     readonly pointee?: () => Value;
+}
+
+/** A number in C: in the range of its type. */
+export interface Constant {
+    readonly bits: bigint;
+    readonly type: IntegerType;
 }
 
 /** Bytes of a value that lies in registers, or in no place at all. */
@@ -126,6 +132,11 @@ export function wrap(bits: bigint, type: ValueType): bigint {
 
 export function makeValue(bits: bigint, type: ValueType, space: AddressSpace = 'linear', place?: Place): Value {
     return { bits: wrap(bits, type), type, space, place };
+}
+
+/** A value as C has it: constants have types there, and no more bits. */
+export function inC(value: Value): Value {
+    return value.constant === undefined ? value : makeValue(value.constant.bits, value.constant.type, value.space);
 }
 
 /** The value as a 64-bit pattern: what an address or a register takes. */

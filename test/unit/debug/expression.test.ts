@@ -237,6 +237,24 @@ describe("expressions over a program's variables", () => {
         ["'\\xff' == minus", 'int 1'],
         ["'\\101'", 'i64 65'],
         ['017', 'i64 15'],
+        // Constants are C's where they meet the program's types, and have 64 bits by themselves.
+        ['~0u >> 4', `u64 ${0xfff_ffff_ffff_ffffn}`],
+        ['most >> 4 == ~0u >> 4', 'int 1'],
+        ['most - (~0u / 3) * 2', `unsigned int ${0x55555555}`],
+        ['most + (~0u % 10)', 'unsigned int 4'],
+        ['most == -1u / 1', 'int 1'],
+        ['most == (0xffffffff + 1) - 1', 'int 1'],
+        ['!minus + (1 << 40)', `long ${1n << 40n}`],
+        ['!minus + (0x7fffffff + 1)', `long ${1n << 31n}`],
+        ['!minus + (-1 > 1u)', 'int 1'],
+        ['-1 > 1u', 'i64 0'],
+        ['(int)(~0u >> 4)', `int ${0xfff_ffff}`],
+        ['(u64)(~0u >> 4)', `u64 ${0xfff_ffff_ffff_ffffn}`],
+        ['&pair[~0u >> 28] - pair', 'long 15'],
+        ['half * (~0u >> 31)', `float ${0x3f000000}`],
+        ['1 ? ~0u >> 4 : minus', `unsigned int ${0xfff_ffff}`],
+        ['1 << minus + 5', 'int 16'],
+        ['sizeof(1 / 0 + byte)', 'u64 4'],
     ];
     for (const [text, result] of cases) {
         it(`${text} is ${result}`, () => {
@@ -251,6 +269,7 @@ describe("expressions over a program's variables", () => {
         ['*pair + 1', /a value of type struct pair is no number/],
         ['(int)*pair', /a value of type struct pair is no number/],
         ['minus / ~0xffffffff', /^6: division by zero/],
+        ['minus / (0x80000000 * 2)', /^6: division by zero/],
         ['half % 2', /'%' takes no floating-point numbers/],
         ['~half', /'~' takes no floating-point number/],
         ['pair->first', /no memory to read at linear address 0x1000/],
@@ -366,7 +385,20 @@ describe("expressions over a program's variables", () => {
                 '(int)eax / 2 == 0',
                 '(unsigned)eax / 2 == 0x7fffffff',
             ],
+            ...[
+                '(unsigned)eax >> 4 == ~0u >> 4',
+                '(unsigned)eax / 3 == ~0u / 3',
+                '(unsigned)eax == 0xffffffff + 1 - 1',
+            ],
+            ...[
+                'eax == ~0u',
+                '(unsigned)eax == ~0u',
+                '(long)(~0u >> 4) == (int)ebx + 0xfffff05',
+                '(u64)(~0u >> 4) > eax',
+            ],
+            ...['(unsigned)ebx + (-1 > 1u) == 251', '(void *)eax + (~0u >> 28) == (void *)0x10000000e'],
         ];
+        const left: string[] = [];
         for (const text of texts) {
             const expression = new Expression(text);
             const condition = compileCondition(expression, {
@@ -376,9 +408,13 @@ describe("expressions over a program's variables", () => {
                         : undefined,
                 symbol: () => undefined,
             });
-            if (condition === undefined) continue;
+            if (condition === undefined) {
+                left.push(text);
+                continue;
+            }
             assert.equal(evaluateCondition(condition), expression.evaluate(context).bits !== 0n, text);
         }
+        assert.deepEqual(left, ['(int)eax >> 1 == -1', '(unsigned)eax >> 4 == ~0u >> 4'], 'shifts in 32 bits');
     });
 });
 
