@@ -82,7 +82,11 @@ export class ParallelRun {
     }
 
     dispose(): void {
-        for (const { thread } of this.state.vcpus) thread?.dispose();
+        for (const vcpu of this.state.vcpus) {
+            vcpu.thread?.dispose();
+            vcpu.thread = undefined;
+        }
+        this.board = undefined;
     }
 
     /** @param tscMoved the guest or the clock has moved the TSC */
@@ -210,15 +214,22 @@ export class ParallelRun {
         this.state.group = [...this.loaded];
     }
 
+    /** @throws VcpuThreadError */
     private makeThreads(): void {
         const { state } = this;
         const missing = this.members.filter(({ thread }) => thread === undefined);
         if (missing.length === 0) return;
-        this.board ??= new ThreadBoard(state.vcpus.length);
-        for (const vcpu of missing) {
-            vcpu.thread = new VcpuThread(this.board, vcpu.processor.index, vcpu.fd);
+        this.board ??= new ThreadBoard(state.vcpus.length, state.options.threadProgram);
+        try {
+            for (const vcpu of missing) {
+                vcpu.thread = new VcpuThread(this.board, vcpu.processor.index, vcpu.fd);
+            }
+            for (const { thread } of missing) thread!.begun();
+        } catch (error) {
+            // The next run begins anew, with nothing left of these.
+            this.dispose();
+            throw error;
         }
-        for (const { thread } of missing) thread!.begun();
     }
 
     private loop(): void {

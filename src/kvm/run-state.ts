@@ -44,6 +44,8 @@ export interface KvmEngineOptions {
     readonly counted?: boolean;
     /** vCPUs run at the same time, a thread each, rather than in turn. */
     readonly parallel?: boolean;
+    /** A file: what the threads of vCPUs execute, if not `vcpu-worker.js`. */
+    readonly threadProgram?: string;
     /**
      * KVM has no VT-x or AMD-V beneath it: single steps over some instructions execute one more, so those are
      * left to {@link executeElsewhere}.

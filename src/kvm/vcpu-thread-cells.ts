@@ -10,17 +10,18 @@ export const enum ThreadCell {
     done = 2,
     /** Its error number, or 0. */
     errno = 3,
-    /** The kernel's number of the thread, once it is there. */
+    /** The kernel's number of the thread, once it is there; {@link FAILED_THREAD} if it cannot be. */
     thread = 4,
-    /** Nobody writes it: for sleeping. */
-    never = 6,
     /** How often to look for the next command before sleeping. */
     patience = 5,
+    /** Nobody writes it: for sleeping. */
+    never = 6,
     /** A cache line each. */
     size = 16,
 }
 
 export const END_THREAD = -1;
+export const FAILED_THREAD = -1;
 /** Counts what threads have done: the machine's thread sleeps on it. */
 export const BELL = 0;
 
@@ -29,5 +30,8 @@ export interface ThreadTask {
     readonly words: SharedArrayBuffer;
     /** Index of its {@link ThreadCell.command}. */
     readonly at: number;
+    /** Its file descriptor. */
     readonly vcpu: number;
+    /** Takes the words, in UTF-8 and as far as they fit, for why the thread cannot begin. */
+    readonly problem: SharedArrayBuffer;
 }

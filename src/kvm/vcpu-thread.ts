@@ -3,12 +3,13 @@
  * (`vcpu-worker.ts`): what an exit asks for is done by the machine's thread, which also looks at and changes a vCPU's state
  * as long as it is not in the guest. They talk through a few words of shared memory.
  */
+import { existsSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { HyperscopeError } from '../common/errors';
 import { signalThread, threadTime } from './libc';
-import { BELL, END_THREAD, ThreadCell, type ThreadTask } from './vcpu-thread-cells';
+import { BELL, END_THREAD, FAILED_THREAD, ThreadCell, type ThreadTask } from './vcpu-thread-cells';
 
 /** Threads that do not come back within so many host milliseconds are looked for. */
 const PATIENCE = 200;
@@ -20,6 +21,10 @@ const SHORTEST_STAY = 0.05;
 const LONG_STAY = 20;
 /** Looks at a word before a thread sleeps, some 10 µs, where there are processors for it: to be woken takes as long. */
 const LOOKS = 1000;
+/** Bytes for why a thread cannot begin. */
+const PROBLEM_SIZE = 1024;
+/** What the threads execute: beside this file, or beside the bundle that it is part of. */
+const PROGRAM = path.join(__dirname, 'vcpu-worker.js');
 
 /** The thread of a vCPU has ended, or never began. */
 export class VcpuThreadError extends HyperscopeError {
@@ -42,7 +47,11 @@ export class ThreadBoard {
     running = 0;
     private readonly processors = os.availableParallelism();
 
-    constructor(vcpus: number) {
+    /** @param program a file: what the threads execute */
+    constructor(
+        vcpus: number,
+        readonly program = PROGRAM,
+    ) {
         const bytes = (vcpus + 1) * ThreadCell.size * Int32Array.BYTES_PER_ELEMENT;
         this.words = new Int32Array(new SharedArrayBuffer(bytes));
     }
@@ -76,8 +85,12 @@ export class VcpuThread {
     /** Host milliseconds. */
     private started = 0;
     private problem: string | undefined;
+    private readonly beginProblem = new SharedArrayBuffer(PROBLEM_SIZE);
 
-    /** The thread is to be waited for by {@link begun}: others can be made meanwhile. */
+    /**
+     * The thread is to be waited for by {@link begun}: others can be made meanwhile.
+     * @throws VcpuThreadError
+     */
     constructor(
         private readonly board: ThreadBoard,
         readonly vcpu: number,
@@ -85,9 +98,18 @@ export class VcpuThread {
     ) {
         this.words = board.words;
         this.at = (vcpu + 1) * ThreadCell.size;
-        const task: ThreadTask = { words: this.words.buffer as SharedArrayBuffer, at: this.at, vcpu: descriptor };
-        // Beside this file, or beside the bundle that it is part of.
-        this.worker = new Worker(path.join(__dirname, 'vcpu-worker.js'), { workerData: task, execArgv: [] });
+        const task: ThreadTask = {
+            words: this.words.buffer as SharedArrayBuffer,
+            at: this.at,
+            vcpu: descriptor,
+            problem: this.beginProblem,
+        };
+        const { program } = board;
+        if (!existsSync(program)) {
+            // Nobody could tell of it: what goes wrong with a thread's program arrives in messages, for which nobody looks here.
+            throw new VcpuThreadError(vcpu, 'cannot begin', `${program} is missing: install Hyperscope again`);
+        }
+        this.worker = new Worker(program, { workerData: task, execArgv: [] });
         this.worker.unref();
         this.worker.on('error', error => (this.problem = error.message));
     }
@@ -97,6 +119,10 @@ export class VcpuThread {
         const { words, at } = this;
         Atomics.wait(words, at + ThreadCell.thread, 0, START_PATIENCE);
         this.thread = Atomics.load(words, at + ThreadCell.thread);
+        if (this.thread === FAILED_THREAD) {
+            const problem = Buffer.from(this.beginProblem).toString().replace(/\0+$/, '');
+            throw new VcpuThreadError(this.vcpu, 'cannot begin', problem);
+        }
         if (this.thread === 0) {
             throw new VcpuThreadError(this.vcpu, 'does not begin', this.problem);
         }

@@ -1,8 +1,12 @@
 /** Two vCPUs on KVM, which run at the same time. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import type { KvmVcpu } from '../../../src/kvm/vcpu';
 import type { VcpuThread } from '../../../src/kvm/vcpu-thread';
 import type { Machine } from '../../../src/machine/machine';
+import { projectRoot } from '../../support/project';
 import { ENTRY } from './kernel';
 import { type KvmMachine, kvmMachineForTests, nextStop } from './kvm-machine';
 
@@ -190,6 +194,53 @@ describe('two vCPUs on KVM', function () {
         );
         engine.runTogether = runTogether;
         assert.equal(machine.run({ instructions: 1e6 }).reason, 'budget');
+    });
+
+    it('fail at once, with the reason, where a thread cannot begin, and go on where it can', () => {
+        const folder = mkdtempSync(path.join(tmpdir(), 'hyperscope-'));
+        try {
+            const built = start(Work.Spin, 0);
+            const { machine, engine } = built;
+            const { state } = engine.kvmEngine as unknown as {
+                state: { options: { threadProgram?: string }; vcpus: readonly KvmVcpu[] };
+            };
+            const missing = path.join(folder, 'missing.js');
+            // The thread's program, where the native part of koffi cannot be loaded.
+            const failing = path.join(folder, 'failing.js');
+            const worker = path.join(projectRoot, 'out/src/kvm/vcpu-worker.js');
+            writeFileSync(
+                failing,
+                `const Module = require('node:module');
+                 const load = Module._load;
+                 Module._load = (name, ...more) => {
+                     if (name === 'koffi') throw new Error('no native part');
+                     return load(name, ...more);
+                 };
+                 require(${JSON.stringify(worker)});`,
+            );
+            for (const [program, reason] of [
+                [
+                    missing,
+                    /^the thread of vCPU 0 cannot begin \(.*missing\.js is missing: install Hyperscope again\); /,
+                ],
+                [
+                    failing,
+                    /^the thread of vCPU 0 cannot begin \(.*no native part.*\); the guest can go on on the translator$/,
+                ],
+            ] as const) {
+                state.options.threadProgram = program;
+                for (let attempt = 0; attempt < 2; attempt++) {
+                    const stop = nextStop(machine);
+                    assert.equal(stop.reason, 'engineFailed');
+                    assert.match(stop.problem, reason);
+                    assert.ok(state.vcpus.every(({ thread }) => thread === undefined));
+                }
+            }
+            delete state.options.threadProgram;
+            untilSpinning(built);
+        } finally {
+            rmSync(folder, { recursive: true });
+        }
     });
 
     it('report a thread that has ended, and go on on the translator', async () => {
