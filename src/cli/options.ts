@@ -27,6 +27,8 @@ export interface RunOptions {
     readonly realTime: boolean;
     readonly interpret: boolean;
     readonly engine: EngineChoice;
+    /** On KVM, vCPUs run at the same time. */
+    readonly vcpuThreads: boolean;
     /** Where gdb may attach. */
     readonly gdb: Endpoint | undefined;
     /** The guest starts when gdb says so. */
@@ -70,6 +72,7 @@ export function parseRunOptions(args: readonly string[]): RunOptions {
         realTime: values['real-time'] ?? false,
         interpret: values.interpret ?? false,
         engine: parseEngine(values.engine ?? 'translator'),
+        vcpuThreads: values['vcpu-threads'] ?? false,
         gdb: values.gdb === undefined ? undefined : parseGdb(values.gdb),
         wait: values.wait ?? false,
     };
@@ -98,6 +101,7 @@ function parseValues(args: readonly string[]) {
                 'real-time': { type: 'boolean' },
                 interpret: { type: 'boolean' },
                 engine: { type: 'string' },
+                'vcpu-threads': { type: 'boolean' },
                 gdb: { type: 'string' },
                 wait: { type: 'boolean' },
             },

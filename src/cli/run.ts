@@ -102,6 +102,7 @@ function buildMachine(options: RunOptions, serial: SerialOutput): Machine {
     const engine = chooseEngine({
         choice: options.engine,
         cpus: options.cpus,
+        parallel: options.vcpuThreads,
         translator: { translate: !options.interpret, notesTier: options.stats !== undefined },
     });
     if (engine.note !== undefined) {

@@ -33,6 +33,7 @@ export interface LaunchConfiguration extends SessionConfiguration {
     readonly cpus: number;
     readonly engine: 'translator' | 'kvm' | 'auto';
     readonly thenTranslate: boolean;
+    readonly vcpuThreads: boolean;
     /** What becomes of the first serial port's output. */
     readonly serial: 'console' | 'none' | { readonly file: string };
     readonly realTime: boolean;
@@ -74,6 +75,7 @@ export function readLaunchConfiguration(attributes: Attributes): LaunchConfigura
         cpus: reader.number('cpus') ?? 1,
         engine: (reader.text('engine') ?? 'translator') as LaunchConfiguration['engine'],
         thenTranslate: reader.flag('thenTranslate'),
+        vcpuThreads: reader.flag('vcpuThreads'),
         serial: serial === 'console' || serial === 'none' ? serial : { file: serial.slice(SERIAL_FILE.length) },
         realTime: reader.flag('realTime'),
         interpret: reader.flag('interpret'),

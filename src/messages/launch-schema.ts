@@ -163,6 +163,15 @@ export const LAUNCH_ATTRIBUTES = {
         default: false,
         markdownDescription: 'Move from KVM to the translator where the guest first stops at a breakpoint.',
     },
+    vcpuThreads: {
+        type: 'boolean',
+        takes: FLAG,
+        default: false,
+        markdownDescription:
+            'Let virtual CPUs run at the same time on KVM, a thread each, instead of taking turns: quicker for guests that ' +
+            'compute or wait for each other on several, slower for those that talk to devices all the time. Takes a ' +
+            'processor of the host for each virtual CPU, and one more. Nothing changes on the translator, or with one.',
+    },
     serial: {
         type: 'string',
         takes: "'console', 'none' or 'file:PATH'",

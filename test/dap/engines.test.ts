@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { VcpuThread } from '../../src/kvm/vcpu-thread';
 import type { EngineBody, SwitchEngineBody } from '../../src/messages/engine';
 import { kvm, needs } from '../support/requirements';
 import { SAMPLE_END, sampleElf, sampleOutput } from '../support/sample';
@@ -153,6 +154,29 @@ describe('the engines of a session', function () {
         assert.match(await fails('kvm log'), /the translator executes this guest/);
         assert.match(await says('help'), /^kvm +tells what KVM knows/m);
     });
+
+    for (const vcpuThreads of [true, false]) {
+        it(`run vCPUs ${vcpuThreads ? 'on a thread each where' : 'in turn unless'} the configuration says so`, async () => {
+            const { begun } = VcpuThread.prototype;
+            const threads = new Set<number>();
+            VcpuThread.prototype.begun = function () {
+                begun.call(this);
+                threads.add(this.vcpu);
+            };
+            try {
+                const session = await launch({ engine: 'kvm', cpus: 2, ...(vcpuThreads ? { vcpuThreads } : {}) });
+                assert.equal((await session.run('continue')).reason, 'function breakpoint');
+                await session.request('setFunctionBreakpoints', { breakpoints: [] });
+                const ended = session.next('terminated');
+                await session.request('continue', { threadId: 1 });
+                await ended;
+                assert.equal(output(session), sampleOutput('pvh', { memory: 32, cpus: 2 }) + SAMPLE_END);
+                assert.deepEqual([...threads].sort(), vcpuThreads ? [0, 1] : []);
+            } finally {
+                VcpuThread.prototype.begun = begun;
+            }
+        });
+    }
 
     it('change at the first breakpoint where the configuration says so', async () => {
         const session = await launch({ engine: 'kvm', thenTranslate: true });

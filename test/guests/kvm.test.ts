@@ -59,10 +59,14 @@ describe('guests on KVM', function () {
         needs(this, kvm);
     });
 
-    for (const cpus of [1, 3]) {
-        it(`the sample guest prints what it always prints, with ${cpus} vCPUs`, async () => {
+    for (const [cpus, how] of [
+        [1, []],
+        [3, []],
+        [3, ['--vcpu-threads']],
+    ] as const) {
+        it(`the sample guest prints what it always prints, with ${cpus} vCPUs ${how.join(' ')}`.trim(), async () => {
             const result = await runCli([
-                ...['run', '--kernel', sampleElf, '--engine', 'kvm'],
+                ...['run', '--kernel', sampleElf, '--engine', 'kvm', ...how],
                 ...['--memory', `${MEMORY}M`, '--cpus', String(cpus), '--timeout', '60'],
             ]);
 
