@@ -38,6 +38,7 @@ export interface Operand {
     readonly type: ValueType;
     readonly constant?: { readonly type: IntegerType };
     readonly place?: Place;
+    readonly fieldSize?: number;
 }
 
 /** @param operands C's `int` is the type, if one of them has a type of the program's */
@@ -52,7 +53,7 @@ export function isTrue(value: Value): boolean {
 }
 
 /** An integer's type after C's promotions; undefined for what is no integer. */
-export function promoted({ type, constant, place }: Operand): IntegerType | undefined {
+export function promoted({ type, constant, place, fieldSize }: Operand): IntegerType | undefined {
     if (constant !== undefined) {
         return constant.type;
     }
@@ -60,8 +61,8 @@ export function promoted({ type, constant, place }: Operand): IntegerType | unde
     if (plain.kind !== 'integer' && plain.kind !== 'enum') {
         return undefined;
     }
-    const field = place?.kind === 'memory' ? place.field : undefined;
-    const bits = field?.size ?? plain.width;
+    const field = place?.kind === 'memory' ? place.field?.size : fieldSize;
+    const bits = field ?? plain.width;
     if (bits < 32 || (bits === 32 && plain.signed)) {
         return INT;
     }

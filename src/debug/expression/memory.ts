@@ -93,7 +93,9 @@ function fromImage(
     if (partKnown.includes(false)) {
         return { ...makeValue(0n, type), unavailable: 'optimised out' };
     }
-    return field === undefined ? wide(part, type) : makeValue(fieldOf(littleEndian(part), field, type), type);
+    return field === undefined
+        ? wide(part, type)
+        : { ...makeValue(fieldOf(littleEndian(part), field, type), type), fieldSize: field.size };
 }
 
 function fieldOf(bits: bigint, { offset, size }: { offset: number; size: number }, type: ValueType): bigint {

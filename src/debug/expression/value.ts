@@ -30,6 +30,8 @@ export interface Value {
      * but together with the program's types it is what it is in the program.
      */
     readonly constant?: Constant;
+    /** Of a bit-field that is not in memory: how many bits it has. */
+    readonly fieldSize?: number;
     /** Why there is no value. */
     readonly unavailable?: string;
     /** A pointer that the compiler left out: what it would point to. */

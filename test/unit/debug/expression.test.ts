@@ -164,6 +164,8 @@ const PAIR: RecordType = {
     ],
 };
 
+const KNOWN = new Array<boolean>(16).fill(true);
+
 /** A program with variables of C's types; what they point to is not in memory. */
 const program: EvaluationContext = {
     ...NOTHING,
@@ -178,6 +180,10 @@ const program: EvaluationContext = {
             complex: makeValue(0x3f8000003f800000n, COMPLEX),
             tiny: { ...makeValue(0n, TINY), place: { kind: 'memory', space: 'linear', address: 0n } },
             pair: makeValue(0x1000n, pointerTo(PAIR)),
+            held: {
+                ...makeValue(0n, PAIR),
+                image: { bytes: Uint8Array.of(1, 0, 0, 0, 0xfd, ...new Array<number>(11).fill(0)), known: KNOWN },
+            },
             field: {
                 ...makeValue(5n, UNSIGNED_INT),
                 place: { kind: 'memory', space: 'linear', address: 0n, field: { offset: 0, size: 3 } },
@@ -208,6 +214,8 @@ describe("expressions over a program's variables", () => {
         ['1 << field', 'int 32'],
         ['1 << byte', 'int 0'],
         ['-field', 'int -5'],
+        ['held.flags', 'unsigned int 5'],
+        ['-held.flags', 'int -5'],
         ['!minus', 'int 0'],
         ['minus && zero', 'i64 0'],
         ['!zero', 'int 1'],
