@@ -209,11 +209,15 @@ export class Program {
     functionsNamed(name: string): bigint[] {
         const found = this.symbols.named(name).filter(({ kind }) => kind === 'function');
         const path = name.split('::');
-        const mangled = ['_Z', '_R'].flatMap(prefix => [...this.symbols.startingWith(prefix)]);
-        for (const { name: symbol } of mangled) {
-            const parts = mangledPath(symbol);
-            if (parts === undefined || !isNamed(parts, path) || COLD_PART.test(symbol)) continue;
-            found.push(...this.symbols.named(symbol).filter(({ kind }) => kind === 'function'));
+        const last = path[path.length - 1];
+        for (const prefix of ['_Z', '_R']) {
+            for (const { name: symbol } of this.symbols.startingWith(prefix)) {
+                // Identifiers stand in it as they are: of a large program's many names, few are worth taking apart.
+                if (!symbol.includes(last) || COLD_PART.test(symbol)) continue;
+                const parts = mangledPath(symbol);
+                if (parts === undefined || !isNamed(parts, path)) continue;
+                found.push(...this.symbols.named(symbol).filter(({ kind }) => kind === 'function'));
+            }
         }
         return [...new Set(found.map(({ address }) => address))].slice(0, MOST_OF_A_NAME);
     }
