@@ -99,6 +99,8 @@ export class ParallelRun {
         this.ended = false;
         this.attention.clear();
         this.loaded.clear();
+        // Whatever the run before has left: an exit that it could not look at, for one.
+        this.phases.fill(Phase.Parked);
         this.active = true;
         try {
             this.attempt(() => {

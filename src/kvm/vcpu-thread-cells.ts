@@ -2,7 +2,7 @@
 
 /** Words of a thread in {@link ThreadTask.words}. */
 export const enum ThreadCell {
-    /** Number of the KVM_RUN to be done: one more than the last; {@link END_THREAD} ends the thread. */
+    /** Number of the KVM_RUN to be done: the last one's {@link afterCommand}; {@link END_THREAD} ends the thread. */
     command = 0,
     /** A signal may have been sent for nothing since the last one. */
     drain = 1,
@@ -24,6 +24,11 @@ export const END_THREAD = -1;
 export const FAILED_THREAD = -1;
 /** Counts what threads have done: the machine's thread sleeps on it. */
 export const BELL = 0;
+
+/** The next KVM_RUN's number: a guest that does nothing but I/O may use up 31 bits in hours. */
+export function afterCommand(command: number): number {
+    return command === 0x7fffffff ? 1 : command + 1;
+}
 
 /** What a thread is told when it is made. */
 export interface ThreadTask {

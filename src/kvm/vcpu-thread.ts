@@ -9,7 +9,7 @@ import path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { HyperscopeError } from '../common/errors';
 import { signalThread, threadTime } from './libc';
-import { BELL, END_THREAD, FAILED_THREAD, ThreadCell, type ThreadTask } from './vcpu-thread-cells';
+import { afterCommand, BELL, END_THREAD, FAILED_THREAD, ThreadCell, type ThreadTask } from './vcpu-thread-cells';
 
 /** Threads that do not come back within so many host milliseconds are looked for. */
 const PATIENCE = 200;
@@ -135,7 +135,8 @@ export class VcpuThread {
         Atomics.store(words, at + ThreadCell.patience, this.board.looks);
         this.signalled = false;
         this.started = performance.now();
-        Atomics.store(words, at + ThreadCell.command, ++this.command);
+        this.command = afterCommand(this.command);
+        Atomics.store(words, at + ThreadCell.command, this.command);
         Atomics.notify(words, at + ThreadCell.command);
     }
 

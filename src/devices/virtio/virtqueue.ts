@@ -31,6 +31,17 @@ const longestChain = 1024;
 /** Addresses from here on are no physical addresses of any processor. */
 const addressLimit = 2 ** 52;
 
+const fence = new Int32Array(new SharedArrayBuffer(4));
+
+/**
+ * What was written before is in memory before anything is read after it. Driver and device each write how far they are and
+ * then read whether the other one wants to be told: where vCPUs execute meanwhile, a processor that let its read go first
+ * would have both believe that the other one has seen it (sections 2.7.7 and 2.7.10).
+ */
+function finishWrites(): void {
+    Atomics.add(fence, 0, 1);
+}
+
 export class Virtqueue {
     readonly index: number;
     readonly maximumSize: number;
@@ -120,6 +131,7 @@ export class Virtqueue {
         if (this.owner.eventIndex) {
             // avail_event: the driver shall tell of the very next chain.
             this.write16(this.usedRing + 4 + 8 * this.size, this.nextAvailable);
+            finishWrites();
         }
         return chain;
     }
@@ -202,6 +214,7 @@ export class Virtqueue {
         }
         const previous = this.notifiedIndex;
         this.notifiedIndex = this.usedIndex;
+        finishWrites();
         if (!this.owner.eventIndex) {
             return (this.read16(this.availableRing) & availableNoInterrupt) === 0;
         }

@@ -58,6 +58,8 @@ const enum Work {
     Spin = 2,
 }
 
+const sleeper = new Int32Array(new SharedArrayBuffer(4));
+
 const at = (offset: number): { id: number; lo: number; hi: number } => ({ id: offset, lo: ENTRY + offset, hi: 0 });
 
 function words(machine: Machine, address: number, count: number): number[] {
@@ -162,7 +164,6 @@ describe('two vCPUs on KVM', function () {
         untilSpinning(built);
         const { state } = built.engine.kvmEngine as unknown as { state: { vcpus: readonly KvmVcpu[] } };
         const vcpu = state.vcpus[1];
-        const sleeper = new Int32Array(new SharedArrayBuffer(4));
         for (let round = 0; round < 200; round++) {
             vcpu.load();
             vcpu.start();
@@ -172,6 +173,25 @@ describe('two vCPUs on KVM', function () {
             assert.ok(vcpu.thread!.isDone, `round ${round}`);
             vcpu.leave();
         }
+    });
+
+    it('go on when their threads have been told to enter the guest 2^31 times', () => {
+        const built = start(Work.Spin, 0);
+        untilSpinning(built);
+        const { state } = built.engine.kvmEngine as unknown as { state: { vcpus: readonly KvmVcpu[] } };
+        const vcpu = state.vcpus[1];
+        const thread = vcpu.thread as unknown as { command: number };
+        thread.command = 0x7ffffffd;
+        for (let round = 0; round < 5; round++) {
+            vcpu.load();
+            vcpu.start();
+            vcpu.interrupt();
+            for (let waits = 0; waits < 20_000 && !vcpu.thread!.isDone; waits++) Atomics.wait(sleeper, 0, 0, 1);
+            assert.ok(vcpu.thread!.isDone, `round ${round}`);
+            vcpu.leave();
+        }
+        assert.equal(thread.command, 3);
+        assert.equal(built.machine.run({ instructions: 1e6 }).reason, 'budget');
     });
 
     it('are out of the guest when something fails that nobody has thought of, and go on afterwards', () => {
