@@ -6,6 +6,7 @@ import { Board } from './board/board';
 import { BoardMap } from './board/board-map';
 import { prepareDirectBoot } from './board/direct-boot';
 import { describeToFirmware, offerKernel, replaceTables } from './board/firmware-data';
+import { forgetShutdownStatus, goesOnAfterReset, mapResetRom, RESET_ROM_SIZE } from './board/reset-rom';
 import { LocalApicPages } from './board/local-apics';
 import { PortBus } from './bus';
 import { VirtualClock } from './clock';
@@ -116,7 +117,7 @@ export class Machine {
             ramSize: options.memory,
             cpus: count,
             arenaSize: options.engineArena,
-            romSize: options.firmware?.data.length,
+            romSize: options.firmware?.data.length ?? RESET_ROM_SIZE,
         });
         const engine = options.engine(this.memory);
         this.engine = engine;
@@ -126,7 +127,9 @@ export class Machine {
         this.memory.onMapChange(() => engine.mapChanged());
         this.memory.dmaObserver = (address, size, write) => engine.deviceAccess?.(address, size, write);
         this.memory.onDeviceAccess = () => this.loop.passTime(MMIO_ACCESS_NS);
-        if (options.firmware !== undefined) {
+        if (options.firmware === undefined) {
+            mapResetRom(this.memory);
+        } else {
             mapFirmware(options.firmware, this.memory);
         }
 
@@ -180,10 +183,8 @@ export class Machine {
 
     /** The reset button. RAM keeps its contents, as it does on a PC; a kernel is loaded anew. */
     reset(): void {
-        for (const processor of this.processors) {
-            processor.reset();
-        }
-        this.powerOn();
+        forgetShutdownStatus(this.board.rtc);
+        this.restart();
     }
 
     /** The file of {@link restoreState}, in pieces to be written one after the other. */
@@ -352,7 +353,7 @@ export class Machine {
             processors: this.processors,
             quantum: quantum ?? DEFAULT_QUANTUM,
             hostTime: hostTime && (() => hostTime() - start),
-            reset: () => this.reset(),
+            reset: () => this.restart(),
         });
     }
 
@@ -384,6 +385,14 @@ export class Machine {
         }
     }
 
+    /** A reset that the guest asked for, after which it may want to go on by itself. */
+    private restart(): void {
+        for (const processor of this.processors) {
+            processor.reset();
+        }
+        this.powerOn();
+    }
+
     /** Brings the freshly reset machine to its first instruction. */
     private powerOn(): void {
         const { options, board, memory, processors } = this;
@@ -391,7 +400,7 @@ export class Machine {
         board.reset();
         const { kernel, entry } = options;
         const firmware = options.firmware !== undefined;
-        if (kernel === undefined) {
+        if (kernel === undefined || (!firmware && goesOnAfterReset(board.rtc))) {
             return;
         }
         const context = firmware

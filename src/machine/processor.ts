@@ -201,7 +201,10 @@ export class Processor implements ApicCpu {
     }
 
     startUp(vector: number): void {
-        this.startUpVector = vector;
+        // It takes the first only: from then on it does not wait for another one.
+        if (this.startUpVector < 0) {
+            this.startUpVector = vector;
+        }
         this.resetSignal();
     }
 

@@ -4,6 +4,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { engines } from '../support/engines';
 import { needs } from '../support/requirements';
 import { sampleElf } from '../support/sample';
 import { assembleKernel, assembler } from './support/assemble';
@@ -55,6 +56,15 @@ describe('small kernels', function () {
 
         assert.equal(status, 2 * 1 + 1, errors);
     });
+
+    for (const engine of engines()) {
+        it(`may restart their processors (${engine.name})`, async function () {
+            needs(this, ...engine.requirements);
+            const { status, errors } = await run('restart', '--cpus', '2', '--engine', engine.name);
+
+            assert.equal(status, 2 * 1 + 1, errors);
+        });
+    }
 
     it('end with a report when they triple fault', async () => {
         const { status, errors } = await run('triple-fault');
