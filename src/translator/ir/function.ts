@@ -20,20 +20,47 @@ export interface Helper {
     readonly pure?: boolean;
 }
 
+/** The arrays of a sequence, in one piece of memory: there is a sequence a block of a region, most of them short. */
+class Columns {
+    readonly a: Int32Array;
+    readonly b: Int32Array;
+    readonly c: Int32Array;
+    readonly d: Int32Array;
+    readonly op: Uint16Array;
+    readonly type: Uint8Array;
+
+    constructor(readonly size: number) {
+        const memory = new ArrayBuffer(size * (4 * 4 + 2 + 1));
+        this.a = new Int32Array(memory, 0, size);
+        this.b = new Int32Array(memory, 4 * size, size);
+        this.c = new Int32Array(memory, 8 * size, size);
+        this.d = new Int32Array(memory, 12 * size, size);
+        this.op = new Uint16Array(memory, 16 * size, size);
+        this.type = new Uint8Array(memory, 18 * size, size);
+    }
+
+    /** The same with room for twice as many. */
+    grown(): Columns {
+        const larger = new Columns(2 * this.size);
+        for (const column of ['a', 'b', 'c', 'd', 'op', 'type'] as const) larger[column].set(this[column]);
+        return larger;
+    }
+}
+
 export class IrFunction {
-    op = new Uint16Array(256);
-    type = new Uint8Array(256);
-    a = new Int32Array(256);
-    b = new Int32Array(256);
-    c = new Int32Array(256);
-    d = new Int32Array(256);
+    private columns = new Columns(128);
+    op = this.columns.op;
+    type = this.columns.type;
+    a = this.columns.a;
+    b = this.columns.b;
+    c = this.columns.c;
+    d = this.columns.d;
     length = 0;
     /** Arguments of calls. */
     readonly extra: Value[] = [];
     /** 16-byte constants. */
     readonly vectors: Uint8Array[] = [];
     readonly helpers: Helper[] = [];
-
     append(op: number, type: Type, a = 0, b = 0, c = 0, d = 0): Value {
         const index = this.length;
         if (index === this.op.length) {
@@ -58,17 +85,8 @@ export class IrFunction {
     }
 
     private grow(): void {
-        const size = this.op.length * 2;
-        const copy = <T extends Uint8Array | Uint16Array | Int32Array>(from: T, to: T): T => {
-            to.set(from);
-            return to;
-        };
-        this.op = copy(this.op, new Uint16Array(size));
-        this.type = copy(this.type, new Uint8Array(size));
-        this.a = copy(this.a, new Int32Array(size));
-        this.b = copy(this.b, new Int32Array(size));
-        this.c = copy(this.c, new Int32Array(size));
-        this.d = copy(this.d, new Int32Array(size));
+        this.columns = this.columns.grown();
+        ({ op: this.op, type: this.type, a: this.a, b: this.b, c: this.c, d: this.d } = this.columns);
     }
 }
 
