@@ -27,7 +27,7 @@ export interface RunOptions {
     readonly realTime: boolean;
     readonly interpret: boolean;
     readonly engine: EngineChoice;
-    /** On KVM, vCPUs run at the same time. */
+    /** On KVM, vCPUs run at the same time rather than in turn. */
     readonly vcpuThreads: boolean;
     /** Where gdb may attach. */
     readonly gdb: Endpoint | undefined;
@@ -72,7 +72,7 @@ export function parseRunOptions(args: readonly string[]): RunOptions {
         realTime: values['real-time'] ?? false,
         interpret: values.interpret ?? false,
         engine: parseEngine(values.engine ?? 'translator'),
-        vcpuThreads: values['vcpu-threads'] ?? false,
+        vcpuThreads: values['no-vcpu-threads'] !== true,
         gdb: values.gdb === undefined ? undefined : parseGdb(values.gdb),
         wait: values.wait ?? false,
     };
@@ -101,7 +101,7 @@ function parseValues(args: readonly string[]) {
                 'real-time': { type: 'boolean' },
                 interpret: { type: 'boolean' },
                 engine: { type: 'string' },
-                'vcpu-threads': { type: 'boolean' },
+                'no-vcpu-threads': { type: 'boolean' },
                 gdb: { type: 'string' },
                 wait: { type: 'boolean' },
             },

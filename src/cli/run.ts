@@ -102,7 +102,7 @@ function buildMachine(options: RunOptions, serial: SerialOutput): Machine {
     const engine = chooseEngine({
         choice: options.engine,
         cpus: options.cpus,
-        parallel: options.vcpuThreads,
+        vcpuThreads: options.vcpuThreads,
         translator: { translate: !options.interpret, notesTier: options.stats !== undefined },
     });
     if (engine.note !== undefined) {

@@ -45,8 +45,7 @@ hyperscope run --sample | --kernel FILE | --firmware FILE [options]
   --interpret        do not translate: interpreter tier only
   --engine NAME      what executes the guest: translator (default), kvm (/dev/kvm), or auto (kvm if this host has
                      a fast one)
-  --vcpu-threads     on kvm: vCPUs run at the same time, a thread each, instead of taking turns; takes a processor
-                     of the host for each, and one more
+  --no-vcpu-threads  on kvm: vCPUs take turns on one thread, instead of running at the same time on one each
   --gdb [HOST:]PORT  let gdb attach: target remote HOST:PORT (loopback unless told); monitor help tells the rest
   --wait             with --gdb: the guest waits at its first instruction for gdb
 

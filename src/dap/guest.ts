@@ -77,7 +77,7 @@ export function createGuest(configuration: LaunchConfiguration, output: GuestOut
     const engine = chooseEngine({
         choice: configuration.engine,
         cpus: configuration.cpus,
-        parallel: configuration.vcpuThreads,
+        vcpuThreads: configuration.vcpuThreads,
         translator: { translate: !configuration.interpret },
     });
     const startOfHostTime = process.hrtime.bigint();

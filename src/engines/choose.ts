@@ -27,13 +27,13 @@ export interface ChosenEngine {
 export interface EngineRequest {
     readonly choice: EngineChoice;
     readonly cpus: number;
-    /** On KVM, vCPUs run at the same time rather than in turn. */
-    readonly parallel?: boolean;
+    /** On KVM, vCPUs run at the same time, a thread each (default), or in turn. */
+    readonly vcpuThreads?: boolean;
     readonly translator: Omit<TranslatorOptions, 'now' | 'arena'>;
 }
 
 /** @throws KvmUnavailableError if KVM is asked for and cannot be had; the message says what to do */
-export function chooseEngine({ choice, cpus, translator, parallel }: EngineRequest): ChosenEngine {
+export function chooseEngine({ choice, cpus, translator, vcpuThreads = true }: EngineRequest): ChosenEngine {
     let name: EngineName = choice === 'kvm' ? 'kvm' : 'translator';
     let note: string | undefined;
     if (choice === 'kvm') {
@@ -63,7 +63,10 @@ export function chooseEngine({ choice, cpus, translator, parallel }: EngineReque
                 translatorEngine({ now: () => performance.now(), ...translator, arena: codeArena })(memory),
                 {
                     create: executeElsewhere =>
-                        new KvmEngine({ memory, arena: kvmArena, executeElsewhere, emulated: isEmulated(), parallel }),
+                        new KvmEngine({
+                            ...{ memory, arena: kvmArena, executeElsewhere },
+                            ...{ emulated: isEmulated(), parallel: vcpuThreads },
+                        }),
                     features: hostFeatures,
                 },
                 name,

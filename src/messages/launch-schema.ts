@@ -166,11 +166,11 @@ export const LAUNCH_ATTRIBUTES = {
     vcpuThreads: {
         type: 'boolean',
         takes: FLAG,
-        default: false,
+        default: true,
         markdownDescription:
-            'Let virtual CPUs run at the same time on KVM, a thread each, instead of taking turns: quicker for guests that ' +
-            'compute or wait for each other on several, slower for those that talk to devices all the time. Takes a ' +
-            'processor of the host for each virtual CPU, and one more. Nothing changes on the translator, or with one.',
+            'On KVM, virtual CPUs run at the same time, a thread each. `false` has them take turns on one thread: slower for ' +
+            'guests that compute or wait for each other on several, quicker for those that do little but talk to devices. ' +
+            'Nothing changes on the translator, or with one.',
     },
     serial: {
         type: 'string',

@@ -65,7 +65,7 @@ const startSecond = (...code) => [
 async function withMachine(code, measure, cpus = 1) {
     const { chooseEngine } = compiled('engines/choose.js');
     const { Machine } = compiled('machine/machine.js');
-    const engine = chooseEngine({ choice: 'kvm', cpus, parallel: true, translator: {} });
+    const engine = chooseEngine({ choice: 'kvm', cpus, translator: {} });
     const machine = new Machine({
         memory: 16 << 20,
         cpus,

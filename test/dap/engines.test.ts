@@ -156,7 +156,7 @@ describe('the engines of a session', function () {
     });
 
     for (const vcpuThreads of [true, false]) {
-        it(`run vCPUs ${vcpuThreads ? 'on a thread each where' : 'in turn unless'} the configuration says so`, async () => {
+        it(`run vCPUs ${vcpuThreads ? 'on a thread each unless' : 'in turn where'} the configuration says so`, async () => {
             const { begun } = VcpuThread.prototype;
             const threads = new Set<number>();
             VcpuThread.prototype.begun = function () {
@@ -164,7 +164,7 @@ describe('the engines of a session', function () {
                 threads.add(this.vcpu);
             };
             try {
-                const session = await launch({ engine: 'kvm', cpus: 2, ...(vcpuThreads ? { vcpuThreads } : {}) });
+                const session = await launch({ engine: 'kvm', cpus: 2, ...(vcpuThreads ? {} : { vcpuThreads }) });
                 assert.equal((await session.run('continue')).reason, 'function breakpoint');
                 await session.request('setFunctionBreakpoints', { breakpoints: [] });
                 const ended = session.next('terminated');

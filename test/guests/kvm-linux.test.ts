@@ -21,7 +21,7 @@ class Guest {
     readonly machine: Machine;
 
     constructor(engine: EngineName) {
-        const chosen = chooseEngine({ choice: engine, cpus: CPUS, parallel: true, translator: {} });
+        const chosen = chooseEngine({ choice: engine, cpus: CPUS, translator: {} });
         this.machine = new Machine({
             memory: 256 << 20,
             cpus: CPUS,

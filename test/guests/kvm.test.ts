@@ -19,7 +19,7 @@ class SampleMachine {
     readonly machine: Machine;
 
     constructor(engine: EngineName, cpus: number) {
-        const chosen = chooseEngine({ choice: engine, cpus, parallel: true, translator: {} });
+        const chosen = chooseEngine({ choice: engine, cpus, translator: {} });
         this.machine = new Machine({
             memory: MEMORY * 0x100000,
             cpus,
@@ -62,7 +62,7 @@ describe('guests on KVM', function () {
     for (const [cpus, how] of [
         [1, []],
         [3, []],
-        [3, ['--vcpu-threads']],
+        [3, ['--no-vcpu-threads']],
     ] as const) {
         it(`the sample guest prints what it always prints, with ${cpus} vCPUs ${how.join(' ')}`.trim(), async () => {
             const result = await runCli([

@@ -3,9 +3,9 @@ import { parseRunOptions } from '../../../src/cli/options';
 import { HELP } from '../../../src/cli/usage';
 
 describe("the options of 'hyperscope run'", () => {
-    it('ask for threads of vCPUs by one of their own, which is off', () => {
-        assert.equal(parseRunOptions(['--kernel', 'kernel']).vcpuThreads, false);
-        assert.equal(parseRunOptions(['--kernel', 'kernel', '--vcpu-threads']).vcpuThreads, true);
-        assert.match(HELP, /^ {2}--vcpu-threads /m);
+    it('give each vCPU a thread, unless one of them says no', () => {
+        assert.equal(parseRunOptions(['--kernel', 'kernel']).vcpuThreads, true);
+        assert.equal(parseRunOptions(['--kernel', 'kernel', '--no-vcpu-threads']).vcpuThreads, false);
+        assert.match(HELP, /^ {2}--no-vcpu-threads /m);
     });
 });

@@ -13,7 +13,7 @@ export interface KvmMachine {
 
 /** @param code bytes in hexadecimal, as {@link tinyKernel} takes them */
 export function kvmMachine(code: string, cpus = 1): KvmMachine {
-    const chosen = chooseEngine({ choice: 'kvm', cpus, parallel: true, translator: {} });
+    const chosen = chooseEngine({ choice: 'kvm', cpus, translator: {} });
     const machine = new Machine({
         memory: 16 << 20,
         cpus,
