@@ -53,6 +53,7 @@ hyperscope lockstep --kernel FILE | --firmware FILE | --random SEED [options]
   --random SEED      random instructions instead of a guest
   --bits 16|32|64    the code that these are in (default 64)
   --float            most of them are of x87, MMX and SSE
+  --user             at CPL 3; compared at the end of each stream of some 40 instructions
   --instructions N   stop after so many (default 1000000)
   --except NAMES     instructions whose results are taken from the translator: SYSCALL,SWAPGS
   --initrd, --append, --memory, --cpus as above; exit status 1 for a difference

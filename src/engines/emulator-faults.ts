@@ -3,7 +3,7 @@
  * the engines that these explain. The manuals, and the host's own processor in test/differential, side with the translator.
  * What can be told from the instruction alone is left out of random streams instead (random-streams.ts).
  */
-import { Attribute, type Instruction } from '../isa/x86';
+import { Attribute, type Instruction, OperandKind } from '../isa/x86';
 import { Vector } from '../machine/cpu/fault';
 import type { Difference } from './lockstep-state';
 
@@ -13,6 +13,8 @@ export interface Observed {
     readonly differences: readonly Difference[];
     /** Vectors of the exceptions to whose handlers the vCPUs have gone; undefined for none. */
     readonly handlers: { readonly translator: number | undefined; readonly kvm: number | undefined };
+    /** The instruction was executed at CPL 3. */
+    readonly user?: boolean;
 }
 
 export interface EmulatorFault {
@@ -39,4 +41,36 @@ export const EMULATOR_FAULTS: readonly EmulatorFault[] = [
             handlers.translator === handlers.kvm &&
             differences.every(({ name }) => /^x87 (empty|top)/.test(name)),
     },
+    {
+        // Where both operands fault, processors tell of the one at ES:rDI (this host's at CPL 3, and QEMU's translator).
+        name: 'CMPS reads DS:rSI before ES:rDI',
+        explains: ({ instruction, handlers }) =>
+            instruction.row.mnemonic === 'CMPS' && handlers.translator !== undefined && handlers.kvm !== undefined,
+    },
+    {
+        // The host's processor executes it, with the selectors that the host's kernel has there.
+        name: 'PUSH FS and PUSH GS of the host at CPL 3',
+        explains: ({ instruction: { row, operands }, user, differences }) =>
+            user === true &&
+            row.mnemonic === 'PUSH' &&
+            operands[0].kind === OperandKind.Segment &&
+            differences.every(({ name }) => name.startsWith('memory ')),
+    },
+    {
+        // What it cannot emulate ends KVM_RUN at CPL 0, but is #UD at CPL 3 (Linux, handle_emulation_failure), and user code
+        // gets there for accesses to memory that the host's processor may not make as they are. CR0 and CR4 are the same for
+        // instructions on registers, which are executed.
+        name: '#UD for x87, MMX or SSE with memory at CPL 3',
+        explains: ({ instruction: { row, operands }, handlers, user }) =>
+            user === true &&
+            (row.attributes & (Attribute.X87 | Attribute.Mmx | Attribute.Sse)) !== 0 &&
+            operands.some(({ kind }) => kind === OperandKind.Memory) &&
+            handlers.translator !== Vector.UD &&
+            handlers.kvm === Vector.UD,
+    },
 ];
+
+/** The name of the fault that explains a difference, if one does. */
+export function faultThatExplains(observed: Observed): string | undefined {
+    return EMULATOR_FAULTS.find(fault => fault.explains(observed))?.name;
+}

@@ -16,9 +16,13 @@ export interface Pair {
 
 /**
  * @param options of both machines; output goes nowhere
+ * @param counted KVM counts instructions, as {@link Lockstep} needs; otherwise it runs freely
  * @throws HyperscopeError if KVM cannot be had, or the machine not be built
  */
-export function buildPair(options: Omit<MachineOptions, 'engine' | 'engineArena' | 'features' | 'hostTime'>): Pair {
+export function buildPair(
+    options: Omit<MachineOptions, 'engine' | 'engineArena' | 'features' | 'hostTime'>,
+    counted = true,
+): Pair {
     const features = hostFeatures();
     const cpus = options.cpus ?? 1;
     const now = (): number => performance.now();
@@ -33,10 +37,10 @@ export function buildPair(options: Omit<MachineOptions, 'engine' | 'engineArena'
             const code = translatorEngine({ now, translate: false, arena: { base, size: CODE_ARENA_SIZE } })(memory);
             const arena = { base: base + CODE_ARENA_SIZE, size: kvmArenaSize(cpus) };
             const create = (executeElsewhere: (vcpu: number) => RunStop | undefined): KvmEngine => {
-                engine = new KvmEngine({ memory, arena, executeElsewhere, counted: true, emulated: isEmulated() });
+                engine = new KvmEngine({ memory, arena, executeElsewhere, counted, emulated: isEmulated() });
                 return engine;
             };
-            return new MachineEngine(memory, code, { create, features: hostFeatures }, 'kvm', { counted: true });
+            return new MachineEngine(memory, code, { create, features: hostFeatures }, 'kvm', { counted });
         },
     });
     try {

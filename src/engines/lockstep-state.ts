@@ -3,10 +3,11 @@ import { GPR_NAMES } from '../isa/x86';
 import type { Cpu } from '../machine/cpu/cpu';
 import { SEGMENT_COUNT, SEGMENT_NAMES } from '../machine/cpu/cpu-state';
 import { readRflags } from '../machine/cpu/flags';
-import { SegmentAttribute, StateOffset, SystemSegment } from '../machine/state';
+import type { Machine } from '../machine/machine';
+import { Flag, SegmentAttribute, StateOffset, SystemSegment } from '../machine/state';
 
-export const GPR_FIELDS = GPR_NAMES[8].map((name, index) => [name, StateOffset.gpr + index * 8] as const);
-export const SYSTEM_FIELDS = [
+const GPR_FIELDS = GPR_NAMES[8].map((name, index) => [name, StateOffset.gpr + index * 8] as const);
+const SYSTEM_FIELDS = [
     ['gdtr', StateOffset.gdtrBase],
     ['idtr', StateOffset.idtrBase],
     ['cr0', StateOffset.cr0],
@@ -15,7 +16,7 @@ export const SYSTEM_FIELDS = [
     ['cr4', StateOffset.cr4],
     ['efer', StateOffset.efer],
 ] as const;
-export const REST_FIELDS = [
+const REST_FIELDS = [
     ['star', StateOffset.star],
     ['lstar', StateOffset.lstar],
     ['cstar', StateOffset.cstar],
@@ -30,7 +31,7 @@ export const REST_FIELDS = [
     ...Array.from({ length: 16 }, (_, index) => [`xmm${index}.hi`, StateOffset.vector + index * 64 + 8] as const),
     ...Array.from({ length: 8 }, (_, index) => [`r${index} (x87) significand`, StateOffset.x87 + index * 16] as const),
 ] as const;
-export const REST_WORDS = [
+const REST_WORDS = [
     ['mxcsr', StateOffset.mxcsr],
     ['fcw', StateOffset.fcw],
     ['fsw', StateOffset.fsw],
@@ -102,7 +103,75 @@ export class StateBefore {
     }
 }
 
-export function compareSegment(
+/**
+ * What differs of what every instruction may change: general and system registers, segments.
+ * @param undefinedFlags are left out, and so is RF
+ */
+export function sharedDifferences(left: Cpu, right: Cpu, undefinedFlags: number): Difference[] {
+    const differences: Difference[] = [];
+    const compare = (name: string, a: bigint, b: bigint): void => {
+        if (a !== b) differences.push({ name, translator: a, kvm: b });
+    };
+    for (const [name, offset] of GPR_FIELDS) {
+        if (left.lo(offset) !== right.lo(offset) || left.hi(offset) !== right.hi(offset)) {
+            compare(name, left.get64(offset), right.get64(offset));
+        }
+    }
+    if (left.ripLo !== right.ripLo || left.ripHi !== right.ripHi) {
+        compare('rip', left.get64(StateOffset.rip), right.get64(StateOffset.rip));
+    }
+    left.expireResumeFlag();
+    const flags = readRflags(left);
+    const otherFlags = readRflags(right);
+    if ((flags ^ otherFlags) & ~(undefinedFlags | Flag.RF)) {
+        compare('rflags', BigInt(flags >>> 0), BigInt(otherFlags >>> 0));
+    }
+    for (let segment = 0; segment < SEGMENT_COUNT; segment++) compareSegment(left, right, segment, compare);
+    for (const [name, offset] of SYSTEM_FIELDS) {
+        if (left.lo(offset) !== right.lo(offset) || left.hi(offset) !== right.hi(offset)) {
+            compare(name, left.get64(offset), right.get64(offset));
+        }
+    }
+    compare('activity', BigInt(left.activity), BigInt(right.activity));
+    return differences;
+}
+
+/** What differs of x87, SSE, debug registers and MSRs. */
+export function restDifferences(left: Cpu, right: Cpu): Difference[] {
+    const differences: Difference[] = [];
+    for (const [name, offset] of REST_FIELDS) {
+        const [a, b] = [left.get64(offset), right.get64(offset)];
+        if (a !== b) differences.push({ name, translator: a, kvm: b });
+    }
+    for (const [name, offset] of REST_WORDS) {
+        const [a, b] = [left.lo(offset), right.lo(offset)];
+        if (a !== b) differences.push({ name, translator: BigInt(a), kvm: BigInt(b) });
+    }
+    return differences;
+}
+
+/** The first byte of RAM that differs, among some of it. */
+export function differentByte(
+    translator: Machine,
+    kvm: Machine,
+    from = 0,
+    size = translator.memory.layout.ram.size - from,
+): Difference | undefined {
+    const bytes = ({ memory }: Machine): Uint8Array => {
+        const at = memory.layout.ram.base + from;
+        return memory.bytes.subarray(at, at + size);
+    };
+    const [left, right] = [bytes(translator), bytes(kvm)];
+    if (Buffer.compare(left, right) === 0) return undefined;
+    const at = left.findIndex((byte, index) => byte !== right[index]);
+    return {
+        name: `memory at physical ${(from + at).toString(16)}`,
+        translator: BigInt(left[at]),
+        kvm: BigInt(right[at]),
+    };
+}
+
+function compareSegment(
     left: Cpu,
     right: Cpu,
     segment: number,

@@ -6,26 +6,23 @@
  * differently is left out of the comparison: flags that the manual leaves undefined, and instructions that read the time.
  */
 import type { Cpu } from '../machine/cpu/cpu';
-import { SEGMENT_COUNT } from '../machine/cpu/cpu-state';
 import { readRflags, storeRflags } from '../machine/cpu/flags';
 import { mappingAt } from '../machine/cpu/page-walk';
 import type { Machine } from '../machine/machine';
 import type { MachineStop } from '../machine/stop';
-import { Flag, StateOffset } from '../machine/state';
+import { StateOffset } from '../machine/state';
 import { decode, type Instruction, MAX_INSTRUCTION_LENGTH, RepeatPrefix } from '../isa/x86';
 import type { KvmEngine } from '../kvm/engine';
 import { ExceptionTraps } from '../kvm/exception-traps';
 import { linearRip } from '../kvm/vcpu';
-import { EMULATOR_FAULTS } from './emulator-faults';
+import { faultThatExplains } from './emulator-faults';
 import {
-    compareSegment,
     type Difference,
-    GPR_FIELDS,
-    REST_FIELDS,
-    REST_WORDS,
+    differentByte,
+    restDifferences,
+    sharedDifferences,
     StateBefore,
     type StateRow,
-    SYSTEM_FIELDS,
 } from './lockstep-state';
 
 /** Instructions between two comparisons of what is not compared after each: memory, x87, SSE, MSRs. */
@@ -148,36 +145,13 @@ export class Lockstep {
     }
 
     private compareShared(left: Cpu, right: Cpu, instruction: Instruction | undefined): Difference[] {
-        const differences: Difference[] = [];
-        const compare = (name: string, a: bigint, b: bigint): void => {
-            if (a !== b) differences.push({ name, translator: a, kvm: b });
-        };
-        for (const [name, offset] of GPR_FIELDS) {
-            if (left.lo(offset) !== right.lo(offset) || left.hi(offset) !== right.hi(offset)) {
-                compare(name, left.get64(offset), right.get64(offset));
-            }
-        }
-        if (left.ripLo !== right.ripLo || left.ripHi !== right.ripHi) {
-            compare('rip', left.get64(StateOffset.rip), right.get64(StateOffset.rip));
-        }
-        left.expireResumeFlag();
+        const differences = sharedDifferences(left, right, instruction?.row.flags.undefined ?? 0);
         const flags = readRflags(left);
-        const mask = ~((instruction?.row.flags.undefined ?? 0) | Flag.RF);
-        const otherFlags = readRflags(right);
-        if ((flags ^ otherFlags) & mask) {
-            compare('rflags', BigInt(flags >>> 0), BigInt(otherFlags >>> 0));
-        } else if (flags !== otherFlags) {
+        if (flags !== readRflags(right) && differences.every(({ name }) => name !== 'rflags')) {
             // From here on what the manual leaves undefined is the same.
             storeRflags(right, flags);
             right.hooks.modeChanged();
         }
-        for (let segment = 0; segment < SEGMENT_COUNT; segment++) compareSegment(left, right, segment, compare);
-        for (const [name, offset] of SYSTEM_FIELDS) {
-            if (left.lo(offset) !== right.lo(offset) || left.hi(offset) !== right.hi(offset)) {
-                compare(name, left.get64(offset), right.get64(offset));
-            }
-        }
-        compare('activity', BigInt(left.activity), BigInt(right.activity));
         return differences;
     }
 
@@ -191,8 +165,7 @@ export class Lockstep {
         const { mnemonic } = instruction.row;
         if (TIMED.has(mnemonic) || this.options.except?.has(mnemonic) === true) return mnemonic;
         if (this.options.emulated !== true) return undefined;
-        const observed = { instruction, differences, handlers: handlers() };
-        return EMULATOR_FAULTS.find(fault => fault.explains(observed))?.name;
+        return faultThatExplains({ instruction, differences, handlers: handlers() });
     }
 
     /** Counts what has a reason, and has both go on from the translator's state. */
@@ -218,14 +191,7 @@ export class Lockstep {
             within = this.sinceFull;
             this.sinceFull = 0;
             this.engine.settle();
-            for (const [name, offset] of REST_FIELDS) {
-                const [a, b] = [left.get64(offset), right.get64(offset)];
-                if (a !== b) differences.push({ name, translator: a, kvm: b });
-            }
-            for (const [name, offset] of REST_WORDS) {
-                const [a, b] = [left.lo(offset), right.lo(offset)];
-                if (a !== b) differences.push({ name, translator: BigInt(a), kvm: BigInt(b) });
-            }
+            differences.push(...restDifferences(left, right));
         }
         if (now || this.sinceMemory >= MEMORY_INTERVAL) {
             const place = differentByte(this.translator, this.kvm);
@@ -239,23 +205,12 @@ export class Lockstep {
     }
 }
 
-/** The first byte of RAM that differs. */
-function differentByte(translator: Machine, kvm: Machine): Difference | undefined {
-    const { base, size } = translator.memory.layout.ram;
-    const other = kvm.memory.layout.ram.base;
-    const left = translator.memory.bytes.subarray(base, base + size);
-    const right = kvm.memory.bytes.subarray(other, other + size);
-    if (Buffer.compare(left, right) === 0) return undefined;
-    const at = left.findIndex((byte, index) => byte !== right[index]);
-    return { name: `memory at physical ${at.toString(16)}`, translator: BigInt(left[at]), kvm: BigInt(right[at]) };
-}
-
-function codeSize(cpu: Cpu): 16 | 32 | 64 {
+export function codeSize(cpu: Cpu): 16 | 32 | 64 {
     return ([16, 32, 64] as const)[cpu.mode & 3];
 }
 
 /** The bytes of the instruction at a linear address, as many as can be read. */
-function codeAt(cpu: Cpu, address: bigint): Uint8Array {
+export function codeAt(cpu: Cpu, address: bigint): Uint8Array {
     const bytes: number[] = [];
     for (let index = 0; index < MAX_INSTRUCTION_LENGTH; index++) {
         const mapping = mappingAt(cpu, address + BigInt(index));

@@ -1,9 +1,9 @@
 /**
- * Random instructions for {@link Lockstep}: streams of them in 64-bit code at CPL 0, or in 32- and 16-bit code of
- * compatibility mode, over a page-table identity map, with an IDT whose every handler is a HLT. Each stream ends at its
+ * Random instructions for {@link Lockstep}: streams of them in 64-bit code, or in 32- and 16-bit code of compatibility
+ * mode, at CPL 0 or 3, over a page-table identity map, with an IDT whose every handler is a HLT. Each stream ends at its
  * last instruction or at the first exception.
  */
-import { Attribute, decode, type Instruction, RepeatPrefix } from '../isa/x86';
+import { Attribute, decode, type Instruction, OperandKind, RepeatPrefix } from '../isa/x86';
 import { Cr0, Cr4, Efer } from '../machine/cpu/cpu-state';
 import type { Cpu } from '../machine/cpu/cpu';
 import { storeRflags } from '../machine/cpu/flags';
@@ -12,15 +12,21 @@ import { ActivityState, SegmentAttribute, StateOffset, SystemSegment } from '../
 
 const PAGE_TABLES = 0x10000;
 const GDT = 0x9000;
+const GDT_SIZE = 0x68;
 const TSS = 0xa000;
 const IDT = 0xb000;
-const INTERRUPT_STACK = 0x80000;
+/** Ends here. */
+export const INTERRUPT_STACK = 0x80000;
 const HANDLERS = 0x90000;
-const CODE = 0x200000;
-const DATA = 0x400000;
-const DATA_SIZE = 0x10000;
+export const CODE = 0x200000;
+export const DATA = 0x400000;
+export const DATA_SIZE = 0x10000;
 const MAPPED_PAGES = 8;
 const CODE_SELECTORS: Readonly<Record<StreamBits, number>> = { 16: 0x30, 32: 0x28, 64: 8 };
+const USER_CODE_SELECTORS: Readonly<Record<StreamBits, number>> = { 16: 0x5b, 32: 0x53, 64: 0x43 };
+const CPL_3 = 3 << SegmentAttribute.DplShift;
+/** CMP of AX, EAX with itself leaves no flag undefined. */
+const DEFINE_FLAGS = [0x39, 0xc0];
 const HLT = 0xf4;
 const NOP = 0x90;
 const IGNORED_OVERRIDES = [0x26, 0x2e, 0x36, 0x3e];
@@ -86,22 +92,34 @@ interface FloatingState {
     readonly mxcsr: number;
 }
 
+export interface StreamKind {
+    readonly bits?: StreamBits;
+    /** Most instructions are of x87, MMX and SSE; none otherwise. */
+    readonly floating?: boolean;
+    /**
+     * At CPL 3, for being compared at its end: whatever leaves flags undefined is followed by an instruction that defines
+     * them.
+     */
+    readonly user?: boolean;
+}
+
 export interface Stream {
     readonly bits: StreamBits;
+    readonly user: boolean;
     readonly code: Uint8Array;
-    readonly count: number;
+    /** Where each instruction begins. */
+    readonly starts: readonly number[];
     readonly registers: readonly bigint[];
     readonly flags: number;
     readonly floating: FloatingState;
 }
 
-/**
- * @param count instructions
- * @param isFloating most of them are of x87, MMX and SSE; none otherwise
- */
-export function randomStream(random: RandomNumbers, count: number, bits: StreamBits = 64, isFloating = false): Stream {
+/** @param count instructions */
+export function randomStream(random: RandomNumbers, count: number, kind: StreamKind = {}): Stream {
+    const { bits = 64, floating: isFloating = false, user = false } = kind;
     const code: number[] = [];
-    for (let done = 0; done < count;) {
+    const starts: number[] = [];
+    while (starts.length < count) {
         const bytes = Uint8Array.from({ length: 16 }, () => random.next() & 0xff);
         const mustFloat = isFloating && random.below(4) !== 0;
         if (mustFloat) {
@@ -112,10 +130,15 @@ export function randomStream(random: RandomNumbers, count: number, bits: StreamB
         const found = decode(bytes, 0, bytes.length, bits);
         if (typeof found === 'number' || (mustFloat && (found.row.attributes & FLOATING) === 0)) continue;
         // Operands in memory end most streams.
-        if (mustFloat && found.modrm < FIRST_REGISTER_FORM && random.below(4) !== 0) continue;
+        const accessesMemory = user ? usesMemory(found) : mustFloat && found.modrm < FIRST_REGISTER_FORM;
+        if (accessesMemory && random.below(user && isFloating ? 16 : 4) !== 0) continue;
         if (isFit(found, bits, isFloating) && !meetsEmulatorFault(bytes, found, bits)) {
+            starts.push(code.length);
             code.push(...bytes.subarray(0, found.length));
-            done++;
+            if (user && found.row.flags.undefined !== 0) {
+                starts.push(code.length);
+                code.push(...DEFINE_FLAGS);
+            }
         }
     }
     code.push(HLT);
@@ -133,9 +156,18 @@ export function randomStream(random: RandomNumbers, count: number, bits: StreamB
     registers[4] = BigInt(base + DATA_SIZE / 2);
     const flags = (random.next() & 0x8d5) | 2;
     return {
-        ...{ bits, code: Uint8Array.from(code), count, registers, flags },
+        ...{ bits, user, code: Uint8Array.from(code), starts, registers, flags },
         floating: isFloating ? floatingState(random) : INITIAL_STATE,
     };
+}
+
+const DATA_BYTES = new Uint8Array(DATA_SIZE).map((_, index) => (index * 37) & 0xff);
+
+/** The first instructions of a stream. */
+export function beginningOf(stream: Stream, count: number): Stream {
+    const { code, starts } = stream;
+    const end = starts[count] ?? code.length - 1;
+    return { ...stream, code: Uint8Array.of(...code.subarray(0, end), HLT), starts: starts.slice(0, count) };
 }
 
 /** The beginning of an instruction that may be one of x87, MMX or SSE. */
@@ -191,6 +223,13 @@ function meetsEmulatorFault(bytes: Uint8Array, { length }: Instruction, bits: St
     return prefixes.some(byte => (bits === 64 ? IGNORED_OVERRIDES.includes(byte) : byte === CS_OVERRIDE));
 }
 
+const MEMORY_OPERANDS = [OperandKind.Memory, OperandKind.StringSource, OperandKind.StringDestination];
+
+/** Apart from the stack. */
+function usesMemory({ operands }: Instruction): boolean {
+    return operands.some(({ kind }) => MEMORY_OPERANDS.includes(kind));
+}
+
 function isFit({ row, repeat }: Instruction, bits: StreamBits, isFloating: boolean): boolean {
     return (
         (isFloating ? !FLOATING_LEFT_OUT.test(row.mnemonic) : (row.attributes & FLOATING) === 0) &&
@@ -203,15 +242,13 @@ function isFit({ row, repeat }: Instruction, bits: StreamBits, isFloating: boole
 }
 
 /** Puts a machine at the start of a stream. */
-export function startStream(machine: Machine, { bits, code, registers, flags, floating }: Stream): void {
+export function startStream(machine: Machine, stream: Stream): void {
+    const { bits, user, code, registers, flags, floating } = stream;
     const { memory, processors } = machine;
     const { cpu } = processors[0];
     prepareTables(machine);
     memory.writeBytes(CODE, code);
-    memory.writeBytes(
-        DATA,
-        new Uint8Array(DATA_SIZE).map((_, index) => (index * 37) & 0xff),
-    );
+    memory.writeBytes(DATA, DATA_BYTES);
     registers.forEach((value, index) => cpu.set64(StateOffset.gpr + index * 8, value));
     setFloatingState(cpu, floating);
     const isSmall = bits === 16;
@@ -225,20 +262,28 @@ export function startStream(machine: Machine, { bits, code, registers, flags, fl
     cpu.setLo(StateOffset.cr4, Cr4.PAE | Cr4.OSFXSR | Cr4.OSXMMEXCPT);
     cpu.setLo(StateOffset.efer, Efer.LME | Efer.LMA);
     const { Present, NonSystem, WritableOrReadable, Accessed, Code, Long, Granularity, Big } = flagsOfSegments;
-    const common = Present | NonSystem | WritableOrReadable | Accessed;
+    const common = Present | NonSystem | WritableOrReadable | Accessed | (user ? CPL_3 : 0);
     const wide = isSmall ? 0 : Granularity;
     const limit = isSmall ? 0xffff : 0xffffffff;
     const size = bits === 64 ? Long : bits === 32 ? Big : 0;
-    cpu.setSegment(1, CODE_SELECTORS[bits], isSmall ? CODE : 0, 0, limit, common | Code | wide | size);
+    cpu.setSegment(
+        1,
+        (user ? USER_CODE_SELECTORS : CODE_SELECTORS)[bits],
+        isSmall ? CODE : 0,
+        0,
+        limit,
+        common | Code | wide | size,
+    );
     // Whether an access wraps around at 4 GiB or faults is the processor's choice (SDM Vol. 3, 5.3): nothing gets there.
     const dataLimit = bits === 32 ? 0xbfffffff : limit;
     const data = common | wide | (isSmall ? 0 : Big);
+    const dataSelector = user ? (isSmall ? 0x63 : 0x4b) : isSmall ? 0x38 : 0x10;
     for (const segment of [0, 2, 3, 4, 5]) {
-        cpu.setSegment(segment, isSmall ? 0x38 : 0x10, isSmall ? DATA : 0, 0, dataLimit, data);
+        cpu.setSegment(segment, dataSelector, isSmall ? DATA : 0, 0, dataLimit, data);
     }
     cpu.setSegment(SystemSegment.Tr, 0x18, TSS, 0, 0x67, Present | 11);
     cpu.set(StateOffset.gdtrBase, GDT, 0);
-    cpu.setLo(StateOffset.gdtrLimit, 0x3f);
+    cpu.setLo(StateOffset.gdtrLimit, GDT_SIZE - 1);
     cpu.set(StateOffset.idtrBase, IDT, 0);
     cpu.setLo(StateOffset.idtrLimit, 0xfff);
     cpu.activity = ActivityState.Active;
@@ -272,23 +317,27 @@ const flagsOfSegments = {
 function prepareTables({ memory }: Machine): void {
     const tables = new Uint8Array(0x3000);
     const view = new DataView(tables.buffer);
-    view.setBigUint64(0, BigInt(PAGE_TABLES + 0x1000) | 3n, true);
-    view.setBigUint64(0x1000, BigInt(PAGE_TABLES + 0x2000) | 3n, true);
+    view.setBigUint64(0, BigInt(PAGE_TABLES + 0x1000) | 0x27n, true);
+    view.setBigUint64(0x1000, BigInt(PAGE_TABLES + 0x2000) | 0x27n, true);
     // Accessed and dirty from the start: when a processor sets them is its own affair.
     for (let page = 0; page < MAPPED_PAGES; page++) {
-        view.setBigUint64(0x2000 + page * 8, BigInt(page * 0x200000) | 0xe3n, true);
+        // The tables below are the system's.
+        view.setBigUint64(0x2000 + page * 8, BigInt(page * 0x200000) | (page === 0 ? 0xe3n : 0xe7n), true);
     }
-    view.setBigUint64(0, view.getBigUint64(0, true) | 0x20n, true);
-    view.setBigUint64(0x1000, view.getBigUint64(0x1000, true) | 0x20n, true);
     memory.writeBytes(PAGE_TABLES, tables);
 
-    const gdt = new DataView(new ArrayBuffer(0x40));
+    const gdt = new DataView(new ArrayBuffer(GDT_SIZE));
     gdt.setBigUint64(8, 0x00af9b000000ffffn, true);
     gdt.setBigUint64(0x10, 0x00cf93000000ffffn, true);
     gdt.setBigUint64(0x18, 0x0000890000000067n | (BigInt(TSS) << 16n) | (2n << 40n), true);
     gdt.setBigUint64(0x28, 0x00cf9b000000ffffn, true);
     gdt.setBigUint64(0x30, 0x00009b000000ffffn | (BigInt(CODE) << 16n), true);
     gdt.setBigUint64(0x38, 0x000093000000ffffn | (BigInt(DATA) << 16n), true);
+    gdt.setBigUint64(0x40, 0x00affb000000ffffn, true);
+    gdt.setBigUint64(0x48, 0x00cff3000000ffffn, true);
+    gdt.setBigUint64(0x50, 0x00cffb000000ffffn, true);
+    gdt.setBigUint64(0x58, 0x0000fb000000ffffn | (BigInt(CODE) << 16n), true);
+    gdt.setBigUint64(0x60, 0x0000f3000000ffffn | (BigInt(DATA) << 16n), true);
     memory.writeBytes(GDT, new Uint8Array(gdt.buffer));
 
     const tss = new DataView(new ArrayBuffer(0x68));

@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 const BENCHMARKS = {
     boot: 'boot Linux to a shell command and power off: wall time',
     kvm: 'the engine on /dev/kvm: a port-I/O exit against the same loop in C, and the latency of a pause',
+    lockstep: 'the translator against /dev/kvm, instruction by instruction: the sample guest, random instructions',
     compute: 'the compute suite inside Linux, item by item: wall time',
     views: 'page tables, search of memory and the answers to all views at a stop of a booted Linux, through the adapter',
     breakpoints: 'conditions that never hold, in a boot of Linux; setting and removing a breakpoint',

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { describeDivergence } from '../../../src/cli/lockstep-report';
 import { isEmulated } from '../../../src/kvm/host-trial';
+import { BlockLockstep } from '../../../src/engines/block-lockstep';
 import { EMULATOR_FAULTS } from '../../../src/engines/emulator-faults';
 import { isDivergence, Lockstep } from '../../../src/engines/lockstep';
 import { buildPair, type Pair } from '../../../src/engines/lockstep-pair';
-import { RandomNumbers, randomStream, startStream } from '../../../src/engines/random-streams';
+import { DATA, RandomNumbers, randomStream, startStream } from '../../../src/engines/random-streams';
 import { decode, type Instruction } from '../../../src/isa/x86';
 import { StateOffset } from '../../../src/machine/state';
 import { runCli } from '../../guests/support/cli';
@@ -28,6 +29,11 @@ describe('lockstep', function () {
         const kernel = { kernel: { name: 'kernel', data: tinyKernel(code) }, modules: [], commandLine: '' };
         pair = buildPair({ memory: 16 << 20, kernel });
         return new Lockstep(pair.translator, pair.kvm, pair.engine);
+    };
+
+    const randomPair = (): Pair => {
+        const kernel = { kernel: { name: 'kernel', data: tinyKernel('f4') }, modules: [], commandLine: '' };
+        return buildPair({ memory: 16 << 20, kernel }, false);
     };
 
     it('finds a register that differs, at the instruction after which it does', () => {
@@ -131,8 +137,8 @@ describe('lockstep', function () {
             const lockstep = new Lockstep(translator, kvm, engine, { fullInterval, emulated: isEmulated() });
             const [one, two] = [new RandomNumbers(5), new RandomNumbers(5)];
             for (let round = 0; round < (isFloating ? 40 : 20); round++) {
-                const stream = randomStream(one, 30, bits, isFloating);
-                assert.deepEqual(stream, randomStream(two, 30, bits, isFloating));
+                const stream = randomStream(one, 30, { bits, floating: isFloating });
+                assert.deepEqual(stream, randomStream(two, 30, { bits, floating: isFloating }));
                 startStream(pair!.translator, stream);
                 startStream(pair!.kvm, stream);
                 for (let step = 0; step < 32; step++) {
@@ -143,6 +149,71 @@ describe('lockstep', function () {
             }
             assert.ok(lockstep.executed > 100);
         });
+
+    for (const floating of [false, true])
+        it(`finds none in random code ${floating ? 'of x87, MMX and SSE ' : ''}at CPL 3`, () => {
+            pair = randomPair();
+            const blocks = new BlockLockstep(pair, isEmulated());
+            const random = new RandomNumbers(7);
+            for (let round = 0; round < 40; round++) {
+                const found = blocks.run(randomStream(random, 30, { user: true, floating }));
+                assert.equal(found, undefined, JSON.stringify(found, replacer));
+            }
+            assert.ok(blocks.executed > 100);
+            assert.equal(pair.translator.processors[0].cpu.cpl, 0);
+        });
+
+    it('finds the instruction after which code at CPL 3 differs', () => {
+        pair = randomPair();
+        const blocks = new BlockLockstep(pair);
+        // inc eax; add [DATA], eax; cmp eax, [DATA]; of which KVM finds other data
+        const code = Uint8Array.from([0xff, 0xc0, 0x01, 0x03, 0x3b, 0x03, 0xf4]);
+        const registers = Array.from({ length: 16 }, (_, index) => (index === 3 ? BigInt(DATA) : 0n));
+        const stream = { ...randomStream(new RandomNumbers(1), 0, { user: true }), code, registers, starts: [0, 2, 4] };
+        assert.equal(blocks.run(stream), undefined);
+        assert.equal(blocks.executed, 3);
+        const { memory } = pair.kvm;
+        const write = memory.writeBytes.bind(memory);
+        memory.writeBytes = (address, bytes) => {
+            write(address, bytes);
+            if (address === DATA) memory.write(DATA, 1, 0x55);
+        };
+        const found = blocks.run({ ...stream, code: code.slice() });
+        assert.ok(found !== undefined);
+        // From the first one on, since memory is compared as well.
+        assert.equal(found.address, 0x200000n);
+        assert.deepEqual(
+            found.differences.map(({ name }) => name),
+            [`memory at physical ${DATA.toString(16)}`],
+        );
+        memory.writeBytes = write;
+        const { cpu } = pair.kvm.processors[0];
+        const run = pair.kvm.run.bind(pair.kvm);
+        pair.kvm.run = limits => {
+            // Something of KVM's that goes wrong in ADD.
+            if (memory.read(0x200002, 1) === 0x01) cpu.setGpr32(0, 0x1234);
+            cpu.stateReplaced();
+            pair!.engine.stateChanged(0);
+            return run(limits);
+        };
+        const later = blocks.run(stream);
+        assert.ok(later !== undefined);
+        assert.equal(later.address, 0x200002n);
+        assert.equal(later.instruction?.row.mnemonic, 'ADD');
+        assert.equal(later.within, 1);
+        assert.ok(later.differences.some(({ name }) => name === 'rax'));
+        assert.match(describeDivergence(later), /^ {2}vCPU 0, after 200002 {2}add \[rbx\], eax {2}\(01 03\)$/m);
+    });
+
+    it('says what cannot be compared at CPL 3', async () => {
+        const guest = await runCli(['lockstep', '--user', '--kernel', sampleElf]);
+        assert.equal(guest.status, 2);
+        assert.match(guest.errors, /--user is for random instructions: give --random SEED/);
+        if (!isEmulated()) return;
+        const bits = await runCli(['lockstep', '--user', '--random', '1', '--bits', '32']);
+        assert.equal(bits.status, 2);
+        assert.match(bits.errors, /executes 32-bit code of CPL 3 as 64-bit code: only --bits 64/);
+    });
 
     it('is a command that finds none in the start of the sample guest', async () => {
         const { status, output, errors } = await runCli([

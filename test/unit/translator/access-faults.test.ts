@@ -134,6 +134,15 @@ describe('faults of accesses', () => {
         assert.equal(outcome.address, 0xffff_fffcn);
     });
 
+    it('reads the operand of CMPS at ES:rDI first, as processors do', () => {
+        for (const code of ['a6', '48 a7', 'f3 a6']) {
+            const gpr = { [Gpr.Rsi]: UNMAPPED + 0x10n, [Gpr.Rdi]: UNMAPPED + 0x20n, [Gpr.Rcx]: 1n };
+            const outcome = run({ code, gpr });
+            assertFault(outcome, Vector.PF, 4);
+            assert.equal(outcome.address, UNMAPPED + 0x20n, code);
+        }
+    });
+
     it('checks the alignment of vectors before the segment', () => {
         const kind = CodeKind.Code32Segmented;
         assertFault(run({ kind, code: '0f 28 45 00', gpr: { [Gpr.Rbp]: 0x9001n } }), Vector.GP);

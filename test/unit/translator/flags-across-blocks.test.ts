@@ -120,7 +120,7 @@ describe('flags across blocks', function () {
                 registers[1] = BigInt(ROUNDS);
                 registers[4] = BigInt(base + 0x8000);
                 registers[5] = BigInt(base + 0xfff);
-                const stream = { ...randomStream(random, 0, bits), code, registers };
+                const stream = { ...randomStream(random, 0, { bits }), code, registers };
                 const translated = machine({ hotThreshold: 3 });
                 assert.deepEqual(
                     outcome(translated, stream),

@@ -174,8 +174,9 @@ function compareStrings(c: LiftContext): void {
     const bytes = width / 8;
     const step = elementStep(c, bytes);
     compareElements(c, width, () => {
-        const first = c.load(width, sourceAddress(c, bytes));
+        // The manual leaves open which one is read, and may fault, first: processors begin with ES:rDI.
         const second = c.load(width, destinationAddress(c, bytes, false));
+        const first = c.load(width, sourceAddress(c, bytes));
         advance(c, Gpr.Rsi, step);
         advance(c, Gpr.Rdi, step);
         return { first, second };
