@@ -30,6 +30,8 @@ export abstract class ProtocolSession extends DebugSession {
     /** The client shows progress. */
     protected showsProgress = false;
     protected readonly log = new SessionLog();
+    /** Nobody reads any more what is sent. */
+    private deaf = false;
 
     constructor() {
         super();
@@ -42,6 +44,11 @@ export abstract class ProtocolSession extends DebugSession {
         const frames = new MessageFrames(problem => this.reportClientError(problem));
         input.on('error', error => this.reportClientError(error.message));
         input.on('close', () => frames.destroy());
+        // A client that was killed: to tell it of the failure would be the next failure, without end.
+        output.on('error', () => {
+            this.deaf = true;
+            this.shutdown();
+        });
         super.start(input.pipe(frames), output);
     }
 
@@ -155,6 +162,7 @@ export abstract class ProtocolSession extends DebugSession {
     }
 
     private reportClientError(text: string): void {
+        if (this.deaf) return;
         this.console(`a message of the client could not be read: ${text.slice(0, LONGEST_PROBLEM)}\n`, 'stderr');
     }
 }

@@ -63,6 +63,7 @@ function serveStandardStreams(): Promise<number> {
             closed: () => process.stdout.write('', () => resolve(0)),
         });
         surviveDefects(new Set([session]));
+        process.stderr.on('error', () => undefined);
         session.start(process.stdin, process.stdout);
     });
 }

@@ -228,6 +228,35 @@ describe('the life of a session', () => {
         assert.ok((await client.request<{ scopes: unknown[] }>('scopes', { frameId: 1 })).scopes.length > 5);
     });
 
+    it('ends with a client that was killed', async () => {
+        const main = path.join(projectRoot, 'out', 'src', 'dap', 'main.js');
+        const adapter: ChildProcess = spawn(process.execPath, [main], { stdio: ['pipe', 'pipe', 'ignore'] });
+        const send = (seq: number, command: string, args: object = {}): void => {
+            const text = JSON.stringify({ seq, type: 'request', command, arguments: args });
+            adapter.stdin!.write(`Content-Length: ${text.length}\r\n\r\n${text}`);
+        };
+        try {
+            send(1, 'initialize', { adapterID: 'hyperscope' });
+            send(2, 'launch', { kernel: kernel('spin'), memory: '16M', stopOnEntry: false });
+            send(3, 'configurationDone');
+            let said = '';
+            await new Promise<void>(resolve =>
+                adapter.stdout!.on('data', data => {
+                    said += String(data);
+                    if (said.includes('"request_seq":3')) resolve();
+                }),
+            );
+            // Nobody listens any more, before the adapter can know that nobody talks.
+            adapter.stdout!.destroy();
+            send(4, 'threads');
+            const ended = new Promise(resolve => adapter.on('exit', resolve));
+            adapter.stdin!.end();
+            assert.equal(await ended, 0);
+        } finally {
+            adapter.kill('SIGKILL');
+        }
+    });
+
     it('answers on after an exception that nobody caught', async () => {
         const server = path.join(projectRoot, 'out', 'src', 'dap', 'server.js');
         const script = `require(${JSON.stringify(server)}).runDapServer([]).then(s => process.exit(s));
