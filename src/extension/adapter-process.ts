@@ -5,6 +5,7 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import * as vscode from 'vscode';
 import type { AdapterLine } from './guest-sessions';
+import { MessageQueue } from './message-queue';
 
 interface Message {
     readonly seq: number;
@@ -111,8 +112,10 @@ export class AdapterProcess implements vscode.DebugAdapter, AdapterLine {
     private gone = false;
     /** Adapters count their messages; those sent in the name of a dead one go on from there. */
     private sequence = 0;
-    /** For VS Code, which hears of it a little later; undefined where it hears at once. */
-    private held: Message[] | undefined;
+    /** For VS Code. */
+    private readonly queue = new MessageQueue<Message>(message =>
+        this.messages.fire(message as unknown as vscode.DebugProtocolMessage),
+    );
     /** See {@link AdapterLine}. */
     preview: ((message: object) => Promise<void> | undefined) | undefined;
 
@@ -192,20 +195,7 @@ export class AdapterProcess implements vscode.DebugAdapter, AdapterLine {
     }
 
     private pass(message: Message): void {
-        const ready = this.preview?.(message);
-        if (this.held !== undefined) {
-            this.held.push(message);
-        } else if (ready === undefined) {
-            this.messages.fire(message as unknown as vscode.DebugProtocolMessage);
-        } else {
-            const held = [message];
-            this.held = held;
-            void ready.then(() => {
-                // With those that come while VS Code hears of these.
-                for (const one of held) this.messages.fire(one as unknown as vscode.DebugProtocolMessage);
-                this.held = undefined;
-            });
-        }
+        this.queue.pass(message, this.preview?.(message));
     }
 
     /** Takes answers to the extension's own requests. */

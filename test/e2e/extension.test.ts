@@ -271,9 +271,12 @@ describe('the extension in VS Code', function () {
             );
             await code.screenshot('memory-search');
             await memory.locator('input.search').press('Escape');
-            await go(memory, 'rsp - 0x100');
             await memory.locator('select[aria-label="Bytes in a number"]').selectOption('1');
             const cursor = memory.locator('.number.cursor');
+            const found = await cursor.getAttribute('data-address');
+            await go(memory, 'rsp - 0x100');
+            // What is clicked while it moves is another byte.
+            await waitFor('the stack is shown', async () => (await cursor.getAttribute('data-address')) !== found);
             await cursor.click();
             const old = await cursor.innerText();
             const written = old === '4a' ? '4b' : '4a';

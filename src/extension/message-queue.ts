@@ -1,0 +1,49 @@
+/**
+ * The adapter's messages on their way to VS Code: some come a little later, with all behind them, and a step that is over
+ * soon is told as a stop alone.
+ */
+
+/** What is looked at of a message. */
+export interface QueuedMessage {
+    readonly type: string;
+    readonly event?: string;
+    readonly command?: string;
+}
+
+/** Requests whose guest has mostly stopped again when their response comes. */
+export const STEPS: ReadonlySet<string> = new Set(['next', 'stepIn', 'stepOut', 'stepBack']);
+
+export class MessageQueue<Message extends QueuedMessage> {
+    /** Undefined while VS Code hears at once. */
+    private held: Message[] | undefined;
+
+    constructor(private readonly deliver: (message: Message) => void) {}
+
+    /** @param ready if it is kept, this message may be delivered; what comes meanwhile waits behind it */
+    pass(message: Message, ready?: Promise<void>): void {
+        if (this.held !== undefined) {
+            this.held.push(message);
+        } else if (ready === undefined) {
+            this.deliver(message);
+        } else {
+            const held = [message];
+            this.held = held;
+            void ready.then(() => {
+                stopsFirst(held);
+                // With those that come while VS Code hears of these.
+                for (const one of held) this.deliver(one);
+                this.held = undefined;
+            });
+        }
+    }
+}
+
+/**
+ * Puts the response to a step behind the stop that it has led to. VS Code takes the guest as running from the response on,
+ * unless it knows of the stop by then: it would draw all its buttons for a guest that runs, and again for one that does not.
+ */
+function stopsFirst(messages: QueuedMessage[]): void {
+    const step = messages.findIndex(({ type, command = '' }) => type === 'response' && STEPS.has(command));
+    const stop = messages.findIndex(({ type, event }, at) => at > step && type === 'event' && event === 'stopped');
+    if (step >= 0 && stop >= 0) messages.splice(stop, 0, ...messages.splice(step, 1));
+}
