@@ -6,10 +6,11 @@
  * general-purpose events: 4.8.4) and 16.1 "Sleeping States". Registers lie as in Intel 82371AB (PIIX4), section 7.2, to
  * which firmware is used: PMSTS 00H, PMEN 02H, PMCNTRL 04H, PMTMR 08H, GPSTS 0CH, GPEN 0EH.
  *
- * new AcpiPm({ clock, sci, powerOff, sleep?, name?, timerBits?, softOffType?, enableCommand?, disableCommand? })
+ * new AcpiPm({ clock, sci, powerOff, suspend?, wake?, sleep?, name?, timerBits?, softOffType?, suspendType?, enableCommand?,
+ *     disableCommand? })
  *   sci: the system control interrupt, a level (IRQ 9)
  *   regions: registers (64 bytes, where firmware places them), smiCommand (2 bytes, port 0xb2: APM control and status)
- *   pressPowerButton(), pressSleepButton(), raiseGpe(n), lowerGpe(n)
+ *   pressPowerButton(), pressSleepButton(), rtcAlarm(), wake(), raiseGpe(n), lowerGpe(n)
  */
 
 import { ByteRegion } from './byte-region';
@@ -26,7 +27,7 @@ import { Frequency } from './frequency';
 import { StateReader } from './state-reader';
 
 const KIND = 'acpi-pm';
-const VERSION = 1;
+const VERSION = 2;
 
 export const PM_TIMER_HZ = 3_579_545;
 
@@ -75,12 +76,18 @@ export interface AcpiPmOptions {
     readonly sci: InterruptLine;
     /** The guest entered S5. */
     readonly powerOff: () => void;
+    /** The guest entered S3: only RAM, the real-time clock and this device keep their power, until {@link wake}. */
+    readonly suspend?: () => void;
+    /** The machine leaves S3. */
+    readonly wake?: () => void;
     /** The guest entered another sleeping state, by its SLP_TYP. Without this it wakes up at once. */
     readonly sleep?: (type: number) => void;
     /** Width of the PM timer: 24 unless the FADT says TMR_VAL_EXT. */
     readonly timerBits?: 24 | 32;
     /** SLP_TYP of the DSDT's \_S5. */
     readonly softOffType?: number;
+    /** SLP_TYP of the DSDT's \_S3. */
+    readonly suspendType?: number;
     /** ACPI_ENABLE and ACPI_DISABLE of the FADT, written to the SMI command port. */
     readonly enableCommand?: number;
     readonly disableCommand?: number;
@@ -113,6 +120,7 @@ export class AcpiPm implements Device {
     private timerHalves = 0;
     private apmControl = 0;
     private apmStatus = 0;
+    private suspended = false;
 
     constructor(options: AcpiPmOptions) {
         this.name = options.name ?? 'acpi-pm';
@@ -143,11 +151,33 @@ export class AcpiPm implements Device {
         this.raise(Event.SleepButton);
     }
 
+    /** The real-time clock's alarm went off. */
+    rtcAlarm(): void {
+        this.raise(Event.Rtc);
+    }
+
+    /** Whether the machine is in S3. */
+    get asleep(): boolean {
+        return this.suspended;
+    }
+
+    /** Leaves S3, for a reason that has no event of its own, such as a key. */
+    wake(): void {
+        if (this.suspended) {
+            this.suspended = false;
+            this.status |= Event.Wake;
+            this.options.wake?.();
+        }
+    }
+
     /** General-purpose event 0–15. Its status stays set until the guest clears it while the input is low. */
     raiseGpe(index: number): void {
         this.gpeInputs |= 1 << index;
         this.gpeStatus |= 1 << index;
         this.update();
+        if ((this.gpeEnable & (1 << index)) !== 0) {
+            this.wake();
+        }
     }
 
     lowerGpe(index: number): void {
@@ -162,6 +192,7 @@ export class AcpiPm implements Device {
         this.gpeEnable = 0;
         this.apmControl = 0;
         this.apmStatus = 0;
+        this.suspended = false;
         this.timerHalves = this.halves();
         this.update();
     }
@@ -180,6 +211,7 @@ export class AcpiPm implements Device {
                 timerHalves: this.timerHalves,
                 apmControl: this.apmControl,
                 apmStatus: this.apmStatus,
+                suspended: this.suspended,
             },
         };
     }
@@ -195,6 +227,7 @@ export class AcpiPm implements Device {
         this.timerHalves = state.count('timerHalves');
         this.apmControl = state.u8('apmControl');
         this.apmStatus = state.u8('apmStatus');
+        this.suspended = state.boolean('suspended');
         this.update();
     }
 
@@ -288,6 +321,12 @@ export class AcpiPm implements Device {
         const type = (this.control & Control.SleepType) >>> 10;
         if (type === (this.options.softOffType ?? 0)) {
             this.options.powerOff();
+        } else if (type === (this.options.suspendType ?? 1) && this.options.suspend !== undefined) {
+            this.suspended = true;
+            this.options.suspend();
+            if ((this.status & this.enable) !== 0 || (this.gpeStatus & this.gpeEnable) !== 0) {
+                this.wake();
+            }
         } else {
             this.options.sleep?.(type);
             this.status |= Event.Wake;
@@ -297,6 +336,10 @@ export class AcpiPm implements Device {
     private raise(event: Event): void {
         this.status |= event;
         this.update();
+        // The power button always wakes (section 4.8.3.2.2), the others if enabled.
+        if (event === Event.PowerButton || (this.enable & event) !== 0) {
+            this.wake();
+        }
     }
 
     private timer(): number {
@@ -320,7 +363,7 @@ export class AcpiPm implements Device {
     private update(): void {
         const acpiMode = (this.control & Control.SciEnable) !== 0;
         const events = (this.status & this.enable) | (this.gpeStatus & this.gpeEnable);
-        this.options.sci.set(acpiMode && events !== 0);
+        this.options.sci.set(acpiMode && events !== 0 && !this.suspended);
         if (acpiMode && (this.enable & ~this.status & Event.Timer) !== 0) {
             this.alarm.arm(this.frequency.timeOf((this.timerHalves + 1) * (this.timerModulus / 2)));
         } else {

@@ -7,7 +7,7 @@
  * `rtc-calendar.ts`. The century is counted in CMOS byte 32H as later clocks do. The oscillator is always 32.768 kHz: other
  * settings of the divider stop it. Daylight saving (DSE) is stored without effect, as in Intel's chipsets.
  *
- * new Rtc146818({ clock, irq, epochSeconds, name? })
+ * new Rtc146818({ clock, irq, epochSeconds, alarm?, name? })
  *   irq: IRQ 8, a level until register C is read; epochSeconds: the date at power-on
  *   region: `registers`, 4 bytes, port 0x70 (index and NMI mask, data, index and data of the second bank)
  *   nmiMasked: bit 7 of port 0x70; setMemorySize(), readCmos(), writeCmos() for the board
@@ -75,6 +75,8 @@ export interface Rtc146818Options {
     readonly name?: string;
     readonly clock: Clock;
     readonly irq: InterruptLine;
+    /** The alarm went off, and its interrupt is enabled: what ACPI calls an RTC event. */
+    readonly alarm?: () => void;
     /** Date and time at power-on, in seconds since 1970-01-01 00:00 UTC. */
     readonly epochSeconds: number;
 }
@@ -88,6 +90,7 @@ export class Rtc146818 implements Device {
 
     private readonly clock: Clock;
     private readonly irq: InterruptLine;
+    private readonly alarmed: (() => void) | undefined;
     private readonly alarm: Alarm;
     private readonly oscillator = new Frequency(32_768);
     private readonly cmos = new Uint8Array(CMOS_SIZE);
@@ -110,6 +113,7 @@ export class Rtc146818 implements Device {
         this.name = options.name ?? 'rtc';
         this.clock = options.clock;
         this.irq = options.irq;
+        this.alarmed = options.alarm;
         this.alarm = options.clock.alarm(`${this.name}.event`, () => this.synchronize());
         this.calendar = new RtcCalendar(this.cmos, () => this.cmos[Cmos.RegisterB]);
         this.cmos[Cmos.RegisterA] = DIVIDER_RUNNING | 0x06;
@@ -359,7 +363,11 @@ export class Rtc146818 implements Device {
             // Every period divides a second, so the count starts over with it.
             this.periods = period === 0 ? 0 : Math.floor(this.ticks() / period);
             if (this.isUpdating()) {
-                this.flags |= B.Update | (this.calendar.advance(seconds) ? B.Alarm : 0);
+                const alarm = this.calendar.advance(seconds);
+                this.flags |= B.Update | (alarm ? B.Alarm : 0);
+                if (alarm && (this.cmos[Cmos.RegisterB] & B.Alarm) !== 0) {
+                    this.alarmed?.();
+                }
             }
         }
         this.update();

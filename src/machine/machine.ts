@@ -4,9 +4,9 @@ import { DeterministicEntropy, type EntropySource } from '../devices/virtio/entr
 import { type AcpiOptions, type AcpiTables, buildAcpiTables } from './acpi/tables';
 import { Board } from './board/board';
 import { BoardMap } from './board/board-map';
-import { prepareDirectBoot } from './board/direct-boot';
+import { type DirectBootTarget, prepareDirectBoot, resumeDirectBoot } from './board/direct-boot';
 import { describeToFirmware, offerKernel, replaceTables } from './board/firmware-data';
-import { forgetShutdownStatus, goesOnAfterReset, mapResetRom, RESET_ROM_SIZE } from './board/reset-rom';
+import { announceResume, forgetShutdownStatus, goesOnAfterReset, mapResetRom, RESET_ROM_SIZE } from './board/reset-rom';
 import { LocalApicPages } from './board/local-apics';
 import { PortBus } from './bus';
 import { VirtualClock } from './clock';
@@ -27,6 +27,7 @@ import { Processor } from './processor';
 import { interruptSource } from './board/interrupt-source';
 import { Observation } from './observation/observation';
 import { CPUID_NS, MMIO_ACCESS_NS, PORT_ACCESS_NS, RunLoop } from './run-loop';
+import { ActivityState } from './state';
 import type { MachineStop, RunLimits } from './stop';
 
 /** 2025-01-01 00:00 UTC: a deterministic machine has to be switched on at some time. */
@@ -236,6 +237,7 @@ export class Machine {
         board.uarts.forEach((uart, index) => queue.connect(`serial${index}`, data => uart.receive(data as Uint8Array)));
         queue.connect('keyboard', data => {
             const { key, pressed } = data as { readonly key: string; readonly pressed: boolean };
+            board.acpiPm.wake();
             board.keyboard.key(key, pressed);
         });
         queue.connect('mouse', data => {
@@ -294,6 +296,8 @@ export class Machine {
                 this.loop.finish({ reason: 'poweredOff' });
             },
             debugExit: status => this.loop.finish({ reason: 'debugExit', status: status & 0xff }),
+            suspend: () => this.loop.request(() => this.suspend()),
+            wake: () => this.loop.request(() => this.wake()),
             reset: () => this.resetByGuest(),
         });
     }
@@ -353,7 +357,6 @@ export class Machine {
             processors: this.processors,
             quantum: quantum ?? DEFAULT_QUANTUM,
             hostTime: hostTime && (() => hostTime() - start),
-            reset: () => this.restart(),
         });
     }
 
@@ -381,7 +384,7 @@ export class Machine {
         if (this.options.stopOnReset === true) {
             this.loop.finish({ reason: 'reset' });
         } else {
-            this.loop.requestReset();
+            this.loop.request(() => this.restart());
         }
     }
 
@@ -393,14 +396,44 @@ export class Machine {
         this.powerOn();
     }
 
+    /** Enters S3: nothing runs until the power management wakes the machine. */
+    private suspend(): void {
+        for (const processor of this.processors) {
+            processor.reset();
+            processor.cpu.activity = ActivityState.WaitForSipi;
+        }
+        this.board.suspend();
+    }
+
+    /** Leaves S3. */
+    private wake(): void {
+        this.processors[0].reset();
+        if (this.options.firmware !== undefined) {
+            announceResume(this.board.rtc);
+        } else if (resumeDirectBoot(this.directBootTarget())) {
+            this.engine.stateChanged(0);
+        } else {
+            this.restart();
+        }
+    }
+
+    private directBootTarget(): DirectBootTarget {
+        const { memory, bus, board, processors, tables } = this;
+        return {
+            ...{ memory, bus, board, processors, tables },
+            pciMemoryBase: Math.max(BoardMap.pciMemoryMinimum, memory.layout.lowRam),
+        };
+    }
+
     /** Brings the freshly reset machine to its first instruction. */
     private powerOn(): void {
         const { options, board, memory, processors } = this;
         this.loop.restart();
-        board.reset();
+        const goesOn = goesOnAfterReset(board.rtc);
+        board.reset(goesOn);
         const { kernel, entry } = options;
         const firmware = options.firmware !== undefined;
-        if (kernel === undefined || (!firmware && goesOnAfterReset(board.rtc))) {
+        if (kernel === undefined || (!firmware && goesOn)) {
             return;
         }
         const context = firmware
@@ -411,14 +444,7 @@ export class Machine {
                   ramEnd: memory.layout.lowRam,
                   rsdp: 0,
               }
-            : prepareDirectBoot({
-                  memory,
-                  bus: this.bus,
-                  board,
-                  processors,
-                  tables: this.tables,
-                  pciMemoryBase: Math.max(BoardMap.pciMemoryMinimum, memory.layout.lowRam),
-              });
+            : prepareDirectBoot(this.directBootTarget());
         const loaded = loadKernel(kernel, context, { entry, firmware });
         if (loaded.via === 'firmware') {
             offerKernel(board, loaded.optionRom);

@@ -49,8 +49,6 @@ export interface RunLoopParts {
     readonly quantum: number;
     /** Real-time mode: nanoseconds of the host since power-on. */
     readonly hostTime?: () => number;
-    /** Carries out a reset that the guest asked for. */
-    readonly reset: () => void;
 }
 
 /**
@@ -63,7 +61,7 @@ export class RunLoop {
     current = 0;
     /** What the guest or a device has asked for since the slice began. */
     private end: MachineEnd | undefined;
-    private resetRequested = false;
+    private requests: (() => void)[] = [];
     private stopRequested = false;
     /** vCPU that is to stop after its current instruction, or -1. */
     private eventStop = -1;
@@ -97,8 +95,9 @@ export class RunLoop {
         this.parts.engine.requestExit();
     }
 
-    requestReset(): void {
-        this.resetRequested = true;
+    /** Has something done to the whole machine after the current instruction, such as a reset. */
+    request(action: () => void): void {
+        this.requests.push(action);
         this.parts.engine.requestExit();
     }
 
@@ -145,7 +144,7 @@ export class RunLoop {
     /** Forgets an end: the machine was reset or restored. */
     restart(): void {
         this.end = undefined;
-        this.resetRequested = false;
+        this.requests = [];
         this.eventStop = -1;
         this.current = 0;
         this.turnLeft = this.parts.quantum;
@@ -182,10 +181,9 @@ export class RunLoop {
                 this.eventStop = -1;
                 return { reason: 'breakpoint', vcpu, id: EVENT_STOP };
             }
-            if (this.resetRequested) {
-                this.resetRequested = false;
+            for (let action = this.requests.shift(); action !== undefined; action = this.requests.shift()) {
                 engine.synchronize?.();
-                this.parts.reset();
+                action();
             }
             if (this.end !== undefined) {
                 return this.end;
@@ -195,6 +193,9 @@ export class RunLoop {
                 return { reason: 'stopRequested' };
             }
             this.boundary();
+            if (this.requests.length > 0) {
+                continue;
+            }
             if (engine.retired() >= lastInstruction || clock.now() >= lastTime) {
                 return { reason: 'budget' };
             }

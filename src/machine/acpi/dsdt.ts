@@ -46,6 +46,9 @@ export interface DsdtOptions {
     readonly powerManagement: number;
 }
 
+/** SLP_TYP of S3, as QEMU's `pc` has it. */
+export const SUSPEND_TYPE = 1;
+
 const PCI_SLOTS = 32;
 const PCI_PINS = 4;
 /** Interrupts that a PIRQ link may be routed to. */
@@ -86,7 +89,8 @@ export function dsdt(options: DsdtOptions): Aml {
                 ),
             ),
         ),
-        // SLP_TYP of soft-off for PM1a and PM1b (section 7.4.2).
+        // SLP_TYP of suspend to RAM and of soft-off for PM1a and PM1b (section 7.4.2).
+        name('\\_S3', pack(integer(SUSPEND_TYPE), integer(SUSPEND_TYPE), integer(0), integer(0))),
         name('\\_S5', pack(integer(0), integer(0), integer(0), integer(0))),
     );
 }

@@ -11,11 +11,12 @@ export interface AcpiOptions extends DsdtOptions {
     readonly hpetCapabilities: number;
 }
 
-/** All tables, with offsets of the two roots in the set. */
+/** All tables, with offsets of the two roots and of the FACS in the set. */
 export interface AcpiTables {
     readonly set: TableSet;
     readonly rsdt: number;
     readonly xsdt: number;
+    readonly facs: number;
 }
 
 const HEADER = 36;
@@ -75,7 +76,7 @@ export function buildAcpiTables(options: AcpiOptions): AcpiTables {
         set.addTable('APIC', 3, multipleApics(options)),
         set.addTable('HPET', 1, hpetTable(options)),
     ];
-    return { set, rsdt: addRoot(set, 'RSDT', 4, tables), xsdt: addRoot(set, 'XSDT', 8, tables) };
+    return { set, rsdt: addRoot(set, 'RSDT', 4, tables), xsdt: addRoot(set, 'XSDT', 8, tables), facs };
 }
 
 /** The root pointer, version 2 (section 5.2.5.3), for tables at `base`. */

@@ -25,6 +25,7 @@ import { Uart16550 } from '../../devices/uart16550';
 import type { EntropySource } from '../../devices/virtio/entropy';
 import { VirtioPci } from '../../devices/virtio/virtio-pci';
 import { VirtioRng } from '../../devices/virtio/virtio-rng';
+import { SUSPEND_TYPE } from '../acpi/dsdt';
 import type { PortBus } from '../bus';
 import type { GuestMemory } from '../memory';
 import { BarMapper } from './bar-mapper';
@@ -53,6 +54,9 @@ export interface BoardOptions {
     /** Whether test suites find their device. */
     readonly testDevice: boolean;
     readonly powerOff: () => void;
+    /** The guest enters S3, and leaves it. */
+    readonly suspend: () => void;
+    readonly wake: () => void;
     readonly debugExit: (status: number) => void;
     readonly reset: () => void;
 }
@@ -90,14 +94,26 @@ export class Board {
         const irqs = new InterruptWiring(this.pic, this.ioApic);
 
         const pit = new Pit8254({ clock, irq0: irqs.timerInput });
-        this.rtc = new Rtc146818({ clock, irq: irqs.rtcInput, epochSeconds: options.epochSeconds });
+        this.rtc = new Rtc146818({
+            clock,
+            irq: irqs.rtcInput,
+            epochSeconds: options.epochSeconds,
+            alarm: () => this.acpiPm.rtcAlarm(),
+        });
         this.hpet = new Hpet({
             clock,
             line: pin => irqs.ioApicPin(pin),
             legacyLines: [irqs.isaInput(0), irqs.isaInput(8)],
             legacyReplacement: enabled => irqs.setLegacyReplacement(enabled),
         });
-        this.acpiPm = new AcpiPm({ clock, sci: irqs.isaInput(BoardMap.sci), powerOff: options.powerOff });
+        this.acpiPm = new AcpiPm({
+            clock,
+            sci: irqs.isaInput(BoardMap.sci),
+            powerOff: options.powerOff,
+            suspend: options.suspend,
+            wake: options.wake,
+            suspendType: SUSPEND_TYPE,
+        });
         this.uarts = options.serial.map(
             (transmit, index) =>
                 new Uart16550(`serial${index}`, { clock, transmit, irq: irqs.isaInput(BoardMap.serial[index].irq) }),
@@ -183,10 +199,25 @@ export class Board {
         ];
     }
 
-    reset(): void {
+    /**
+     * @param shadowed leave RAM where it covers the BIOS below 1 MiB, as QEMU's `pc` does: a firmware that left its data
+     *     there knows by them that this is no power-on
+     */
+    reset(shadowed = false): void {
+        this.resetAllBut(shadowed ? [this.hostBridge] : []);
+    }
+
+    /** Enters S3: what loses its power is reset. */
+    suspend(): void {
+        this.resetAllBut([this.rtc, this.acpiPm, this.hostBridge]);
+    }
+
+    private resetAllBut(kept: readonly Device[]): void {
         this.options.memory.setA20(true);
         for (const device of this.devices) {
-            device.reset();
+            if (!kept.includes(device)) {
+                device.reset();
+            }
         }
     }
 

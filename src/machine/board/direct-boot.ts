@@ -1,8 +1,11 @@
 import { rootPointer, type AcpiTables } from '../acpi/tables';
 import type { PortBus } from '../bus';
+import { Segment } from '../../isa/x86/instruction';
+import { REAL_MODE_CODE } from '../cpu/cpu-state';
 import { cpuidLeaf } from '../cpu/cpuid';
 import { BIOS_AREA_BASE, EBDA_BASE, memoryMap } from '../e820';
 import type { BootContext } from '../loaders/boot-context';
+import { applyInitialState, protectedModeState } from '../loaders/initial-state';
 import type { GuestMemory } from '../memory';
 import { mpTable } from '../mp-table';
 import type { Processor } from '../processor';
@@ -26,6 +29,10 @@ const BDA_MEMORY_KIB = 0x413;
 const RSDP_ADDRESS = BIOS_AREA_BASE;
 const MP_ADDRESS = BIOS_AREA_BASE + 0x100;
 
+/** Firmware and extended firmware waking vector of the FACS (section 5.2.10). */
+const FACS_VECTOR = 12;
+const FACS_EXTENDED_VECTOR = 24;
+
 const FIRST_MEGABYTE = 0x100000;
 const TABLES_ALIGNMENT = 0x10000;
 
@@ -44,21 +51,12 @@ export interface DirectBootTarget {
  * and PCI set up, tables in memory. Returns what a loader needs to know.
  */
 export function prepareDirectBoot(target: DirectBootTarget): BootContext {
-    const { memory, bus, board, processors, tables } = target;
-    for (let index = 0; index < PAM_COUNT; index++) {
-        board.hostBridge.writeConfiguration(PAM0 + index, 1, index === 0 ? PAM0_RAM : PAM_RAM);
-    }
-    setUpPci(board.pciBus, target.pciMemoryBase);
-    const levels = BoardMap.pciIrqs.reduce((mask, irq) => mask | (1 << irq), 0);
-    bus.write(BoardMap.elcr, 2, levels);
-    processors[0].apic.configureVirtualWire();
+    const { memory, tables } = target;
+    setUpChipset(target);
     writeBiosData(target);
     writeBiosCalls((address, bytes) => memory.writeBytes(address, bytes));
 
-    const reserved = Math.ceil(tables.set.size / TABLES_ALIGNMENT) * TABLES_ALIGNMENT;
-    const base = memory.layout.lowRam - reserved;
-    // A machine this small has no room above the first megabyte, and no guest that would read tables.
-    const room = base > FIRST_MEGABYTE;
+    const { reserved, base, room } = placeTables(target);
     if (room) {
         memory.writeBytes(base, tables.set.resolve(base));
         memory.writeBytes(RSDP_ADDRESS, rootPointer(tables, base));
@@ -70,6 +68,50 @@ export function prepareDirectBoot(target: DirectBootTarget): BootContext {
         ramEnd: room ? base : FIRST_MEGABYTE,
         rsdp: room ? RSDP_ADDRESS : 0,
     };
+}
+
+/** Where the tables lie. A machine too small has no room above the first megabyte, and no guest that would read them. */
+function placeTables({ memory, tables }: DirectBootTarget) {
+    const reserved = Math.ceil(tables.set.size / TABLES_ALIGNMENT) * TABLES_ALIGNMENT;
+    const base = memory.layout.lowRam - reserved;
+    return { reserved, base, room: base > FIRST_MEGABYTE };
+}
+
+function setUpChipset({ bus, board, processors, pciMemoryBase }: DirectBootTarget): void {
+    for (let index = 0; index < PAM_COUNT; index++) {
+        board.hostBridge.writeConfiguration(PAM0 + index, 1, index === 0 ? PAM0_RAM : PAM_RAM);
+    }
+    setUpPci(board.pciBus, pciMemoryBase);
+    const levels = BoardMap.pciIrqs.reduce((mask, irq) => mask | (1 << irq), 0);
+    bus.write(BoardMap.elcr, 2, levels);
+    processors[0].apic.configureVirtualWire();
+}
+
+/**
+ * Does what a firmware does when the machine leaves S3 (ACPI 6.5, section 16.3.2): sets the chipset up again and has the
+ * first processor go on where the operating system's FACS says. Returns whether it says so.
+ */
+export function resumeDirectBoot(target: DirectBootTarget): boolean {
+    const { memory, processors, tables } = target;
+    const { base, room } = placeTables(target);
+    if (!room) {
+        return false;
+    }
+    setUpChipset(target);
+    const facs = base + tables.facs;
+    const extended = memory.read(facs + FACS_EXTENDED_VECTOR, 4);
+    const vector = memory.read(facs + FACS_VECTOR, 4);
+    const { cpu } = processors[0];
+    if (extended !== 0 && memory.read(facs + FACS_EXTENDED_VECTOR + 4, 4) === 0) {
+        applyInitialState(memory.view, cpu.base, protectedModeState(extended, [], 0));
+    } else if (vector !== 0 && vector < FIRST_MEGABYTE) {
+        cpu.setSegment(Segment.Cs, vector >>> 4, vector & ~15, 0, 0xffff, REAL_MODE_CODE);
+        cpu.setRip(vector & 15, 0);
+    } else {
+        return false;
+    }
+    cpu.stateReplaced();
+    return true;
 }
 
 function mpOptions({ board, processors }: DirectBootTarget) {

@@ -1,4 +1,5 @@
 import { FwCfgKey } from '../../devices/fw-cfg';
+import { SUSPEND_TYPE } from '../acpi/dsdt';
 import { acpiFiles, LOADER_FILE, RSDP_FILE, TABLES_FILE } from '../acpi/table-loader';
 import type { AcpiTables } from '../acpi/tables';
 import { encodeE820, type MemoryMapEntry, MemoryType } from '../e820';
@@ -28,9 +29,9 @@ const enum BootDevice {
 const SKIP_FLOPPY_SIGNATURE = 1;
 
 /**
- * `etc/system-states`: bit 7 says that the sleeping state S0–S5 exists, the rest is its SLP_TYP. Only S0 and S5 do.
+ * `etc/system-states`: bit 7 says that the sleeping state S0–S5 exists, the rest is its SLP_TYP. S0, S3 and S5 do.
  */
-const SYSTEM_STATES = Uint8Array.of(0x80, 0, 0, 1, 2, 0x80);
+const SYSTEM_STATES = Uint8Array.of(0x80, 0, 0, 0x80 | SUSPEND_TYPE, 2, 0x80);
 
 /** Tells firmware what it is running on: CMOS and fw_cfg (QEMU docs/specs/fw_cfg.rst). */
 export function describeToFirmware(board: Board, layout: MemoryLayout, cpus: number, tables: AcpiTables): void {

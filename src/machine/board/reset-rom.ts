@@ -20,6 +20,7 @@ const SHUTDOWN_STATUS_INDEX = 0x80 | SHUTDOWN_STATUS;
 const JUMP_AFTER_EOI = 0x05;
 const JUMP = 0x0a;
 const WARM_RESET_VECTOR = 0x467;
+const RESUME = 0xfe;
 
 // prettier-ignore
 const CODE = [
@@ -68,6 +69,11 @@ export function mapResetRom(memory: GuestMemory): void {
 export function goesOnAfterReset(rtc: Rtc146818): boolean {
     const status = rtc.readCmos(SHUTDOWN_STATUS);
     return status === JUMP || status === JUMP_AFTER_EOI;
+}
+
+/** Tells a firmware that the machine leaves S3, as QEMU does. */
+export function announceResume(rtc: Rtc146818): void {
+    rtc.writeCmos(SHUTDOWN_STATUS, RESUME);
 }
 
 /** Has the machine start afresh, whatever the guest wanted. */

@@ -68,6 +68,61 @@ describe('ACPI power management', () => {
         assert.deepEqual(board.log, ['off']);
     });
 
+    describe('in S3', () => {
+        const SUSPEND = 0x2000 | (1 << 10) | 1;
+        const suspended = () => {
+            const bench: Bench = new Bench({
+                softOffType: 0,
+                suspend: () => bench.log.push('suspend'),
+                wake: () => bench.log.push('wake'),
+            }).acpiMode();
+            return bench;
+        };
+
+        it('wakes by what is enabled, and by the power button in any case', () => {
+            const bench = suspended();
+            bench.write(CONTROL, SUSPEND);
+            assert.deepEqual([bench.log, bench.pm.asleep], [['suspend'], true]);
+            bench.pm.rtcAlarm();
+            bench.pm.pressSleepButton();
+            bench.pm.raiseGpe(3);
+            assert.equal(bench.pm.asleep, true);
+            assert.equal(bench.read(STATUS), 0x600, 'only noted');
+            bench.pm.pressPowerButton();
+            assert.deepEqual([bench.log, bench.pm.asleep], [['suspend', 'wake'], false]);
+            assert.equal(bench.read(STATUS), 0x8700);
+            bench.write(STATUS, 0xffff);
+
+            bench.write(ENABLE, 0x400);
+            bench.write(CONTROL, SUSPEND);
+            bench.pm.rtcAlarm();
+            assert.deepEqual(bench.log, ['suspend', 'wake', 'suspend', 'wake']);
+            assert.equal(bench.read(STATUS), 0x8400);
+            assert.equal(bench.read(CONTROL), (1 << 10) | 1, 'still in ACPI mode');
+            bench.pm.wake();
+            assert.equal(bench.log.length, 4, 'is awake already');
+        });
+
+        it('stays there only while nothing enabled waits', () => {
+            const bench = suspended();
+            bench.write(ENABLE, 0x400);
+            bench.pm.rtcAlarm();
+            bench.write(CONTROL, SUSPEND);
+            assert.deepEqual(bench.log, ['suspend', 'wake']);
+        });
+
+        it('keeps that through save and restore, not through a reset', () => {
+            const bench = suspended();
+            bench.write(CONTROL, SUSPEND);
+            const other = suspended();
+            other.pm.restore(bench.pm.save());
+            assert.equal(other.pm.asleep, true);
+            other.pm.reset();
+            other.pm.wake();
+            assert.deepEqual(other.log, []);
+        });
+    });
+
     it('runs the PM timer at 3.579545 MHz in 24 or 32 bits', () => {
         const bench = new Bench();
         bench.clock.advance(2e9);

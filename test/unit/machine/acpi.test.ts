@@ -172,7 +172,16 @@ describe('ACPI tables', () => {
                 assert.equal(compiled.status, 0, report);
                 if (name === 'DSDT') {
                     const source = readFileSync(path.join(folder, 'DSDT.dsl'), 'utf8');
-                    for (const expected of ['_S5', 'PNP0A03', 'PNP0501', 'PNP0303', 'PNP0B00', 'PNP0103', 'ACPI0007']) {
+                    for (const expected of [
+                        '_S3',
+                        '_S5',
+                        'PNP0A03',
+                        'PNP0501',
+                        'PNP0303',
+                        'PNP0B00',
+                        'PNP0103',
+                        'ACPI0007',
+                    ]) {
                         assert.ok(source.includes(expected), expected);
                     }
                 }
