@@ -19,7 +19,7 @@ import type { LoadingPrograms, Relocation, SourceKnowledge } from './program-kno
 import { programCounter } from './stack';
 import { executeSingle } from './stepper';
 import { type StepHost, Steps } from './steps';
-import type { End, StepKind, StepOptions, Stop, TargetListener, TargetState } from './target';
+import type { End, ResumeOptions, StepKind, StepOptions, Stop, TargetListener, TargetState } from './target';
 import type { VcpuView } from './vcpu-view';
 
 /** What the debugger needs of an engine besides running. */
@@ -69,6 +69,8 @@ export class Execution {
     private loads = false;
 
     private readonly runner: MachineRunner;
+    /** By vCPU: where its user has seen it, as long as it has not gone on. Breakpoints there have had their say. */
+    private readonly seen: (bigint | undefined)[];
     /** What led to an {@link EVENT_STOP}, first to last. */
     private events: EventDescription[] = [];
     /** An instruction is being executed alone: an exception ends the step at its handler. */
@@ -91,6 +93,7 @@ export class Execution {
         private readonly host: TargetHost,
     ) {
         this.runner = new MachineRunner(machine, host, () => this.lookBetweenSlices());
+        this.seen = views.map(({ cpu }) => programCounter(cpu));
         this.breakpoints = new BreakpointSet({
             context: vcpu => this.views[vcpu].expressions,
             isVariable: (name, address) => this.isVariable(name, address),
@@ -136,9 +139,19 @@ export class Execution {
     }
 
     /** @param vcpus those that go on; all unless told */
-    resume(vcpus?: readonly number[]): void {
+    resume(vcpus: readonly number[] | undefined, { arrives }: ResumeOptions): void {
         this.requireStopped();
+        if (arrives === true) {
+            this.seen.fill(undefined);
+        }
         this.start(() => this.run(vcpus));
+    }
+
+    /** A vCPU was put elsewhere: if its user has seen where it was, then this too. */
+    movedByHand(vcpu: number): void {
+        if (this.state !== 'running' && this.seen[vcpu] !== undefined) {
+            this.seen[vcpu] = programCounter(this.views[vcpu].cpu);
+        }
     }
 
     pause(vcpu: number): void {
@@ -193,6 +206,7 @@ export class Execution {
         this.placesChanged();
         this.tripleFaultShown = false;
         this.eventStops.forget();
+        this.views.forEach(({ cpu }, vcpu) => (this.seen[vcpu] = programCounter(cpu)));
         this.state = 'stopped';
     }
 
@@ -213,6 +227,8 @@ export class Execution {
         this.breakpoints.takeHits();
         this.watchpoints.takeHits();
         this.views.forEach((view, vcpu) => {
+            // Others may have got to a breakpoint, too, that has not stopped them yet.
+            if (this.seen[vcpu] !== programCounter(view.cpu)) return;
             view.markResumed();
             if (view.isActive) {
                 this.engine.passBreakpoint(vcpu);
@@ -234,6 +250,7 @@ export class Execution {
 
     /** Runs on where a stop was only ours. */
     private async run(vcpus?: readonly number[]): Promise<RunOutcome> {
+        this.goOn(vcpus ?? this.views.keys());
         for (;;) {
             const outcome = await this.runner.run(vcpus);
             if (!this.relocates && !this.resets && !this.loads) {
@@ -245,6 +262,10 @@ export class Execution {
                 return isOurs ? { reason: 'paused' } : outcome;
             }
         }
+    }
+
+    private goOn(vcpus: Iterable<number>): void {
+        for (const vcpu of vcpus) this.seen[vcpu] = undefined;
     }
 
     /** Whether nobody but the debugger itself has wanted to stop there. */
@@ -381,6 +402,7 @@ export class Execution {
             void this.programsChanged();
         }
         disassembler.noteInstruction(programCounter(cpu));
+        this.seen[stop.vcpu] = programCounter(cpu);
         this.listener?.stopped(stop);
     }
 
@@ -419,6 +441,7 @@ export class Execution {
     private executeSingle(vcpu: number, intoInterrupts: boolean): RunOutcome | 'stepped' {
         const { machine } = this;
         const { cpu } = this.views[vcpu];
+        this.goOn([vcpu, ...this.meanwhile]);
         this.single = true;
         this.steppedInto = intoInterrupts ? vcpu : undefined;
         const stop = executeSingle(machine.loop, vcpu, cpu, intoInterrupts);

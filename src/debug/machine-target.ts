@@ -40,6 +40,7 @@ import type {
     EngineOption,
     EvaluationResult,
     NamedFrame,
+    ResumeOptions,
     StepKind,
     StepOptions,
     TargetListener,
@@ -75,6 +76,7 @@ export class MachineTarget implements DebugTarget {
                 new VcpuView(cpu, new MemoryAccess(cpu, machine.memory), symbols, () => {
                     cpu.stateReplaced();
                     this.engine.stateChanged(index);
+                    this.execution.movedByHand(index);
                 }),
         );
         this.execution = new Execution(machine, this.engine, this.views, host);
@@ -114,8 +116,8 @@ export class MachineTarget implements DebugTarget {
 
     // ---- execution -----------------------------------------------------------------------------------------------
 
-    async resume(vcpus?: readonly number[]): Promise<void> {
-        this.execution.resume(vcpus);
+    async resume(vcpus?: readonly number[], options: ResumeOptions = {}): Promise<void> {
+        this.execution.resume(vcpus, options);
     }
 
     async pause(vcpu: number): Promise<void> {
@@ -137,6 +139,7 @@ export class MachineTarget implements DebugTarget {
             cpu.activity = ActivityState.Active;
         }
         this.engine.stateChanged(vcpu);
+        this.execution.movedByHand(vcpu);
     }
 
     reset(): Promise<void> {

@@ -50,7 +50,7 @@ export class SharedTarget {
                           client.watchpoints = requests;
                           return this.applyWatchpoints(client);
                       },
-            resume: (vcpus?: readonly number[]) => this.resuming(client, () => target.resume(vcpus)),
+            resume: (...args: Parameters<DebugTarget['resume']>) => this.resuming(client, () => target.resume(...args)),
             step: (...args: Parameters<DebugTarget['step']>) => this.resuming(client, () => target.step(...args)),
             dispose,
         };

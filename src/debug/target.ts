@@ -35,6 +35,14 @@ export interface StepOptions {
     readonly meanwhile?: readonly number[];
 }
 
+export interface ResumeOptions {
+    /**
+     * Nobody has seen where the vCPUs are, as at the start of a guest: breakpoints there stop them. Otherwise the vCPU that
+     * the last stop was about passes them. A gdb stub does as it pleases.
+     */
+    readonly arrives?: boolean;
+}
+
 export type TargetState = 'stopped' | 'running' | 'ended';
 
 /** Why the guest has stopped. */
@@ -119,7 +127,7 @@ export interface DebugTarget {
     readonly sourceLines?: SourceLines;
 
     /** @param vcpus those that go on, while the others stand still; all unless told */
-    resume(vcpus?: readonly number[]): Promise<void>;
+    resume(vcpus?: readonly number[], options?: ResumeOptions): Promise<void>;
     /** Reports `pause` as soon as the slice in progress ends. */
     pause(vcpu: number): Promise<void>;
     /** The stop is reported to the listener. */
