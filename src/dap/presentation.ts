@@ -142,5 +142,8 @@ function describeStop({ reason, event, title }: Stop): string | undefined {
         // Of an exception more is shown where the guest has stopped; of other events, nowhere else.
         return `Paused on ${event.isException ? event.title : event.text}`;
     }
-    return reason === 'exception' && title !== undefined ? `Paused on ${title}` : DESCRIPTIONS[reason];
+    if (title === undefined) {
+        return DESCRIPTIONS[reason];
+    }
+    return reason === 'exception' ? `Paused on ${title}` : title;
 }

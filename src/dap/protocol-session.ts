@@ -27,6 +27,8 @@ export abstract class ProtocolSession extends DebugSession {
     private answered: Promise<void> = Promise.resolve();
     /** Requests that are not answered yet. */
     private readonly activities = new Set<Activity>();
+    /** The client's last word: nothing that it may say behind it takes that back. */
+    private leaving: Activity | undefined;
     /** The client shows progress. */
     protected showsProgress = false;
     protected readonly log = new SessionLog();
@@ -93,6 +95,9 @@ export abstract class ProtocolSession extends DebugSession {
             showsProgress: this.showsProgress,
         });
         this.activities.add(activity);
+        if (request.command === 'disconnect') {
+            this.leaving = activity;
+        }
         if (request.command === 'disconnect' || request.command === 'terminate') {
             this.cancelAllBut(activity);
         }
@@ -119,7 +124,7 @@ export abstract class ProtocolSession extends DebugSession {
 
     private cancelAllBut(last: Activity): void {
         this.activities.forEach(activity => {
-            if (activity !== last) activity.cancel();
+            if (activity !== last && activity !== this.leaving) activity.cancel();
         });
     }
 

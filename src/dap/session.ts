@@ -273,12 +273,19 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
             if (target.state === 'running') {
                 await target.pause(0);
             } else {
-                this.stopSoon({ reason: 'entry', vcpu: 0 });
+                const isNew = again || this.running.launched === this.running.configuration;
+                this.stopSoon({ reason: 'entry', vcpu: 0, title: isNew ? undefined : 'Attached' });
             }
             return;
         }
+        if (target.state === 'ended') {
+            this.console('the guest has ended while nobody was attached to it: restart it\n');
+            this.emitEvent('terminated');
+            return;
+        }
         if (target.state === 'stopped') {
-            await target.resume();
+            // Nobody was shown where it is: breakpoints there are still to be met.
+            await target.resume(undefined, { arrives: true });
         }
         this.resumed();
         if (again) {
@@ -350,7 +357,10 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         this.release();
         const { target } = guest;
         target.listener = undefined;
+        // Nobody is there any more to hear of a stop, nor does whoever comes next know these.
         await target.setBreakpoints([]);
+        await target.setWatchpoints?.([]);
+        await target.events?.setFilters([]);
         if (runs && target.state === 'stopped') {
             await target.resume();
         } else if (!runs && target.state === 'running') {
@@ -395,7 +405,8 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
     stopSoon(stop: Stop): void {
         const { guest } = this;
         setImmediate(() => {
-            if (guest === this.guest) {
+            // A request that did not wait for this may have let the guest go on.
+            if (guest === this.guest && guest?.target.state !== 'running') {
                 this.stopped(stop);
             }
         });

@@ -120,6 +120,56 @@ describe('the life of a session', () => {
         assert.match(await fourth.refusal('attach', {}), /nothing to attach to/);
     });
 
+    it('leaves nothing behind that would stop the guest', async () => {
+        const registry = new GuestRegistry();
+        const first = connect({ registry });
+        await first.launch({ kernel: kernel('spin') });
+        await first.request('setDataBreakpoints', { breakpoints: [{ dataId: '0x70000:4', accessType: 'write' }] });
+        await first.request('setExceptionBreakpoints', { filters: ['portOut'] });
+        await first.run('configurationDone', {});
+        await first.request('disconnect', { suspendDebuggee: true, terminateDebuggee: false });
+
+        const second = connect({ registry });
+        await second.request('initialize', {});
+        await second.request('attach', {});
+        await second.request('setFunctionBreakpoints', { breakpoints: [{ name: 'spin' }] });
+        const entry = await second.run('configurationDone', {});
+        assert.deepEqual([entry.reason, entry.description], ['entry', 'Attached']);
+        const stop = await second.run('continue');
+        assert.equal(stop.reason, 'function breakpoint');
+    });
+
+    it('says that a guest has ended while nobody was attached', async () => {
+        const registry = new GuestRegistry();
+        const first = connect({ registry });
+        await first.launch({ kernel: kernel('exit') });
+        await first.run('configurationDone', {});
+        const ended = first.next('terminated');
+        await first.request('continue');
+        await ended;
+        await first.request('disconnect', { terminateDebuggee: false });
+
+        const second = connect({ registry });
+        await second.request('initialize', {});
+        await second.request('attach', { stopOnEntry: false });
+        const terminated = second.next('terminated');
+        await second.request('configurationDone');
+        await terminated;
+    });
+
+    it('ends as the client has said, whatever it says behind that', async () => {
+        const registry = new GuestRegistry();
+        const client = connect({ registry });
+        await client.launch({ kernel: kernel('spin') });
+        await client.run('configurationDone', {});
+        const search = client.send('hyperscope/searchMemory', { pattern: '12 34 56', space: 'physical' });
+        const disconnect = client.send('disconnect', { terminateDebuggee: true });
+        client.send('terminate');
+        assert.equal((await search.answer).success, false);
+        assert.equal((await disconnect.answer).success, true);
+        assert.throws(() => registry.take(undefined), /nothing to attach to/);
+    });
+
     it('keeps the guest of a client that vanishes', async () => {
         const registry = new GuestRegistry();
         const first = connect({ registry });
