@@ -66,6 +66,15 @@ describe('small kernels', function () {
         });
     }
 
+    for (const engine of engines()) {
+        it(`may suspend to RAM (${engine.name})`, async function () {
+            needs(this, ...engine.requirements);
+            const { status, errors } = await run('suspend', '--cpus', '2', '--engine', engine.name);
+
+            assert.equal(status, 2 * 1 + 1, errors);
+        });
+    }
+
     it('end with a report when they triple fault', async () => {
         const { status, errors } = await run('triple-fault');
 
