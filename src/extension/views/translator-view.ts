@@ -28,14 +28,23 @@ export class TranslatorView extends GuestTree {
                 unmarked: true,
             },
         ];
+        // Rows stay from stop to stop, whatever code the guest is in: the window draws a list that has changed much later.
         if (problem !== undefined) entries.push({ key: 'problem', label: problem, icon: 'info', unmarked: true });
+        const current = blocks.filter(block => block.current);
         if (tier !== undefined) {
-            const entered = heat === undefined ? '' : `, entered ${formatCount(heat)} times`;
+            const others = blocks.filter(block => !block.current);
             const hot = tier === 'interpreter' && hotThreshold !== undefined ? ` of ${hotThreshold}` : '';
+            const value = [
+                heat !== undefined && `entered ${formatCount(heat)} times${hot}`,
+                others.length > 0 && `${others.length} other block${others.length === 1 ? '' : 's'}`,
+            ]
+                .filter(Boolean)
+                .join(', ');
             entries.push({
                 key: 'tier',
                 label: tier === 'region' ? 'Region' : 'Interpreter tier',
-                value: `${entered.slice(2)}${hot}`,
+                value,
+                tooltip: `${value}\nClick to see guest code, IR and WebAssembly`,
                 icon: tier === 'region' ? 'zap' : 'list-flat',
                 unmarked: true,
                 command: {
@@ -43,27 +52,43 @@ export class TranslatorView extends GuestTree {
                     title: 'Show guest code, IR and WebAssembly',
                     arguments: [address],
                 },
+                children: others.length === 0 ? undefined : others.map(blockEntry),
             });
         }
         if (mode !== undefined) entries.push({ key: 'mode', label: 'Mode', value: mode });
-        entries.push(...blocks.map(blockEntry));
-        for (const entry of insideOf) {
-            entries.push({
-                key: `inside${entry}`,
-                label: `Also inside of ${entry}`,
-                icon: 'symbol-namespace',
-                target: { space: 'linear', address: entry },
-                unmarked: true,
-            });
-        }
+        entries.push(...current.map(blockEntry));
+        if (tier !== undefined) entries.push(insideEntry(insideOf));
         return entries;
     }
+}
+
+/** The regions that the current block is also in. */
+function insideEntry(regions: readonly string[]): Entry {
+    const count = regions.length === 1 ? 'one other region' : `${regions.length} other regions`;
+    return {
+        key: 'inside',
+        label: 'Also inside of',
+        value: regions.length === 0 ? 'no other region' : count,
+        tooltip: 'Regions that this block has been translated into as a part of',
+        icon: 'symbol-namespace',
+        unmarked: true,
+        children:
+            regions.length === 0
+                ? undefined
+                : regions.map(entry => ({
+                      key: entry,
+                      label: entry,
+                      tooltip: `The region that begins at ${entry}`,
+                      target: { space: 'linear', address: entry },
+                      unmarked: true,
+                  })),
+    };
 }
 
 function blockEntry(block: TranslatedBlock): Entry {
     const { address, symbol, length, heat, current, isEntry, isLoopHeader, exits, instructions } = block;
     const words = [
-        `${instructions.length} instructions`,
+        `${instructions.length} instruction${instructions.length === 1 ? '' : 's'}`,
         isEntry && 'entry',
         isLoopHeader && 'loop',
         `entered ${formatCount(heat)} times`,
