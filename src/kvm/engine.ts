@@ -127,15 +127,20 @@ export class KvmEngine implements Engine {
                 ? this.slice(this.state.vcpus[vcpu], vcpu, budget)
                 : this.countedSlice(this.state.vcpus[vcpu], budget);
         } catch (error) {
-            if (error instanceof HyperscopeError) {
-                return { reason: 'failed', problem: error.message };
-            }
-            throw error;
+            if (!(error instanceof HyperscopeError)) throw error;
+            this.keepLastState(vcpu);
+            return { reason: 'failed', problem: error.message };
         } finally {
             this.state.countTime();
             this.state.breakpoints.remove();
             this.state.current = -1;
         }
+    }
+
+    /** Something has failed: what KVM has left of a vCPU is shown, and what it goes on with. */
+    private keepLastState(vcpu: number): void {
+        const failed = this.state.vcpus.at(vcpu);
+        if (failed !== undefined) this.state.copyShared(failed);
     }
 
     /** Once a second vCPU has been started: until then, the first one runs on the machine's thread. */

@@ -154,7 +154,10 @@ export class ParallelRun {
         state.slots.update();
         ready[0].load();
         ready[0].tsc.align(ready[0].cpu, tscMoved);
-        for (const vcpu of ready) this.admit(vcpu);
+        for (const vcpu of ready) {
+            this.turn(vcpu);
+            this.admit(vcpu);
+        }
         for (const vcpu of standing) {
             this.stepOver(vcpu);
             if (this.isOver) return;

@@ -179,8 +179,10 @@ export class KvmVcpu {
         if (errno === EINTR || errno === EAGAIN) {
             return EINTR;
         }
+        // Where it was not the registers that KVM has refused, the guest may have executed with them.
+        const isRefused = this.given && this.hasUnreadRegisters;
         view.setBigUint64(run + RunOffset.dirtyRegisters, 0n, true);
-        if (this.given) {
+        if (isRefused) {
             // KVM has written what it has over what it was given.
             this.stale = true;
             this.transfer.loadShared();

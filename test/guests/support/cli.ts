@@ -55,9 +55,12 @@ class Waitable {
     }
 }
 
-/** Starts the command line in a process of its own, as users do. */
-export function startCli(args: readonly string[]): CliProcess {
-    const child = spawn(process.execPath, [PROGRAM, ...args], { stdio: 'pipe' });
+/**
+ * Starts the command line in a process of its own, as users do.
+ * @param node options of Node
+ */
+export function startCli(args: readonly string[], node: readonly string[] = []): CliProcess {
+    const child = spawn(process.execPath, [...node, PROGRAM, ...args], { stdio: 'pipe' });
     const output = new Waitable();
     const errors = new Waitable();
     child.stdout.on('data', (data: Buffer) => output.add(data.toString('latin1')));
@@ -81,6 +84,6 @@ export function startCli(args: readonly string[]): CliProcess {
 }
 
 /** Runs the command line to its end. */
-export function runCli(args: readonly string[]): Promise<CliResult> {
-    return startCli(args).result;
+export function runCli(args: readonly string[], node: readonly string[] = []): Promise<CliResult> {
+    return startCli(args, node).result;
 }
