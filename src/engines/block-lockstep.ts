@@ -22,7 +22,7 @@ const MOST_SLICES = 2000;
 /** NOP and HLT: see `startStream`. */
 const HANDLER_LENGTH = 2;
 /** Streams between two comparisons of all memory. */
-const MEMORY_INTERVAL = 256;
+const MEMORY_INTERVAL = 16;
 /** Where an interrupt frame of 64-bit code has RIP, below the stack's end: SS, RSP, RFLAGS and CS are above. */
 const PUSHED_RIP = 40;
 const PAGE = 0x1000;
@@ -98,9 +98,9 @@ export class BlockLockstep {
             found = this.compare(beginningOf(stream, count));
             if (isDifferent(found)) break;
         }
-        const within = count <= stream.starts.length ? 1 : stream.starts.length;
+        // Only all of it shows the difference, or memory that was written by one of the streams before.
+        const within = count <= stream.starts.length ? 1 : stream.starts.length * MEMORY_INTERVAL;
         if (within !== 1) {
-            // Only all of it shows the difference, or memory that is not looked at each time.
             count = stream.starts.length;
             found = this.compare(stream);
         }

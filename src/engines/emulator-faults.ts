@@ -48,15 +48,6 @@ export const EMULATOR_FAULTS: readonly EmulatorFault[] = [
             instruction.row.mnemonic === 'CMPS' && handlers.translator !== undefined && handlers.kvm !== undefined,
     },
     {
-        // The host's processor executes it, with the selectors that the host's kernel has there.
-        name: 'PUSH FS and PUSH GS of the host at CPL 3',
-        explains: ({ instruction: { row, operands }, user, differences }) =>
-            user === true &&
-            row.mnemonic === 'PUSH' &&
-            operands[0].kind === OperandKind.Segment &&
-            differences.every(({ name }) => name.startsWith('memory ')),
-    },
-    {
         // What it cannot emulate ends KVM_RUN at CPL 0, but is #UD at CPL 3 (Linux, handle_emulation_failure), and user code
         // gets there for accesses to memory that the host's processor may not make as they are. CR0 and CR4 are the same for
         // instructions on registers, which are executed.

@@ -132,7 +132,7 @@ export function randomStream(random: RandomNumbers, count: number, kind: StreamK
         // Operands in memory end most streams.
         const accessesMemory = user ? usesMemory(found) : mustFloat && found.modrm < FIRST_REGISTER_FORM;
         if (accessesMemory && random.below(user && isFloating ? 16 : 4) !== 0) continue;
-        if (isFit(found, bits, isFloating) && !meetsEmulatorFault(bytes, found, bits)) {
+        if (isFit(found, bits, isFloating) && !meetsEmulatorFault(bytes, found, bits, user)) {
             starts.push(code.length);
             code.push(...bytes.subarray(0, found.length));
             if (user && found.row.flags.undefined !== 0) {
@@ -217,10 +217,15 @@ function floatingState(random: RandomNumbers): FloatingState {
  * - it heeds ES, CS, SS and DS overrides in 64-bit code, where they are ignored: #GP and #SS change places for an address
  *   that is not canonical (SDM Vol. 1, 3.4.4.1; Vol. 2, 2.2.1.3)
  * - it lets 32-bit code write through CS, up to the page fault, where #GP is due (SDM Vol. 3, 5.5)
+ * - at CPL 3, the host's processor executes PUSH FS and PUSH GS with the selectors that the host has there
  */
-function meetsEmulatorFault(bytes: Uint8Array, { length }: Instruction, bits: StreamBits): boolean {
+function meetsEmulatorFault(bytes: Uint8Array, instruction: Instruction, bits: StreamBits, user: boolean): boolean {
+    const { length, row, operands } = instruction;
     const prefixes = bytes.subarray(0, Math.min(length, MOST_PREFIXES));
-    return prefixes.some(byte => (bits === 64 ? IGNORED_OVERRIDES.includes(byte) : byte === CS_OVERRIDE));
+    return (
+        prefixes.some(byte => (bits === 64 ? IGNORED_OVERRIDES.includes(byte) : byte === CS_OVERRIDE)) ||
+        (user && row.mnemonic === 'PUSH' && operands[0].kind === OperandKind.Segment)
+    );
 }
 
 const MEMORY_OPERANDS = [OperandKind.Memory, OperandKind.StringSource, OperandKind.StringDestination];
