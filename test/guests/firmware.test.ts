@@ -61,6 +61,22 @@ describe('firmware', function () {
         });
     }
 
+    it('SeaBIOS starts a zImage', async function () {
+        needs(this, guestFiles('bios-256k.bin'), ...assembler);
+        const folder = mkdtempSync(path.join(tmpdir(), 'hyperscope-'));
+        try {
+            const { status, output, errors } = await runCli([
+                ...['run', '--firmware', guest('bios-256k.bin'), '--kernel', assembleDisk('zimage', folder)],
+                ...['--append', 'a=1 b', '--timeout', '100'],
+            ]);
+
+            assert.match(output, /a=1 b$/, errors);
+            assert.equal(status, 2 * 1 + 1);
+        } finally {
+            rmSync(folder, { recursive: true });
+        }
+    });
+
     it('SeaBIOS starts MEMDISK, which boots the floppy disk that it got as its initial RAM disk', async function () {
         needs(this, guestFiles('bios-256k.bin', 'syslinux/memdisk'), ...assembler);
         const folder = mkdtempSync(path.join(tmpdir(), 'hyperscope-'));

@@ -1,6 +1,6 @@
 import { LoadError } from '../errors';
-import { type BootContext, type BootRequest, KERNEL_MINIMUM, LowMemory } from './boot-context';
-import { checkedCommandLine, fillHeader, placeLinux, theInitrd } from './linux';
+import { type BootContext, type BootRequest, KERNEL_MINIMUM } from './boot-context';
+import { checkedCommandLine, fillHeader, linuxLowMemory, type LinuxLowMemory, placeLinux, theInitrd } from './linux';
 import type { LinuxKernel } from './linux-header';
 import {
     buildOptionRom,
@@ -28,10 +28,10 @@ const SIZE_ITEMS: readonly (readonly [item: Item, address: number, size: number]
     [Item.setupData, 0x16, 0x17],
 ];
 
-/** Setup code with its heap and stack (boot.rst, "Sample Boot Configuration"). */
-const SETUP_BASE = LowMemory.bootParams;
-const SETUP_SEGMENT = SETUP_BASE >> 4;
-const HEAP_END = 0xe000;
+/** Heap and stack that setup code needs at least. */
+const SETUP_HEAP = 0x1000;
+/** A zImage begins here, and has room up to where its setup code is. */
+const ZIMAGE_BASE = 0x10000;
 
 /**
  * Builds the ROM and the items for a kernel that starts from its 16-bit entry, which calls the BIOS. The items are those
@@ -39,8 +39,12 @@ const HEAP_END = 0xe000;
  * @throws LoadError
  */
 export function linuxOptionRom(kernel: LinuxKernel, request: BootRequest, context: BootContext): OptionRom {
-    if (!kernel.loadedHigh) {
-        throw new LoadError(kernel.name, 'a zImage, which loads below 1 MiB: only bzImages are supported');
+    const low = linuxLowMemory(kernel);
+    if (!kernel.loadedHigh && ZIMAGE_BASE + kernel.system.length > low.base) {
+        throw new LoadError(kernel.name, `a zImage of ${kernel.system.length} bytes: at most 512 KiB fit below 1 MiB`);
+    }
+    if (kernel.setup.length > low.heapEnd - SETUP_HEAP) {
+        throw new LoadError(kernel.name, `its setup code has ${kernel.setup.length} bytes, too many for real mode`);
     }
     const commandLine = checkedCommandLine(kernel, request.commandLine);
     const initrd = theInitrd(kernel, request);
@@ -49,16 +53,16 @@ export function linuxOptionRom(kernel: LinuxKernel, request: BootRequest, contex
     // Firmware that loads the items by itself relies on that.
     const place = {
         ...placeLinux(kernel, initrd?.data.length, { ...context, ramEnd }, initrd?.name),
-        kernel: KERNEL_MINIMUM,
+        kernel: kernel.loadedHigh ? KERNEL_MINIMUM : ZIMAGE_BASE,
     };
 
     const setup = Uint8Array.from(kernel.setup);
     const view = new DataView(setup.buffer);
-    fillHeader(view, kernel, place, initrd?.data.length ?? 0, HEAP_END - 0x200);
+    fillHeader(view, kernel, place, initrd?.data.length ?? 0);
 
     const pieces: [Item, number, Uint8Array][] = [
-        [Item.setupData, SETUP_BASE, setup],
-        [Item.commandLineData, LowMemory.commandLine, commandLine],
+        [Item.setupData, low.base, setup],
+        [Item.commandLineData, low.commandLine, commandLine],
         [Item.kernelData, place.kernel, kernel.system],
     ];
     if (initrd !== undefined && place.initrd !== undefined) {
@@ -75,16 +79,17 @@ export function linuxOptionRom(kernel: LinuxKernel, request: BootRequest, contex
         length: bytes.length,
         address,
     }));
-    return { rom: buildOptionRom(kernel.name, 'Linux kernel', transfers, enterSetup), items };
+    return { rom: buildOptionRom(kernel.name, 'Linux kernel', transfers, () => enterSetup(low)), items };
 }
 
 /** Real-mode code: enters the setup code (boot.rst, "Running the Kernel"). */
-function enterSetup(): readonly number[] {
+function enterSetup({ base, heapEnd }: LinuxLowMemory): readonly number[] {
+    const segment = base >> 4;
     // prettier-ignore
     return [
-        0xb8, ...word(SETUP_SEGMENT),               // mov  ax, SETUP_SEGMENT
+        0xb8, ...word(segment),              // mov  ax, segment
         ...LOAD_DATA_SEGMENTS,
-        0xbc, ...word(HEAP_END),                    // mov  sp, HEAP_END
-        0xea, 0, 0, ...word(SETUP_SEGMENT + 0x20),  // jmp  SETUP_SEGMENT+20h:0
+        0xbc, ...word(heapEnd),              // mov  sp, heapEnd
+        0xea, 0, 0, ...word(segment + 0x20), // jmp  segment+20h:0
     ];
 }

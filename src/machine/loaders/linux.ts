@@ -38,10 +38,36 @@ const enum ZeroPage {
     size = 0x1000,
 }
 
+/** `heap_end_ptr` is counted from behind the boot sector. */
+const HEAP_END_BIAS = 0x200;
+
 const E820_MAX = 128;
 const E820_RAM = 1;
 /** The 64-bit entry point lies behind the 32-bit one (boot.rst, "64-bit Boot Protocol"). */
 const ENTRY_64_OFFSET = 0x200;
+
+/** Kernels of before version 2.02 find their command line by a magic number, near the place where their setup has to be. */
+const FIRST_WITH_COMMAND_LINE_POINTER = 0x202;
+const OLD_COMMAND_LINE = { magicAt: 0x20, offsetAt: 0x22, magic: 0xa33f } as const;
+
+/** Where setup code or boot_params and the command line go (boot.rst, "Sample Boot Configuration"). */
+export interface LinuxLowMemory {
+    readonly base: number;
+    /** Where the setup code's heap and stack end, from the base. */
+    readonly heapEnd: number;
+    readonly commandLine: number;
+}
+const NEW_LOW_MEMORY: LinuxLowMemory = {
+    base: LowMemory.bootParams,
+    heapEnd: 0xe000,
+    commandLine: LowMemory.commandLine,
+};
+const OLD_LOW_MEMORY: LinuxLowMemory = { base: 0x90000, heapEnd: 0x9800, commandLine: 0x99800 };
+
+export function linuxLowMemory({ protocol, loadedHigh }: LinuxKernel): LinuxLowMemory {
+    // A zImage lies where newer kernels could have their setup.
+    return loadedHigh && protocol >= FIRST_WITH_COMMAND_LINE_POINTER ? NEW_LOW_MEMORY : OLD_LOW_MEMORY;
+}
 
 /** Where the pieces of a kernel go. */
 export interface LinuxPlacement {
@@ -79,10 +105,11 @@ export function loadLinux(
     if (initrd !== undefined && place.initrd !== undefined) {
         context.write(place.initrd, initrd.data);
     }
-    context.write(LowMemory.commandLine, commandLine);
-    context.write(LowMemory.bootParams, bootParams(kernel, place, initrd?.data.length ?? 0, context));
+    const low = linuxLowMemory(kernel);
+    context.write(low.commandLine, commandLine);
+    context.write(low.base, bootParams(kernel, place, initrd?.data.length ?? 0, context));
 
-    const gprs = [[Gpr.Rsi, LowMemory.bootParams]] as const;
+    const gprs = [[Gpr.Rsi, low.base]] as const;
     if (entry === '32-bit') {
         context.write(LowMemory.gdt, flatGdt(32));
         return protectedModeState(place.kernel, gprs, LowMemory.gdt);
@@ -151,23 +178,21 @@ export function placeLinux(
 }
 
 /** Fills in the header fields that every protocol version wants from the loader, in a copy of setup or boot_params. */
-export function fillHeader(
-    view: DataView,
-    kernel: LinuxKernel,
-    place: LinuxPlacement,
-    initrdSize: number,
-    heapEnd: number,
-): void {
+export function fillHeader(view: DataView, kernel: LinuxKernel, place: LinuxPlacement, initrdSize: number): void {
+    const low = linuxLowMemory(kernel);
     view.setUint16(Setup.vidMode, VIDEO_MODE_NORMAL, true);
     view.setUint8(Setup.typeOfLoader, TYPE_OF_LOADER);
     if (kernel.protocol >= 0x201) {
         view.setUint8(Setup.loadFlags, view.getUint8(Setup.loadFlags) | CAN_USE_HEAP);
-        view.setUint16(Setup.heapEndPtr, heapEnd, true);
+        view.setUint16(Setup.heapEndPtr, low.heapEnd - HEAP_END_BIAS, true);
     }
     view.setUint32(Setup.ramdiskImage, place.initrd ?? 0, true);
     view.setUint32(Setup.ramdiskSize, initrdSize, true);
-    if (kernel.protocol >= 0x202) {
-        view.setUint32(Setup.cmdLinePtr, LowMemory.commandLine, true);
+    if (kernel.protocol >= FIRST_WITH_COMMAND_LINE_POINTER) {
+        view.setUint32(Setup.cmdLinePtr, low.commandLine, true);
+    } else {
+        view.setUint16(OLD_COMMAND_LINE.magicAt, OLD_COMMAND_LINE.magic, true);
+        view.setUint16(OLD_COMMAND_LINE.offsetAt, low.commandLine - low.base, true);
     }
 }
 
@@ -175,7 +200,7 @@ function bootParams(kernel: LinuxKernel, place: LinuxPlacement, initrdSize: numb
     const page = new Uint8Array(ZeroPage.size);
     const view = new DataView(page.buffer);
     page.set(kernel.setup.subarray(Setup.setupSects, kernel.headerEnd), Setup.setupSects);
-    fillHeader(view, kernel, place, initrdSize, 0);
+    fillHeader(view, kernel, place, initrdSize);
     view.setUint32(Setup.code32Start, place.kernel, true);
     if (kernel.protocol >= 0x209) {
         view.setBigUint64(Setup.setupData, 0n, true);

@@ -65,6 +65,31 @@ describe('Linux boot protocol', () => {
         assert.equal(state.rip, MIB);
     });
 
+    it('gives a kernel from before protocol 2.02 its command line by the magic number', () => {
+        const { memory, state, gpr } = boot(request(bzImage({ protocol: 0x201 })));
+        assert.equal(state.rip, MIB);
+        assert.equal(gpr(Gpr.Rsi), 0x90000);
+        assert.equal(memory.read(0x90020, 2), 0xa33f);
+        assert.equal(readText(memory, 0x90000 + memory.read(0x90022, 2)), 'console=ttyS0');
+    });
+
+    it('has a firmware load a zImage to 64 KiB, with its setup code where it has to be', () => {
+        const load = (systemSize: number, setupSects?: number) => {
+            const image = bzImage({ protocol: 0x201, loadFlags: 0, systemSize, setupSects });
+            const loaded = loadKernel(request(image), bootContext(32).context, { firmware: true });
+            assert.ok(loaded.via === 'firmware');
+            return transfers(loaded.optionRom.rom).map(({ address, length }) => [address, length]);
+        };
+        assert.deepEqual(load(0x80000), [
+            [0x90000, 5 * 512],
+            [0x99800, 14],
+            [0x10000, 0x80000],
+        ]);
+        assert.equal(load(0x1000, 64)[0][1], 65 * 512);
+        assert.match(refusal(() => load(0x80010)).message, /a zImage of 524304 bytes: at most 512 KiB/);
+        assert.match(refusal(() => load(0x1000, 80)).message, /setup code has 41472 bytes, too many/);
+    });
+
     it('keeps the initrd below the limit of the kernel', () => {
         const { memory, gpr } = boot(request(bzImage({ initrdMax: 0x7fffff }), { modules: [INITRD] }));
         const initrd = memory.read(gpr(Gpr.Rsi) + 0x218, 4);
