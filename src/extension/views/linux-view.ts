@@ -69,7 +69,8 @@ export class LinuxView extends GuestTree {
                     const rows = items.flatMap(({ lines, level, levelName }, record) =>
                         lines.map((line, number): Entry => ({
                             key: `${record}.${number}`,
-                            label: line,
+                            // The kernel fills its numbers up with blanks, of which a side bar has none to spare.
+                            label: line.replace(/^\[ +/, '['),
                             tooltip: `${levelName}: ${line}`,
                             icon: level <= ERROR ? 'error' : level <= WARNING ? 'warning' : undefined,
                             unmarked: true,

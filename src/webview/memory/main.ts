@@ -263,7 +263,10 @@ function time(at: number | undefined): string {
 }
 
 function say(text: string): void {
-    if (status.textContent !== text) status.textContent = text;
+    if (status.textContent === text) return;
+    status.textContent = text;
+    // For where it is too narrow.
+    status.title = text;
 }
 
 scroller.addEventListener('scroll', onceAFrame(draw), { passive: true });

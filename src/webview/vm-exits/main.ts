@@ -195,6 +195,7 @@ function show(answer: VmExitsResponse): void {
         state.state === 'running' ? 'live' : undefined,
     ];
     setText(status, notes.filter(note => note !== undefined).join(' · '));
+    status.title = status.textContent ?? '';
 }
 
 /** What is the same already is not drawn again. */
@@ -292,10 +293,10 @@ function summaryCells(row: VmExitRow): HTMLElement[] {
     return [
         element('td', {}, breakButton(row)),
         element('td', {}, row.label),
-        element('td', { class: 'cause', title: row.device }, row.causeText),
+        element('td', { class: 'cause', title: told(row.causeText, row.device) }, row.causeText),
         element('td', { class: 'figure' }, count(row.count)),
         element('td', { class: 'figure', title: row.exactTime ? undefined : 'estimated from a sample' }, hostTime(row)),
-        element('td', { class: 'last' }, row.last?.text ?? ''),
+        element('td', { class: 'last', title: row.last?.text }, row.last?.text ?? ''),
         element('td', {}, row.last === undefined ? '' : place(row.last)),
     ];
 }
@@ -332,8 +333,8 @@ function recordRow(record: VmExitRecord, labels: ReadonlyMap<VmExitKind, string>
         element('td', { class: 'figure' }, milliseconds(record.time)),
         element('td', { class: 'figure' }, String(record.vcpu)),
         element('td', {}, labels.get(record.kind) ?? record.kind),
-        element('td', { class: 'last' }, record.text),
-        element('td', {}, record.device ?? ''),
+        element('td', { class: 'last', title: record.text }, record.text),
+        element('td', { title: record.device }, record.device ?? ''),
         element('td', {}, place(record)),
     );
 }
@@ -343,13 +344,18 @@ function showRows(rows: readonly HTMLElement[]): void {
     if (!same) body.replaceChildren(...rows);
 }
 
+/** What a cell says, for where it is too narrow to; undefined where it says nothing. */
+function told(...words: readonly (string | undefined)[]): string | undefined {
+    return words.filter(word => word !== undefined && word !== '').join('\n') || undefined;
+}
+
 function place({ rip, symbol }: VmExitRecord): HTMLElement {
     return element(
         'button',
         {
             type: 'button',
             class: 'link',
-            title: `${rip}: show its disassembly`,
+            title: `${symbol === undefined ? '' : `${symbol} at `}${rip}: show its disassembly`,
             onclick: () => void perform('disassemble', rip),
         },
         symbol ?? rip,

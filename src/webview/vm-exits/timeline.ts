@@ -65,6 +65,10 @@ export class Timeline {
         canvas.addEventListener('dblclick', () => this.chosen(undefined));
         this.element.addEventListener('keydown', event => this.key(event));
         new ResizeObserver(() => this.paint()).observe(this.element);
+        // A theme that has changed is told by the style of the document.
+        const themes = new MutationObserver(() => this.paint());
+        themes.observe(document.documentElement, { attributes: true });
+        themes.observe(document.body, { attributes: true, attributeFilter: ['class'] });
     }
 
     show(data: VmExitTimeline | undefined): void {
