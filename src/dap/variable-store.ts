@@ -349,6 +349,7 @@ const ORIGINS: Readonly<Record<FrameOrigin, string>> = {
     orc: "the kernel's ORC tables",
     framePointer: 'the frame pointer',
     return: 'a return that its callee goes straight on to',
+    interrupt: 'what the processor pushed when it interrupted this code',
 };
 
 /** Linear address of a frame's first word on the stack, and bytes of a word. */

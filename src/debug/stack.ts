@@ -7,10 +7,10 @@ import type { CodeView, Disassembler } from './disassembler';
 import type { MemoryView } from './memory-access';
 
 /**
- * What told of a frame: call frame information, a kernel's ORC tables, frame pointers, or a RET that the code goes
- * straight on to.
+ * What told of a frame: call frame information, a kernel's ORC tables, frame pointers, a RET that the code goes straight
+ * on to, or what the processor pushed when it interrupted the frame's code.
  */
-export type FrameOrigin = 'cfi' | 'orc' | 'framePointer' | 'return';
+export type FrameOrigin = 'cfi' | 'orc' | 'framePointer' | 'return' | 'interrupt';
 
 export interface Frame {
     /** Linear address of the instruction: the next one to execute, or the one that is returned to. */

@@ -83,6 +83,8 @@ export interface UnwindSource {
     readonly method: 'cfi' | 'orc';
     /** Undefined if it knows nothing of the frame's code, or memory that it needs cannot be read. */
     step(frame: FrameState, memory: UnwindMemory): UnwindStep | undefined;
+    /** It describes what compilers make of the program: code that it does not describe is assembler code. */
+    readonly describesCompiledCode?: boolean;
     /** Whether it is about the code at an address; absent where only the program that it is of tells. */
     isAbout?(address: bigint): boolean;
     /** The canonical frame address alone. */

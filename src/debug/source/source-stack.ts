@@ -19,6 +19,7 @@ import type { FrameOrigin } from '../stack';
 import { followsCall } from '../stack-scan';
 import { whatIsReadable } from './program-lines';
 import { jumpTarget } from './side-code';
+import { interruptedCode } from './interrupt-frame';
 import { callerInUserCode, type UserMemory } from './user-stack';
 
 /** Deeper stacks are loops. */
@@ -127,7 +128,8 @@ export class SourceStack {
         const { pc, isReturn, user } = state;
         const program = this.programs.at(lookupAddress(state));
         let doubtful: PhysicalFrame | undefined;
-        for (const source of this.sourcesFor(state, numbering)) {
+        const sources = this.sourcesFor(state, numbering);
+        for (const source of sources) {
             const step = whatIsReadable(() => source.step(state, memory));
             if (step === undefined) continue;
             if (step.kind === 'end') {
@@ -158,6 +160,11 @@ export class SourceStack {
             const caller = this.step({ state: { ...state, pc: target }, numbering }, memory, afterTrusted, true);
             if (caller !== undefined) return caller;
         }
+        // A frame pointer need not be that of assembler code.
+        const interrupted = sources.some(({ describesCompiledCode }) => describesCompiledCode)
+            ? interruptedCode(state, numbering, memory, word => isReturnAddress(word, numbering, memory))
+            : undefined;
+        if (interrupted !== undefined) return { state: interrupted, numbering, origin: 'interrupt' };
         return afterTrusted || program !== undefined ? byFramePointer(state, numbering, memory) : undefined;
     }
 
@@ -234,6 +241,10 @@ function isBehindCall(pc: bigint, { addressSize }: RegisterNumbering, memory: St
     const codeBefore = (end: bigint, length: number): Uint8Array =>
         memory.readMemory(end - BigInt(length), length) ?? new Uint8Array(0);
     return followsCall(addressSize === 8 ? 64 : 32, pc, codeBefore);
+}
+
+function isReturnAddress(word: bigint, numbering: RegisterNumbering, memory: StackMemory): boolean {
+    return memory.isExecutable(word - 1n) && isBehindCall(word, numbering, memory);
 }
 
 function keyOf({ pc, registers }: FrameState, { stackPointer }: RegisterNumbering): string {

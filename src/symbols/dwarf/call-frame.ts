@@ -29,6 +29,10 @@ export class CallFrameUnwinder implements UnwindSource {
         private readonly slide: () => bigint,
     ) {}
 
+    get describesCompiledCode(): boolean {
+        return this.sections.length > 0;
+    }
+
     /** The rules at an instruction, by its linked address in the form of `Cursor.address`. */
     rowAt(address: number): FrameRow | undefined {
         for (const section of this.sections) {
