@@ -229,6 +229,7 @@ export class MachineTarget implements DebugTarget {
     async writeRegister(vcpu: number, name: string, value: bigint): Promise<RegisterView> {
         const { cpu, context } = this.view(vcpu);
         context.writeRegister(name, value);
+        this.programs.invalidate();
         return viewRegister(cpu, findRegister(name)!);
     }
 
@@ -237,7 +238,9 @@ export class MachineTarget implements DebugTarget {
     }
 
     async writeMemory(vcpu: number, address: Address, bytes: Uint8Array): Promise<number> {
-        return this.view(vcpu).memory.write(address, bytes);
+        const written = this.view(vcpu).memory.write(address, bytes);
+        this.programs.invalidate();
+        return written;
     }
 
     async translate(vcpu: number, linear: bigint): Promise<AddressTranslation> {

@@ -166,6 +166,26 @@ describe('debugging with sources', () => {
         );
     });
 
+    it('shows what has become of frames and variables where registers and memory are changed', async () => {
+        await start();
+        await client.request('setFunctionBreakpoints', { breakpoints: [{ name: 'collatz' }] });
+        await client.run('continue');
+        assert.equal((await client.variables('Arguments')).get('start')?.value, '3');
+        assert.equal((await client.frames())[1].name, 'producer');
+        const { id } = (await client.frames())[0];
+        const { scopes } = await client.ask<DebugProtocol.ScopesResponse['body']>('scopes', { frameId: id });
+        const { variablesReference } = scopes.find(({ name }) => name === 'General')!;
+        await client.ask('setVariable', { variablesReference, name: 'rdi', value: '153' });
+        assert.equal((await client.variables('Arguments')).get('start')?.value, '153');
+        // Where it returns to.
+        const rsp = (await client.evaluate('rsp')).split(' ')[0];
+        await client.ask('writeMemory', { memoryReference: rsp, data: Buffer.alloc(8).toString('base64') });
+        assert.deepEqual(
+            (await client.frames()).map(({ name }) => name),
+            ['collatz'],
+        );
+    });
+
     it('maps sources to where they are here', async () => {
         await start({ sourceMap: { 'kernel/': '/elsewhere/src' } });
         await client.ask('setBreakpoints', {

@@ -330,6 +330,7 @@ export class RemoteTarget implements DebugTarget {
             await this.guest.refresh(vcpu, true);
             const { context } = this.view(vcpu);
             await this.guest.changing(vcpu, () => context.writeRegister!(name, value));
+            this.programs.invalidate();
             return this.guest.known(vcpu, viewRegister(mirror.cpu, findRegister(name)!));
         });
     }
