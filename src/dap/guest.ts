@@ -46,6 +46,8 @@ export interface Guest {
     readonly sourceCommand?: readonly string[];
     /** Symbol files that are still being read. */
     readonly indexing?: readonly BackgroundIndex[];
+    /** Begins to listen for gdb: not before the guest before has let go of its port. */
+    readonly listen?: () => void;
     /** Lets go of the files. */
     readonly close?: () => void;
     /** What is known of the guest's operating system: names for the views. */
@@ -115,12 +117,12 @@ export function createGuest(configuration: LaunchConfiguration, output: GuestOut
         ...{ programs, mapping, discovery, plain: symbols.plain, loadable: kernelModules },
         userCode: userCodeNaming(running),
     });
-    const target =
+    const shared =
         configuration.gdbServer === undefined
-            ? own
+            ? { target: own }
             : shareWithGdb(own, configuration.gdbServer, [kernel, firmware].find(isProgram));
     return {
-        target,
+        ...shared,
         modules,
         kernelModules,
         sourceCommand: configuration.sourceCommand,
@@ -140,34 +142,42 @@ export function noteOf(first: string | undefined, others: readonly string[]): st
 }
 
 /** gdb has the same machine as the session, which is told where, and why not. */
-function shareWithGdb(target: MachineTarget, endpoint: Endpoint, program: string | undefined): DebugTarget {
+function shareWithGdb(
+    target: MachineTarget,
+    endpoint: Endpoint,
+    program: string | undefined,
+): Required<Pick<Guest, 'target' | 'listen'>> {
     const shared = new SharedTarget(target);
     const say = (text: string): void => session.listener?.logged(text);
     const file = program === undefined ? undefined : openProgram(program);
     const forGdb = shared.join(async () => undefined);
-    const listening = GdbServer.listen(forGdb, endpoint, {
-        program: file,
-        kill: () => say('gdb has asked to end the guest: end the session to do so'),
-        failed: error => target.listener?.failed(error),
-    }).then(
-        server => {
-            forGdb.listener = {
-                stopped: stop => server.stopped(stop),
-                ended: end => server.ended(end),
-                logged: text => server.logged(text),
-                failed: () => undefined,
-            };
-            say(`gdb can attach: target remote ${server.address}`);
-            return server;
-        },
-        (error: unknown) => say(error instanceof Error ? error.message : String(error)),
-    );
+    let listening: Promise<GdbServer | void> | undefined;
+    const listen = (): void => {
+        // A session that attaches to a guest that was left finds it listening.
+        listening ??= GdbServer.listen(forGdb, endpoint, {
+            program: file,
+            kill: () => say('gdb has asked to end the guest: end the session to do so'),
+            failed: error => target.listener?.failed(error),
+        }).then(
+            server => {
+                forGdb.listener = {
+                    stopped: stop => server.stopped(stop),
+                    ended: end => server.ended(end),
+                    logged: text => server.logged(text),
+                    failed: () => undefined,
+                };
+                say(`gdb can attach: target remote ${server.address}`);
+                return server;
+            },
+            (error: unknown) => say(error instanceof Error ? error.message : String(error)),
+        );
+    };
     const session = shared.join(async () => {
         await (await listening)?.close();
         file?.close();
         await target.dispose();
     });
-    return session;
+    return { target: session, listen };
 }
 
 function isProgram(name: string | undefined): name is string {

@@ -209,6 +209,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         this.stateRequests.invalidate();
         this.inspection.forget();
         guest.target.listener = this;
+        guest.listen?.();
         if (guest.note !== undefined) {
             this.console(`${guest.note}\n`);
         }

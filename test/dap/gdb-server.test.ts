@@ -9,6 +9,7 @@ import { freePort } from '../support/ports';
 import { projectRoot } from '../support/project';
 import { needs, tool } from '../support/requirements';
 import { sampleElf, sampleRom } from '../support/sample';
+import { InProcessClient } from './in-process';
 
 const ADAPTER = path.join(projectRoot, 'out', 'src', 'dap', 'main.js');
 
@@ -90,6 +91,29 @@ describe('a session with a server for gdb', function () {
             assert.match(stackFrames[0].name, /reset_vector/);
         } finally {
             busy.close();
+        }
+    });
+
+    it('listens again at the same port after a restart', async () => {
+        const session = new InProcessClient();
+        /** Where gdb can attach to the first guest, or the second, or what keeps it from that. */
+        const address = (guest: number): Promise<string> =>
+            new Promise(resolve => {
+                session.onMessage = () => {
+                    const said = session.said('output').map(({ output }) => String(output));
+                    const found = said.filter(text => /gdb can attach|cannot listen/.test(text)).at(guest);
+                    if (found !== undefined) resolve(found.replace('gdb can attach: target remote', '').trim());
+                };
+                session.onMessage();
+            });
+        try {
+            await session.launch({ firmware: sampleRom, gdbServer: '127.0.0.1:0' });
+            const gdbServer = await address(0);
+            await session.run('configurationDone', {});
+            await session.run('restart', { arguments: { firmware: sampleRom, memory: '2M', gdbServer } });
+            assert.equal(await address(1), gdbServer);
+        } finally {
+            await session.close();
         }
     });
 });
