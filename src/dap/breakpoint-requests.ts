@@ -1,5 +1,6 @@
 /** Requests that set breakpoints and exception filters. */
 import type { DebugProtocol } from '@vscode/debugprotocol';
+import { HyperscopeError } from '../common/errors';
 import type { DebugTarget, Stop } from '../debug/target';
 import type { RequestArguments } from './arguments';
 import { type BreakpointKind, BreakpointStore, type Locate, locateFunction } from './breakpoint-store';
@@ -70,10 +71,17 @@ export class BreakpointRequests {
     }
 
     private async look(target: DebugTarget): Promise<void> {
-        if (target.state === 'running' && this.session.guest?.target === target) {
-            await this.store.bind(target);
-            this.resumed(target);
+        if (target.state !== 'running' || this.session.guest?.target !== target) {
+            return;
         }
+        try {
+            await this.store.bind(target);
+        } catch (error) {
+            // A guest that is out of reach by now ends, or stops, with that.
+            if (!(error instanceof HyperscopeError)) throw error;
+            return;
+        }
+        if (this.session.guest?.target === target) this.resumed(target);
     }
 
     /** The stop with what it means: some breakpoints stand for more than their place. */

@@ -1,4 +1,5 @@
 /** Requests about the engine that executes the guest, and the launch attribute that changes it. */
+import { HyperscopeError } from '../common/errors';
 import type { EngineName, EngineOption } from '../debug/target';
 import type { DebugTarget, Stop } from '../debug/target';
 import type { EngineBody, EngineEvent, SwitchEngineBody } from '../messages/engine';
@@ -27,9 +28,15 @@ export class EngineRequests {
         if (this.session.guest?.thenTranslate !== true || stop.reason !== 'breakpoint') {
             return;
         }
-        if (active(await target.engines?.()) === 'kvm') {
+        if (active(await target.engines?.()) !== 'kvm') {
+            return;
+        }
+        try {
             await target.switchEngine?.('translator');
             this.announce('translator', 'the guest has reached its first breakpoint');
+        } catch (error) {
+            if (!(error instanceof HyperscopeError)) throw error;
+            this.session.console(`the guest stays on KVM: ${error.message}\n`, 'important');
         }
     }
 

@@ -1,4 +1,5 @@
 /** Tells the client where and why the guest has stopped. */
+import { HyperscopeError } from '../common/errors';
 import type { Stop } from '../debug/target';
 import type { BreakpointRequests } from './breakpoint-requests';
 import type { DataBreakpointRequests } from './data-breakpoint-requests';
@@ -42,16 +43,26 @@ export class StopReports {
         const { session } = this;
         const { breakpoints, dataBreakpoints, engines, sources } = this.parts;
         const { guest, target } = session;
-        const stop = await breakpoints.explain(reported);
+        const stop = await whatIsKnown(() => breakpoints.explain(reported), reported);
         if (this.last === reported) this.last = stop;
         await engines.stopped(target, stop);
         const ids = stop.breakpoints ?? [];
         const body = presentStop(stop, stop.vcpu + 1, breakpoints.kindOfStop(ids));
         // Of frames without a source, VS Code focuses only those of this reason; the description tells the truth.
-        const hidden = session.client.isVsCode && !(await sources.hasPlace(target, stop.vcpu));
+        const hidden = session.client.isVsCode && !(await whatIsKnown(() => sources.hasPlace(target, stop.vcpu), true));
         if (session.guest !== guest || this.last !== stop) return;
         session.emitEvent('stopped', hidden ? { ...body, reason: 'instruction breakpoint' } : body);
-        await breakpoints.stopped(target, ids);
-        await dataBreakpoints.stopped(target);
+        await whatIsKnown(() => breakpoints.stopped(target, ids), undefined);
+        await whatIsKnown(() => dataBreakpoints.stopped(target), undefined);
+    }
+}
+
+/** A guest that nothing can be asked of any more, as behind a lost connection, has stopped all the same. */
+async function whatIsKnown<T>(look: () => Promise<T>, otherwise: T): Promise<T> {
+    try {
+        return await look();
+    } catch (error) {
+        if (!(error instanceof HyperscopeError)) throw error;
+        return otherwise;
     }
 }

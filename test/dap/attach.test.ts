@@ -252,6 +252,21 @@ for (const kind of ['our own server', 'QEMU'] as const satisfies readonly StubKi
             assert.deepEqual((await functions(client)).slice(0, 1), ['run_workload']);
         });
 
+        it('tells VS Code, too, that the guest has vanished, and takes it for no defect', async () => {
+            const { port, kill } = await start();
+            client = new InProcessClient();
+            await client.request('initialize', { adapterID: 'hyperscope', clientID: 'vscode' });
+            await client.request('attach', { target: `127.0.0.1:${port}`, stopOnEntry: true });
+            await breakAt(client, ['0xfffff00000']);
+            await client.run('configurationDone');
+            const lost = client.next('stopped');
+            await kill();
+            assert.match(JSON.stringify((await lost).body), /restart the session to connect again/);
+            const { threads } = await client.request<DebugProtocol.ThreadsResponse['body']>('threads');
+            assert.deepEqual(threads, [{ id: 1, name: 'vCPU 0' }]);
+            assert.doesNotMatch(JSON.stringify(client.said('output')), /defect/);
+        });
+
         it('resets the guest', async () => {
             client = await attachStopped((await start()).port, ['run_workload']);
             await client.run('continue');
