@@ -44,6 +44,13 @@ export class LegacyRegisters implements IoRegion {
     }
 
     read(offset: number, size: number): number {
+        // Drivers read the double words in front by their halves and bytes, too.
+        const shift = offset < Register.queueSize ? 8 * (offset & 3) : 0;
+        const value = this.readField(shift === 0 ? offset : offset & ~3, size) >>> shift;
+        return size === 4 ? value : value & (size === 2 ? 0xffff : 0xff);
+    }
+
+    private readField(offset: number, size: number): number {
         const queue = this.queueSelect < this.core.queues.length ? this.core.queues[this.queueSelect] : undefined;
         switch (offset) {
             case Register.deviceFeatures:

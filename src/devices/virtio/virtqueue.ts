@@ -252,11 +252,13 @@ export class Virtqueue {
 
     restore(state: StateReader): void {
         const size = state.integer('size', 1, this.maximumSize);
-        if ((size & (size - 1)) !== 0) {
+        const ready = state.boolean('ready');
+        // Before it enables the queue, a driver may have written any size.
+        if (ready && (size & (size - 1)) !== 0) {
             throw state.bad('size', `${size} is not a power of two`);
         }
         this.size = size;
-        this.ready = state.boolean('ready');
+        this.ready = ready;
         this.setRings(state.count('descriptorTable'), state.count('availableRing'), state.count('usedRing'));
         this.nextAvailable = state.u16('nextAvailable');
         this.usedIndex = state.u16('usedIndex');

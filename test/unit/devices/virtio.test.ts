@@ -161,7 +161,10 @@ describe('virtio over PCI', () => {
         const ports = driver.bar('io 0');
         ports.write(0x12, 1, 0);
         ports.write(0x12, 1, 3);
-        assert.equal(ports.read(0x00, 4), Number(driver.offered & 0xffffffffn));
+        const offered = Number(driver.offered & 0xffffffffn);
+        assert.equal(ports.read(0x00, 4), offered);
+        assert.deepEqual([ports.read(0x00, 2), ports.read(0x02, 2)], [offered & 0xffff, offered >>> 16]);
+        assert.equal(ports.read(0x03, 1), offered >>> 24);
         ports.write(0x04, 4, 0);
         ports.write(0x0e, 2, 0);
         assert.equal(ports.read(0x0c, 2), 64);
@@ -416,6 +419,9 @@ describe('split virtqueue', () => {
         driver.status = 0x0b;
         driver.setUpQueue(7);
         assert.equal(driver.common(0x1c, 2), 0);
+        const restored = rng();
+        restored.pci.restore(driver.pci.save());
+        assert.deepEqual(restored.pci.save(), driver.pci.save());
         driver.setUpQueue(8);
         driver.setCommon(0x20, 4, 0xdead0000);
         assert.equal(driver.common(0x20, 4), 0x1000);
