@@ -19,6 +19,12 @@ export interface Position {
     readonly time: number;
 }
 
+/** Who takes what comes through a channel. */
+interface Sink {
+    readonly take: (data: StateValue) => void;
+    readonly accepts: (data: StateValue) => boolean;
+}
+
 type Mode =
     | { readonly kind: 'live'; readonly record: RecordedInput[] | undefined }
     | { readonly kind: 'replay'; readonly record: readonly RecordedInput[]; next: number };
@@ -39,7 +45,7 @@ export class InputQueue {
     onDivergence: ((problem: string) => void) | undefined;
 
     private readonly position: () => Position;
-    private readonly sinks = new Map<string, (data: StateValue) => void>();
+    private readonly sinks = new Map<string, Sink>();
     private pending: { readonly channel: string; readonly data: StateValue }[] = [];
     private mode: Mode = { kind: 'live', record: undefined };
 
@@ -47,9 +53,12 @@ export class InputQueue {
         this.position = position;
     }
 
-    /** Registers who takes what is pushed to `channel`. */
-    connect(channel: string, sink: (data: StateValue) => void): void {
-        this.sinks.set(channel, sink);
+    /**
+     * Registers who takes what is pushed to `channel`.
+     * @param accepts what can be pushed there: files may say anything
+     */
+    connect(channel: string, take: Sink['take'], accepts: Sink['accepts'] = () => true): void {
+        this.sinks.set(channel, { take, accepts });
     }
 
     /** Starts recording; the array grows as input is applied. */
@@ -125,7 +134,7 @@ export class InputQueue {
         this.pending = [];
         for (const { channel, data } of inputs) {
             this.note({ ...at, channel, data });
-            this.sinks.get(channel)?.(data);
+            this.sinks.get(channel)?.take(data);
         }
     }
 
@@ -147,9 +156,12 @@ export class InputQueue {
             throw new SnapshotError(`snapshot record 'input-queue': field 'pending' is not a list`);
         }
         this.pending = pending.map((entry: StateValue) => {
-            const { channel, data } = entry as { channel?: StateValue; data?: StateValue };
+            const { channel, data } = (entry ?? {}) as { channel?: StateValue; data?: StateValue };
             if (typeof channel !== 'string' || data === undefined) {
                 throw new SnapshotError(`snapshot record 'input-queue': an entry has no channel or no data`);
+            }
+            if (this.sinks.get(channel)?.accepts(data) === false) {
+                throw new SnapshotError(`snapshot record 'input-queue': what is in it for '${channel}' cannot be`);
             }
             return { channel, data };
         });
@@ -171,7 +183,7 @@ export class InputQueue {
                 return;
             }
             mode.next++;
-            sink(input.data);
+            sink.take(input.data);
         }
     }
 

@@ -77,6 +77,22 @@ export interface MachineOptions extends MachineOutputs {
     readonly features?: FeatureWords;
 }
 
+interface KeyInput {
+    readonly key: string;
+    readonly pressed: boolean;
+}
+
+interface MouseInput {
+    readonly right: number;
+    readonly down: number;
+    readonly wheel: number;
+}
+
+/** A field of input that may be anything. */
+function field(data: StateValue, name: string): StateValue | undefined {
+    return (data as { readonly [name: string]: StateValue } | null)?.[name];
+}
+
 /**
  * A PC: memory, devices and processors on one board, executed by an injected engine. It is switched on when it is
  * constructed; {@link run} makes it go.
@@ -234,17 +250,35 @@ export class Machine {
 
     private connectInputs(): void {
         const { board, queue } = this;
-        board.uarts.forEach((uart, index) => queue.connect(`serial${index}`, data => uart.receive(data as Uint8Array)));
-        queue.connect('keyboard', data => {
-            const { key, pressed } = data as { readonly key: string; readonly pressed: boolean };
-            board.acpiPm.wake();
-            board.keyboard.key(key, pressed);
-        });
-        queue.connect('mouse', data => {
-            const { right, down, wheel } = data as { readonly [axis: string]: number };
-            board.mouse.move(right, down, wheel);
-        });
-        queue.connect('mouse-buttons', data => board.mouse.setButtons(data as number));
+        board.uarts.forEach((uart, index) =>
+            queue.connect(
+                `serial${index}`,
+                data => uart.receive(data as Uint8Array),
+                data => data instanceof Uint8Array,
+            ),
+        );
+        queue.connect(
+            'keyboard',
+            data => {
+                const { key, pressed } = data as unknown as KeyInput;
+                board.acpiPm.wake();
+                board.keyboard.key(key, pressed);
+            },
+            data => typeof field(data, 'key') === 'string' && typeof field(data, 'pressed') === 'boolean',
+        );
+        queue.connect(
+            'mouse',
+            data => {
+                const { right, down, wheel } = data as unknown as MouseInput;
+                board.mouse.move(right, down, wheel);
+            },
+            data => ['right', 'down', 'wheel'].every(axis => Number.isFinite(field(data, axis))),
+        );
+        queue.connect(
+            'mouse-buttons',
+            data => board.mouse.setButtons(data as number),
+            data => typeof data === 'number',
+        );
         queue.onDivergence = problem => this.loop.finish({ reason: 'replayDiverged', problem });
         queue.connect('power-button', () => board.acpiPm.pressPowerButton());
     }
@@ -296,8 +330,8 @@ export class Machine {
                 this.loop.finish({ reason: 'poweredOff' });
             },
             debugExit: status => this.loop.finish({ reason: 'debugExit', status: status & 0xff }),
-            suspend: () => this.loop.request(() => this.suspend()),
-            wake: () => this.loop.request(() => this.wake()),
+            suspend: () => this.loop.request('suspend'),
+            wake: () => this.loop.request('wake'),
             reset: () => this.resetByGuest(),
         });
     }
@@ -357,6 +391,7 @@ export class Machine {
             processors: this.processors,
             quantum: quantum ?? DEFAULT_QUANTUM,
             hostTime: hostTime && (() => hostTime() - start),
+            actions: { reset: () => this.restart(), suspend: () => this.suspend(), wake: () => this.wake() },
         });
     }
 
@@ -384,7 +419,7 @@ export class Machine {
         if (this.options.stopOnReset === true) {
             this.loop.finish({ reason: 'reset' });
         } else {
-            this.loop.request(() => this.restart());
+            this.loop.request('reset');
         }
     }
 

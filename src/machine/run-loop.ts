@@ -37,6 +37,8 @@ const REAL_TIME_TOGETHER = 1_000_000;
 
 const RECORD_KIND = 'run-loop';
 const RECORD_VERSION = 1;
+/** Of a machine that was stopped between the instruction that asks for a reset, say, and the reset. */
+const VERSION_WITH_REQUESTS = 2;
 
 export const HOST_TIME_CHANNEL = 'host-time';
 
@@ -49,7 +51,12 @@ export interface RunLoopParts {
     readonly quantum: number;
     /** Real-time mode: nanoseconds of the host since power-on. */
     readonly hostTime?: () => number;
+    /** What {@link RunLoop.request} has done. */
+    readonly actions: Readonly<Record<MachineAction, () => void>>;
 }
+
+/** What is done to the whole machine between two instructions. */
+export type MachineAction = 'reset' | 'suspend' | 'wake';
 
 /**
  * Runs the vCPUs in turn, in slices that end where something else has to happen: an alarm, replayed input, the end of
@@ -61,7 +68,7 @@ export class RunLoop {
     current = 0;
     /** What the guest or a device has asked for since the slice began. */
     private end: MachineEnd | undefined;
-    private requests: (() => void)[] = [];
+    private requests: MachineAction[] = [];
     private stopRequested = false;
     /** vCPU that is to stop after its current instruction, or -1. */
     private eventStop = -1;
@@ -86,7 +93,11 @@ export class RunLoop {
                 }
             }
         };
-        parts.queue.connect(HOST_TIME_CHANNEL, time => parts.clock.synchronize(Number(time)));
+        parts.queue.connect(
+            HOST_TIME_CHANNEL,
+            time => parts.clock.synchronize(Number(time)),
+            time => typeof time === 'number' && Number.isSafeInteger(time),
+        );
     }
 
     /** Ends the run after the current instruction; the machine stays ended until it is reset or restored. */
@@ -95,8 +106,8 @@ export class RunLoop {
         this.parts.engine.requestExit();
     }
 
-    /** Has something done to the whole machine after the current instruction, such as a reset. */
-    request(action: () => void): void {
+    /** Has something done to the whole machine after the current instruction. */
+    request(action: MachineAction): void {
         this.requests.push(action);
         this.parts.engine.requestExit();
     }
@@ -183,7 +194,7 @@ export class RunLoop {
             }
             for (let action = this.requests.shift(); action !== undefined; action = this.requests.shift()) {
                 engine.synchronize?.();
-                action();
+                this.parts.actions[action]();
             }
             if (this.end !== undefined) {
                 return this.end;
@@ -447,13 +458,25 @@ export class RunLoop {
     }
 
     save(): StateRecord {
-        const { current, turnLeft } = this;
-        return { kind: RECORD_KIND, version: RECORD_VERSION, fields: { current, turnLeft } };
+        const { current, turnLeft, requests } = this;
+        return requests.length === 0
+            ? { kind: RECORD_KIND, version: RECORD_VERSION, fields: { current, turnLeft } }
+            : {
+                  kind: RECORD_KIND,
+                  version: VERSION_WITH_REQUESTS,
+                  fields: { current, turnLeft, requests: [...requests] },
+              };
     }
 
     restore(record: StateRecord): void {
-        const state = new StateReader(record, RECORD_KIND, RECORD_VERSION);
+        const waits = record.version === VERSION_WITH_REQUESTS;
+        const state = new StateReader(record, RECORD_KIND, waits ? VERSION_WITH_REQUESTS : RECORD_VERSION);
+        const requests = waits ? state.list('requests') : [];
+        if (!requests.every(request => typeof request === 'string' && Object.hasOwn(this.parts.actions, request))) {
+            throw state.bad('requests', 'expected what can be done to a machine');
+        }
         this.restart();
+        this.requests = [...requests] as MachineAction[];
         this.current = state.integer('current', 0, this.parts.processors.length - 1);
         this.turnLeft = state.integer('turnLeft', Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
     }

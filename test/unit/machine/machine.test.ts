@@ -506,6 +506,49 @@ describe('saved machine state', () => {
         assert.equal(machine.stateHash(), hash);
     });
 
+    it('goes on with the reset that the guest has asked for', () => {
+        const first = build().machine;
+        first.bus.write(0xcf9, 1, 6);
+        const second = build().machine;
+        second.restoreState(save(first));
+        for (const machine of [first, second]) {
+            machine.memory.write(0x200000, 4, 0);
+            machine.run({ instructions: 1 });
+            assert.notEqual(machine.memory.read(0x200000, 4), 0, 'the kernel is loaded anew');
+        }
+        assert.equal(second.stateHash(), first.stateHash());
+    });
+
+    it('is refused where input waits that nobody can have sent', () => {
+        for (const [channel, data] of [
+            ['serial0', 5],
+            ['keyboard', null],
+            ['keyboard', { key: 5, pressed: true }],
+            ['mouse', null],
+            ['mouse', { right: NaN, down: 0, wheel: 0 }],
+            ['mouse-buttons', 'left'],
+            ['host-time', Infinity],
+        ] as const) {
+            const { machine } = build({ serial: [() => undefined] });
+            machine.queue.push(channel, data);
+            const file = save(machine);
+            assert.throws(
+                () => build({ serial: [() => undefined] }).machine.restoreState(file),
+                SnapshotError,
+                channel,
+            );
+        }
+        const { machine } = build({ serial: [() => undefined] });
+        machine.sendSerial(0, Uint8Array.of(1));
+        machine.sendKey('KeyA', true);
+        machine.moveMouse(1, 2);
+        machine.setMouseButtons(1);
+        machine.pressPowerButton();
+        const { machine: restored } = build({ serial: [() => undefined] });
+        restored.restoreState(save(machine));
+        assert.equal(restored.stateHash(), machine.stateHash());
+    });
+
     it('is refused by a machine that is built differently, before anything changes', () => {
         const file = save(build().machine);
         for (const options of [{ memory: 32 * MIB }, { cpus: 2 }, { serial: [() => undefined] }]) {
