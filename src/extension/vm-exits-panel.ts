@@ -21,6 +21,7 @@ export function createVmExitsPanel(extension: vscode.Uri, sessions: GuestSession
         methods: {
             debugSample: async () => vscode.commands.executeCommand('hyperscope.debugSample'),
             record: () => record(),
+            copy: async text => vscode.env.clipboard.writeText(String(text)),
             disassemble: async address => {
                 if (typeof address === 'string') await openListing(panel.guest(), { address });
             },

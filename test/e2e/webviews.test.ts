@@ -288,6 +288,129 @@ describe('the pages of the views', function () {
             await page.close();
         }
     });
+
+    /** What the page has asked for, by method. */
+    const sent = async <Args>(page: Page, method: string): Promise<Args[]> =>
+        ((await page.evaluate('window.sent')) as { method: string; args: Args }[])
+            .filter(message => message.method === method)
+            .map(({ args }) => args);
+
+    it('make a table of VM exits one stop of the Tab key, with arrows inside, and keep the focus where it is', async () => {
+        const row = (cause: string, count: number): NonNullable<VmExitsResponse['summary']>['rows'][number] => ({
+            ...{ kind: 'portOut', label: 'I/O out', cause, causeText: cause, count, hostTime: 1, exactTime: true },
+            ...{ breaks: false, last: { ...record, text: 'last', symbol: 'symbol' } },
+        });
+        const body = (...rows: ReturnType<typeof row>[]): VmExitsResponse => ({
+            ...exitsBody(),
+            summary: { rows, totalRows: rows.length },
+        });
+        const { page } = await open('vm-exits', false, {
+            ...ANSWERS,
+            'hyperscope/vmExits': body(row('0x20', 3), row('0x21', 2), row('0x22', 1)),
+        });
+        await page.locator('tbody tr').first().waitFor();
+        assert.equal(await page.locator('tbody [tabindex="0"]').count(), 1);
+        const focused = (): Promise<string> =>
+            page.evaluate(() => {
+                const at = document.activeElement!;
+                return `${at.closest('tr')?.children[2].textContent}: ${at.getAttribute('aria-label') ?? at.textContent}`;
+            });
+        await page.locator('tbody [tabindex="0"]').focus();
+        assert.equal(await focused(), '0x20: Break on I/O out 0x20');
+        const ways = [
+            ['ArrowDown', '0x21: Break on I/O out 0x21'],
+            ['End', '0x21: symbol'],
+            ['PageDown', '0x22: symbol'],
+            ['ArrowLeft', '0x22: last'],
+            ['ArrowUp', '0x21: last'],
+            ['Control+Home', '0x20: Break on I/O out 0x20'],
+            ['ArrowUp', '0x20: Break on I/O out 0x20'],
+            ['ArrowDown', '0x21: Break on I/O out 0x21'],
+        ] as const;
+        for (const [key, place] of ways) {
+            await page.keyboard.press(key);
+            assert.equal(await focused(), place, key);
+        }
+        await page.keyboard.press('Control+c');
+        assert.deepEqual(await sent(page, 'copy'), ['○\tI/O out\t0x21\t2\t0 µs\tlast\tsymbol']);
+        // Another stop, at which that row has changed and comes first.
+        const state = { session: '1', state: 'stopped', vcpu: 0 };
+        const say = (message: object): Promise<void> =>
+            page.evaluate(data => window.postMessage(data, '*'), { event: 'state', change: 'state', ...message });
+        const shown = (): Promise<{ questions: readonly object[] }[]> => sent(page, 'shown');
+        const before = (await shown()).length;
+        await say({ state: { ...state, stoppedAt: 2 } });
+        await waitFor('the second stop is shown', async () => (await shown()).length > before);
+        const [question] = (await shown()).at(-1)!.questions;
+        const result = body({ ...row('0x21', 7), breaks: true }, row('0x20', 3));
+        await say({ state: { ...state, stoppedAt: 3 }, known: [{ ...question, answer: { result } }] });
+        await page.locator('tbody td', { hasText: /^7$/ }).waitFor();
+        assert.equal(await focused(), '0x21: Break on I/O out 0x21');
+        assert.equal(await page.locator('tbody [tabindex="0"]').count(), 1);
+        assert.equal(await page.evaluate(() => document.activeElement?.getAttribute('aria-pressed')), 'true');
+        await page.close();
+    });
+
+    it('lead through memory and what was found in it with the keyboard', async () => {
+        const search = searchBody();
+        const { page } = await open('memory', false, {
+            ...ANSWERS,
+            'hyperscope/searchMemory': {
+                ...search,
+                matches: ['0x1000', '0x1010', '0x1020'].map(address => ({ ...search.matches[0], address })),
+            },
+        });
+        await page.locator('.number').first().waitFor();
+        await page.locator('.scroller').focus();
+        const cursor = (): Promise<string | null> => page.locator('.number.cursor').getAttribute('data-address');
+        const start = BigInt((await cursor())!);
+        const width = BigInt(await page.locator('.row').first().locator('.number').count()) * 8n;
+        const rowStart = start - (start % width);
+        const keys = [
+            ['Home', rowStart],
+            ['End', rowStart + width - 8n],
+            ['ArrowDown', rowStart + 2n * width - 8n],
+            ['Home', rowStart + width],
+        ] as const;
+        for (const [key, address] of keys) {
+            await page.keyboard.press(key);
+            assert.equal(await cursor(), `0x${address.toString(16)}`, key);
+        }
+        await page.locator('input.search').fill('x');
+        await page.locator('input.search').press('Enter');
+        const links = page.locator('.matches button');
+        await links.nth(2).waitFor();
+        assert.equal(await page.locator('.matches [tabindex="0"]').count(), 1);
+        await links.first().focus();
+        const focused = (): Promise<string | null> => page.evaluate(() => document.activeElement!.textContent);
+        for (const [key, last] of [
+            ['ArrowDown', '1010'],
+            ['End', '1020'],
+            ['ArrowDown', '1020'],
+            ['ArrowUp', '1010'],
+        ]) {
+            await page.keyboard.press(key);
+            assert.match((await focused())!, new RegExp(`${last}$`), key);
+        }
+        await page.keyboard.press('Escape');
+        assert.equal(await page.locator('.results').isVisible(), false);
+        assert.equal(await page.evaluate(() => document.activeElement?.getAttribute('role')), 'grid');
+        await page.close();
+    });
+
+    it('have the roles that screen readers go by', async () => {
+        const { page: exits } = await open('vm-exits');
+        await exits.locator('tbody tr').first().waitFor();
+        const slider = exits.getByRole('slider');
+        for (const name of ['aria-valuemin', 'aria-valuenow', 'aria-valuemax']) {
+            assert.match((await slider.getAttribute(name)) ?? '', /^\d+$/, name);
+        }
+        assert.equal(await exits.getByRole('grid', { name: 'VM exits' }).getByRole('gridcell').count(), 7);
+        await exits.close();
+        const { page: memory } = await open('memory', true);
+        await memory.locator('input.address[aria-invalid="true"]').waitFor();
+        await memory.close();
+    });
 });
 
 /** The extension's side, in the page: answers requests, and says that a guest has stopped. */

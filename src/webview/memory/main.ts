@@ -64,6 +64,7 @@ const results = new Results({
     },
     goTo: show,
     redraw: draw,
+    takeFocus: () => scroller.focus(),
 });
 
 const spacer = element('div', { class: 'spacer' });
@@ -293,11 +294,15 @@ scroller.addEventListener('dblclick', event => {
 scroller.addEventListener('keydown', event => {
     const width = BigInt(settings.width);
     const visible = BigInt(Math.max(1, Math.floor(scroller.clientHeight / ROW_HEIGHT) - 1) * bytesInRow);
+    const perRow = BigInt(bytesInRow);
+    const inRow = (((cursor - base) % perRow) + perRow) % perRow;
     const moves: Readonly<Record<string, bigint>> = {
         ArrowLeft: -width,
         ArrowRight: width,
         ArrowUp: BigInt(-bytesInRow),
         ArrowDown: BigInt(bytesInRow),
+        Home: -inRow,
+        End: BigInt(bytesInRow) - width - inRow,
         PageUp: -visible,
         PageDown: visible,
     };

@@ -16,6 +16,8 @@ export interface ResultsPage {
     readonly place: { readonly space: MemorySpace; readonly segment: string; readonly vcpu: number };
     goTo(address: string, space: MemorySpace): void;
     redraw(): void;
+    /** The list has gone, and had the focus. */
+    takeFocus(): void;
 }
 
 export class Results {
@@ -27,12 +29,16 @@ export class Results {
     /** The search that is wanted: others end. */
     private wanted = 0;
 
-    constructor(private readonly page: ResultsPage) {}
+    constructor(private readonly page: ResultsPage) {
+        this.element.addEventListener('keydown', event => this.key(event));
+    }
 
     close(): void {
         this.wanted++;
         this.matches = undefined;
+        const focused = this.element.contains(document.activeElement);
         this.element.hidden = true;
+        if (focused) this.page.takeFocus();
         this.page.redraw();
     }
 
@@ -43,7 +49,8 @@ export class Results {
         const space = place.space === 'physical' ? 'physical' : 'linear';
         const found: SearchMemoryBody['matches'][number][] = [];
         const list = element('ol', { class: 'matches' });
-        const heading = element('span', {}, 'searching…');
+        // Read out once it is complete.
+        const heading = element('span', { role: 'status', 'aria-live': 'off' }, 'searching…');
         const cancel = button('Cancel', 'Cancel the search', () => this.wanted++);
         this.show(heading, cancel, list);
         try {
@@ -74,8 +81,10 @@ export class Results {
                     : first !== undefined
                       ? 'the first ones'
                       : `in ${Math.ceil(searched / 2 ** 20)} MiB`;
+            heading.ariaLive = 'polite';
             heading.textContent = `${found.length} found, ${ended}`;
         } catch (error) {
+            heading.ariaLive = 'polite';
             heading.textContent = (error as Error).message;
             heading.classList.add('wrong');
         }
@@ -87,7 +96,7 @@ export class Results {
     /** Lists what maps the page of an address. */
     async showMappings(address: string, space: MemorySpace): Promise<void> {
         const { host, place } = this.page;
-        const heading = element('span', {}, `who maps ${address}`);
+        const heading = element('span', { role: 'status' }, `who maps ${address}`);
         const list = element('ol', { class: 'matches' });
         this.show(heading, undefined, list);
         try {
@@ -140,7 +149,31 @@ export class Results {
     private addressLink(address: string, space: MemorySpace): HTMLElement {
         const onclick = (): void => this.page.goTo(address, space);
         const text = address.slice(2).padStart(space === 'physical' ? 9 : 16, '0');
-        return element('button', { type: 'button', class: 'link', onclick }, text);
+        // The first one is where the Tab key stops, arrows go on from there.
+        const tabindex = this.element.querySelector('.matches button') === null ? 0 : -1;
+        return element('button', { type: 'button', class: 'link', tabindex, onclick }, text);
+    }
+
+    private key(event: KeyboardEvent): void {
+        if (event.key === 'Escape') {
+            this.close();
+            return;
+        }
+        const links = [...this.element.querySelectorAll<HTMLElement>('.matches button')];
+        const at = links.indexOf(document.activeElement as HTMLElement);
+        if (at < 0) return;
+        const moves: Readonly<Record<string, number>> = {
+            ArrowUp: at - 1,
+            ArrowDown: at + 1,
+            Home: 0,
+            End: links.length - 1,
+        };
+        if (!Object.hasOwn(moves, event.key)) return;
+        event.preventDefault();
+        const next = links[Math.max(0, Math.min(moves[event.key], links.length - 1))];
+        links[at].tabIndex = -1;
+        next.tabIndex = 0;
+        next.focus();
     }
 }
 

@@ -36,7 +36,7 @@ export class MemoryRow {
     private readonly at = element('span', { class: 'at', role: 'rowheader' });
     private readonly numbers = element('span', { class: 'numbers', role: 'presentation' });
     private readonly text = element('span', { class: 'text', role: 'gridcell' });
-    private readonly note = element('span', { class: 'note' });
+    private readonly note = element('span', { class: 'note', role: 'gridcell' });
     readonly element = element('div', { class: 'row', role: 'row' }, this.at, this.numbers, this.text, this.note);
     private readonly cells: NumberCell[] = [];
 

@@ -106,7 +106,7 @@ export class Toolbar {
         );
         this.element = element(
             'div',
-            { class: 'toolbar', role: 'toolbar', 'aria-label': 'Memory' },
+            { class: 'toolbar', role: 'group', 'aria-label': 'What to show of memory' },
             this.space,
             this.segment,
             this.address,
@@ -136,6 +136,8 @@ export class Toolbar {
     /** Marks the expression as one that says nothing, or takes the mark away. */
     markWrong(wrong: boolean): void {
         this.address.classList.toggle('wrong', wrong);
+        const invalid = String(wrong);
+        if (this.address.ariaInvalid !== invalid) this.address.ariaInvalid = invalid;
     }
 }
 

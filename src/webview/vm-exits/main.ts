@@ -11,6 +11,7 @@ import type {
 } from '../../messages/vm-exits';
 import { button, element, select, welcome } from '../dom';
 import { Host } from '../host';
+import { buttonCell, Grid, sameCell, textCell } from './grid';
 import { milliseconds, type Range, Timeline } from './timeline';
 
 /** Milliseconds between two looks at a guest that runs. */
@@ -67,10 +68,10 @@ const groupChoice = select<Grouping>(
     },
 );
 const recordButton = button('Record…', 'Record every VM exit to a file', () => void perform('record'));
-const total = element('span', { class: 'total', role: 'status' });
+const total = element('span', { class: 'total' });
 const toolbar = element(
     'div',
-    { class: 'toolbar', role: 'toolbar', 'aria-label': 'VM exits' },
+    { class: 'toolbar', role: 'group', 'aria-label': 'What to show of VM exits' },
     filterInput,
     kindHolder,
     groupChoice,
@@ -83,8 +84,9 @@ const timeline = new Timeline(chosen => {
 });
 const head = element('thead', {});
 const body = element('tbody', {});
-const table = element('table', { 'aria-label': 'VM exits' }, head, body);
-const scroller = element('div', { class: 'scroller', tabindex: 0 }, table);
+const table = element('table', { role: 'grid', 'aria-label': 'VM exits', 'aria-readonly': 'true' }, head, body);
+const grid = new Grid(body, text => void perform('copy', text));
+const scroller = element('div', { class: 'scroller' }, table);
 const status = element('footer', { class: 'status', role: 'status' });
 const empty = welcome(
     'No guest yet: its VM exits will be counted here.',
@@ -180,8 +182,10 @@ function show(answer: VmExitsResponse): void {
     setText(recordButton, recording?.active === true ? `■ Stop (${count(recording.records)})` : 'Record…');
     timeline.show(answer.timeline);
     // The answer may be to a question from before the grouping was changed.
-    if (saved.group !== 'none' && summary !== undefined) drawSummary(summary.rows);
-    else if (saved.group === 'none' && answer.records !== undefined) drawRecords(answer.records.records);
+    grid.redraw(() => {
+        if (saved.group !== 'none' && summary !== undefined) drawSummary(summary.rows);
+        else if (saved.group === 'none' && answer.records !== undefined) drawRecords(answer.records.records);
+    });
     const notes = [
         unavailable,
         recording?.problem,
@@ -194,8 +198,12 @@ function show(answer: VmExitsResponse): void {
         answer.breaks.length > 0 ? `stops at ${answer.breaks.length} of these` : undefined,
         state.state === 'running' ? 'live' : undefined,
     ];
-    setText(status, notes.filter(note => note !== undefined).join(' · '));
-    status.title = status.textContent ?? '';
+    // Of a guest that runs they change all the time: nobody wants to be read them.
+    const live = state.state === 'running' ? 'off' : 'polite';
+    if (status.ariaLive !== live) status.ariaLive = live;
+    const text = notes.filter(note => note !== undefined).join(' · ');
+    setText(status, text);
+    if (status.title !== text) status.title = text;
 }
 
 /** What is the same already is not drawn again. */
@@ -284,20 +292,20 @@ class SummaryRow {
         }
         cells.forEach((cell, at) => {
             // Listeners hold the row's kind and cause, which are those of the key.
-            if (cell.outerHTML !== old[at].outerHTML) old[at].replaceWith(cell);
+            if (!sameCell(cell, old[at])) old[at].replaceWith(cell);
         });
     }
 }
 
 function summaryCells(row: VmExitRow): HTMLElement[] {
     return [
-        element('td', {}, breakButton(row)),
-        element('td', {}, row.label),
-        element('td', { class: 'cause', title: told(row.causeText, row.device) }, row.causeText),
-        element('td', { class: 'figure' }, count(row.count)),
-        element('td', { class: 'figure', title: row.exactTime ? undefined : 'estimated from a sample' }, hostTime(row)),
-        element('td', { class: 'last', title: row.last?.text }, row.last?.text ?? ''),
-        element('td', {}, row.last === undefined ? '' : place(row.last)),
+        breakCell(row),
+        textCell({}, row.label),
+        textCell({ class: 'cause', title: told(row.causeText, row.device) }, row.causeText),
+        textCell({ class: 'figure' }, count(row.count)),
+        textCell({ class: 'figure', title: row.exactTime ? undefined : 'estimated from a sample' }, hostTime(row)),
+        textCell({ class: 'last', title: row.last?.text }, row.last?.text ?? ''),
+        row.last === undefined ? textCell({}, '') : placeCell(row.last),
     ];
 }
 
@@ -329,13 +337,13 @@ function recordRow(record: VmExitRecord, labels: ReadonlyMap<VmExitKind, string>
     return element(
         'tr',
         {},
-        element('td', { class: 'figure' }, count(record.sequence)),
-        element('td', { class: 'figure' }, milliseconds(record.time)),
-        element('td', { class: 'figure' }, String(record.vcpu)),
-        element('td', {}, labels.get(record.kind) ?? record.kind),
-        element('td', { class: 'last', title: record.text }, record.text),
-        element('td', { title: record.device }, record.device ?? ''),
-        element('td', {}, place(record)),
+        textCell({ class: 'figure' }, count(record.sequence)),
+        textCell({ class: 'figure' }, milliseconds(record.time)),
+        textCell({ class: 'figure' }, String(record.vcpu)),
+        textCell({}, labels.get(record.kind) ?? record.kind),
+        textCell({ class: 'last', title: record.text }, record.text),
+        textCell({ title: record.device }, record.device ?? ''),
+        placeCell(record),
     );
 }
 
@@ -349,11 +357,9 @@ function told(...words: readonly (string | undefined)[]): string | undefined {
     return words.filter(word => word !== undefined && word !== '').join('\n') || undefined;
 }
 
-function place({ rip, symbol }: VmExitRecord): HTMLElement {
-    return element(
-        'button',
+function placeCell({ rip, symbol }: VmExitRecord): HTMLElement {
+    return buttonCell(
         {
-            type: 'button',
             class: 'link',
             title: `${symbol === undefined ? '' : `${symbol} at `}${rip}: show its disassembly`,
             onclick: () => void perform('disassemble', rip),
@@ -362,12 +368,10 @@ function place({ rip, symbol }: VmExitRecord): HTMLElement {
     );
 }
 
-function breakButton({ kind, cause, label, causeText, breaks }: VmExitRow): HTMLElement {
+function breakCell({ kind, cause, label, causeText, breaks }: VmExitRow): HTMLElement {
     const what = cause === '' ? label : `${label} ${causeText}`;
-    return element(
-        'button',
+    return buttonCell(
         {
-            type: 'button',
             class: breaks ? 'break set' : 'break',
             'aria-pressed': breaks ? 'true' : 'false',
             'aria-label': `Break on ${what}`,

@@ -90,6 +90,13 @@ export class Timeline {
                 data === undefined ? '' : `${milliseconds(data.from)} – ${milliseconds(data.to)} guest time`,
             ),
         );
+        for (const [name, value] of [
+            ['aria-valuemin', 0],
+            ['aria-valuenow', data?.from ?? 0],
+            ['aria-valuemax', data?.to ?? 0],
+        ] as const) {
+            this.element.setAttribute(name, String(value));
+        }
         this.element.setAttribute(
             'aria-valuetext',
             data === undefined ? 'nothing yet' : `${milliseconds(data.from)} to ${milliseconds(data.to)}`,
