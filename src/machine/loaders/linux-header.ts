@@ -65,6 +65,8 @@ export interface LinuxKernel {
     readonly setup: Uint8Array;
     /** The protected-mode part. */
     readonly system: Uint8Array;
+    /** The same with all that follows in the file, of which the header says nothing: UEFI loads it as a program. */
+    readonly rest: Uint8Array;
     /** First offset behind the header that goes into boot_params. */
     readonly headerEnd: number;
     readonly loadedHigh: boolean;
@@ -128,6 +130,7 @@ export function readLinuxKernel(file: ImageFile): LinuxKernel {
         protocol,
         setup,
         system,
+        rest: reader.data.subarray(setupSize),
         headerEnd,
         loadedHigh,
         initrdMax: since(0x203, () => reader.u32(Setup.initrdAddrMax), DEFAULT_INITRD_MAX),

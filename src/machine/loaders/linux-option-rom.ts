@@ -49,10 +49,12 @@ export function linuxOptionRom(kernel: LinuxKernel, request: BootRequest, contex
     const commandLine = checkedCommandLine(kernel, request.commandLine);
     const initrd = theInitrd(kernel, request);
     const ramEnd = context.ramEnd - FIRMWARE_RESERVE;
+    const system = kernel.loadedHigh ? kernel.rest : kernel.system;
+    const initSize = Math.max(kernel.initSize, system.length);
     // From its 16-bit entry a bzImage goes on at 1 MiB, as its header says; it moves itself to where it wants to be.
     // Firmware that loads the items by itself relies on that.
     const place = {
-        ...placeLinux(kernel, initrd?.data.length, { ...context, ramEnd }, initrd?.name),
+        ...placeLinux({ ...kernel, initSize }, initrd?.data.length, { ...context, ramEnd }, initrd?.name),
         kernel: kernel.loadedHigh ? KERNEL_MINIMUM : ZIMAGE_BASE,
     };
 
@@ -63,7 +65,7 @@ export function linuxOptionRom(kernel: LinuxKernel, request: BootRequest, contex
     const pieces: [Item, number, Uint8Array][] = [
         [Item.setupData, low.base, setup],
         [Item.commandLineData, low.commandLine, commandLine],
-        [Item.kernelData, place.kernel, kernel.system],
+        [Item.kernelData, place.kernel, system],
     ];
     if (initrd !== undefined && place.initrd !== undefined) {
         pieces.push([Item.initrdData, place.initrd, initrd.data]);

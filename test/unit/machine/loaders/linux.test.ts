@@ -65,6 +65,14 @@ describe('Linux boot protocol', () => {
         assert.equal(state.rip, MIB);
     });
 
+    it('gives a firmware also what follows the kernel in its file, which UEFI may need', () => {
+        const image = bzImage({ systemSize: 0x3000 });
+        new DataView(image.buffer).setUint32(0x1f4, 0x2800 / 16, true);
+        const loaded = loadKernel(request(image), bootContext(32).context, { firmware: true });
+        assert.ok(loaded.via === 'firmware');
+        assert.equal(new Map(loaded.optionRom.items).get(0x11)?.length, 0x3000);
+    });
+
     it('gives a kernel from before protocol 2.02 its command line by the magic number', () => {
         const { memory, state, gpr } = boot(request(bzImage({ protocol: 0x201 })));
         assert.equal(state.rip, MIB);
