@@ -21,9 +21,9 @@ const CASES = Number(process.env.HYPERSCOPE_CASES ?? 60_000);
 const SEED = Number(process.env.HYPERSCOPE_SEED ?? 1);
 const BATCH = 2000;
 const SHOWN = 20;
-/** One batch in so many also runs on the evaluator. */
+/** One batch in so many also runs on the tiers besides the two that guests run on. */
 const EVALUATED = 4;
-const TIERS: readonly Tier[] = ['interpreter', 'region', 'evaluator'];
+const TIERS: readonly Tier[] = ['interpreter', 'region', 'evaluator', 'device', 'device-region'];
 
 describe('instructions against the host CPU', function () {
     this.timeout(0);
@@ -48,7 +48,7 @@ describe('instructions against the host CPU', function () {
             for (let done = 0; done < CASES; done += BATCH) {
                 const cases = Array.from({ length: Math.min(BATCH, CASES - done) }, () => generator.generate());
                 // The evaluator is slow, and its own unit tests hold it to WebAssembly.
-                session.run(cases, done % (EVALUATED * BATCH) === 0 ? [] : ['evaluator']);
+                session.run(cases, done % (EVALUATED * BATCH) === 0 ? [] : ['evaluator', 'device', 'device-region']);
             }
         }
         for (const [tier, figures] of session.figures) {

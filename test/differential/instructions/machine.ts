@@ -6,6 +6,7 @@
 import { Cpu } from '../../../src/machine/cpu/cpu';
 import { type GuestFault, guestFault, hasErrorCode } from '../../../src/machine/cpu/fault';
 import { systemOperations } from '../../../src/machine/cpu/system';
+import type { IoRegion } from '../../../src/devices/device';
 import { GuestMemory } from '../../../src/machine/memory';
 import { type CpuObserver, stopBeforeEvent } from '../../../src/machine/observation/cpu-observer';
 import { ActivityState, gprOffset, SegmentAttribute, StateOffset, vectorOffset } from '../../../src/machine/state';
@@ -51,8 +52,11 @@ const CODE_ATTRIBUTES = 0xfb;
 /** The selectors that the host has: Linux's, and the oracle's LDT. */
 const Selector = { code64: 0x33, code32: 0x23, data: 0x2b, code16: 0x07, ldtData: 0x0f, stack16: 0x17, stack32: 0x1f };
 
-/** How the emulated machine executes. */
-export type Tier = 'interpreter' | 'region' | 'evaluator';
+/** How the emulated machine executes; with `device` its data are registers of a device instead of memory. */
+export type Tier = 'interpreter' | 'region' | 'evaluator' | 'device' | 'device-region';
+
+/** Physical addresses where the device tiers have their data. */
+const DEVICE_PAGES = [0xff000000, 0xff004000];
 
 /** Cases after which the engine is replaced: V8 keeps every instance that ever shared a function table. */
 const CASES_PER_ENGINE = 500;
@@ -73,7 +77,34 @@ export class TestMachine {
         this.helpers = { ...vectorHelpers(memory), ...x87Helpers(memory) };
         this.ram = this.memory.layout.ram.base;
         this.dataWords = DATA_PAGES.map(page => new Uint32Array(memory.buffer, this.ram + page, PAGE / 4));
-        this.mapPages();
+        const isDevice = tier === 'device' || tier === 'device-region';
+        if (isDevice) {
+            DEVICE_PAGES.forEach((base, i) => this.memory.map('data', base, PAGE, this.registers(DATA_PAGES[i])));
+        }
+        this.mapPages(isDevice ? DEVICE_PAGES : DATA_PAGES);
+    }
+
+    private get translates(): boolean {
+        return this.tier === 'region' || this.tier === 'device-region';
+    }
+
+    /** A device that answers with the bytes of a page of RAM. */
+    private registers(page: number): IoRegion {
+        const { view } = this.memory;
+        const at = this.ram + page;
+        return {
+            read: (offset, size) =>
+                size === 4
+                    ? view.getUint32(at + offset, true)
+                    : size === 2
+                      ? view.getUint16(at + offset, true)
+                      : view.getUint8(at + offset),
+            write: (offset, size, value) => {
+                if (size === 4) view.setUint32(at + offset, value, true);
+                else if (size === 2) view.setUint16(at + offset, value, true);
+                else view.setUint8(at + offset, value);
+            },
+        };
     }
 
     /**
@@ -120,7 +151,7 @@ export class TestMachine {
         handlers.flush();
         const translated = cases.map(({ test }, i) => {
             this.selectCode(test, i);
-            return this.tier === 'region' && this.engine.requestTranslation(0);
+            return this.translates && this.engine.requestTranslation(0);
         });
         this.engine.flushTranslations();
         return translated;
@@ -144,7 +175,7 @@ export class TestMachine {
                 ],
             ]),
             now: () => performance.now(),
-            translate: this.tier === 'region',
+            translate: this.translates,
             // Blocks are translated before they run for the first time, or not at all.
             hotThreshold: 0x7fffffff,
         });
@@ -392,7 +423,7 @@ export class TestMachine {
         }
     }
 
-    private mapPages(): void {
+    private mapPages(data: readonly number[]): void {
         const entry = (table: number, index: number, value: number, high = 0): void => {
             this.memory.view.setUint32(this.ram + table + 8 * index, value, true);
             this.memory.view.setUint32(this.ram + table + 8 * index + 4, high, true);
@@ -402,7 +433,7 @@ export class TestMachine {
         entry(PHYSICAL.pd, indexAt(CODE_PAGE, 1), PHYSICAL.codeTable | USER_PAGE);
         entry(PHYSICAL.pd, indexAt(DATA, 1), PHYSICAL.dataTable | USER_PAGE);
         entry(PHYSICAL.codeTable, indexAt(CODE_PAGE, 0), PHYSICAL.code | USER_PAGE);
-        DATA_PAGES.forEach((page, i) => entry(PHYSICAL.dataTable, indexAt(DATA, 0) + i, page | USER_PAGE, NO_EXECUTE));
+        data.forEach((page, i) => entry(PHYSICAL.dataTable, indexAt(DATA, 0) + i, page | USER_PAGE, NO_EXECUTE));
     }
 }
 
