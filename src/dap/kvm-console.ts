@@ -24,7 +24,7 @@ export function kvmCommand(session: SessionContext): ConsoleCommand {
                 ...{ name: 'log', help: 'notes from now on which pages the guest writes on KVM' },
                 run: async () => {
                     await dirty('start');
-                    return 'written pages are noted from now on: kvm dirty lists them, kvm unlog ends it';
+                    return 'written pages are noted from now on: kvm dirty lists them, the Memory view marks them, kvm unlog ends it';
                 },
             },
             {

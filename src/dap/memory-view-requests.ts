@@ -15,6 +15,7 @@ import type {
     LoadMemoryBody,
     MemoryBody,
     MemoryMatch,
+    MemoryPage,
     PageMappingItem,
     PageMappingsBody,
     SaveMemoryBody,
@@ -77,7 +78,8 @@ async function memory(context: InspectionContext, args: RequestArguments): Promi
     const count = args.integer('count', 0, MOST_BYTES);
     const range = { space: at.space, address: at.offset, count };
     const isLinear = at.space === 'linear';
-    const { symbol, bytes, ...rest } = await context.look(vcpu, source => ({
+    const written = await context.target.writtenPages?.();
+    const { symbol, bytes, pages, ...rest } = await context.look(vcpu, source => ({
         ...viewMemory(source, range, args.flag('annotate'), context.naming),
         symbol: isLinear ? source.symbol(at.offset) : undefined,
     }));
@@ -88,8 +90,15 @@ async function memory(context: InspectionContext, args: RequestArguments): Promi
         symbol,
         memoryReference: formatAddress(at),
         data: Buffer.from(bytes.buffer).toString('base64'),
+        pages: written === undefined ? pages : pages.map(page => marked(page, written)),
         ...rest,
     };
+}
+
+/** A page, with whether it is among those that were written. */
+function marked(page: MemoryPage, written: ReadonlySet<number>): MemoryPage {
+    const physical = Number(page.physical ?? -1);
+    return written.has(physical - (physical % Number(PAGE))) ? { ...page, written: true } : page;
 }
 
 async function search(

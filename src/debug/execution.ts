@@ -46,6 +46,8 @@ type Outcome = RunOutcome | { readonly reason: 'stepped' };
 
 export class Execution {
     listener: TargetListener | undefined;
+    /** Called before the listener is told of a stop. */
+    hasStopped: (() => void) | undefined;
     state: TargetState = 'stopped';
     readonly breakpoints: BreakpointSet;
     readonly watchpoints: WatchpointSet;
@@ -403,6 +405,7 @@ export class Execution {
         }
         disassembler.noteInstruction(programCounter(cpu));
         this.seen[stop.vcpu] = programCounter(cpu);
+        this.hasStopped?.();
         this.listener?.stopped(stop);
     }
 

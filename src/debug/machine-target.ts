@@ -47,6 +47,7 @@ import type {
     TargetState,
 } from './target';
 import { VcpuView } from './vcpu-view';
+import { WrittenPages } from './written-pages';
 import type { WatchpointRequest } from './watchpoints';
 
 export type { DebugInformation };
@@ -58,6 +59,7 @@ export class MachineTarget implements DebugTarget {
     private readonly programs: GuestPrograms;
     private readonly movedSegments: readonly LoadSegment[];
     readonly events: MachineEvents;
+    private readonly written: WrittenPages | undefined;
 
     /**
      * @param machine with an engine that takes breakpoints, such as the translator
@@ -80,6 +82,8 @@ export class MachineTarget implements DebugTarget {
                 }),
         );
         this.execution = new Execution(machine, this.engine, this.views, host);
+        this.written = isSwitchable(machine.engine) ? new WrittenPages(machine.engine) : undefined;
+        this.execution.hasStopped = () => this.written?.stopped();
         this.programs = new GuestPrograms(this.views, symbols, debugInformation, {
             move: (isMoved, by) => this.execution.breakpoints.move(isMoved, by),
             relocated: async () => this.listener?.relocated?.(),
@@ -196,11 +200,14 @@ export class MachineTarget implements DebugTarget {
 
     async dirtyPages(action: DirtyLogAction): Promise<readonly number[]> {
         this.execution.requireStopped();
-        const { engine } = this.machine;
-        if (!isSwitchable(engine)) {
+        if (this.written === undefined) {
             throw new TargetError('this machine does not run on KVM');
         }
-        return engine.dirtyPages(action);
+        return this.written.do(action);
+    }
+
+    async writtenPages(): Promise<ReadonlySet<number> | undefined> {
+        return this.written?.sinceLastStop;
     }
 
     async sendSerial(port: number, bytes: Uint8Array): Promise<void> {

@@ -196,6 +196,8 @@ export interface DebugTarget {
      * @throws HyperscopeError
      */
     dirtyPages?(action: DirtyLogAction): Promise<readonly number[]>;
+    /** Physical addresses of pages written between the last stop and the one before; undefined unless that was noted. */
+    writtenPages?(): Promise<ReadonlySet<number> | undefined>;
     /** Characters typed into a serial port. */
     sendSerial(port: number, bytes: Uint8Array): Promise<void>;
 }

@@ -41,6 +41,8 @@ export class MemorySlots {
     private used = 0;
     private stale = true;
     logsDirtyPages = false;
+    /** Written pages of slots that are no more. */
+    private readonly kept: number[] = [];
 
     constructor(
         private readonly vm: number,
@@ -66,6 +68,7 @@ export class MemorySlots {
         // Slots must not overlap at any time: old ones go first.
         for (const [key, { number, slot }] of this.present) {
             if (!wanted.has(key)) {
+                if (this.logsDirtyPages) this.collect(number, slot, this.kept);
                 this.set(number, { ...slot, size: 0 });
                 this.present.delete(key);
                 this.free.push(number);
@@ -88,6 +91,7 @@ export class MemorySlots {
     logDirtyPages(on: boolean): void {
         if (this.logsDirtyPages !== on) {
             this.logsDirtyPages = on;
+            this.kept.length = 0;
             for (const { number, slot } of this.present.values()) this.set(number, slot);
         }
     }
@@ -98,22 +102,24 @@ export class MemorySlots {
      * @throws KvmError
      */
     takeDirtyPages(): number[] {
-        const pages: number[] = [];
-        for (const { number, slot } of this.present.values()) {
-            if (slot.readOnly) continue;
-            // The kernel writes whole 64-bit words.
-            const bitmap = new NativeBuffer(Math.ceil(slot.size / PAGE / 64) * 8);
-            const request = new NativeBuffer(DirtyLogField.end);
-            request.view.setUint32(DirtyLogField.slot, number, true);
-            request.view.setBigUint64(DirtyLogField.bitmap, BigInt(bitmap.address), true);
-            ioctl(this.vm, Ioctl.GetDirtyLog, request.address, describe(slot));
-            bitmap.bytes.forEach((byte, index) => {
-                for (let bit = 0; byte !== 0; bit++, byte >>= 1) {
-                    if (byte & 1) pages.push(slot.physical + (index * 8 + bit) * PAGE);
-                }
-            });
-        }
+        const pages = this.kept.splice(0);
+        for (const { number, slot } of this.present.values()) this.collect(number, slot, pages);
         return pages;
+    }
+
+    private collect(number: number, slot: Slot, pages: number[]): void {
+        if (slot.readOnly) return;
+        // The kernel writes whole 64-bit words.
+        const bitmap = new NativeBuffer(Math.ceil(slot.size / PAGE / 64) * 8);
+        const request = new NativeBuffer(DirtyLogField.end);
+        request.view.setUint32(DirtyLogField.slot, number, true);
+        request.view.setBigUint64(DirtyLogField.bitmap, BigInt(bitmap.address), true);
+        ioctl(this.vm, Ioctl.GetDirtyLog, request.address, describe(slot));
+        bitmap.bytes.forEach((byte, index) => {
+            for (let bit = 0; byte !== 0; bit++, byte >>= 1) {
+                if (byte & 1) pages.push(slot.physical + (index * 8 + bit) * PAGE);
+            }
+        });
     }
 
     private set(number: number, slot: Slot): void {

@@ -59,6 +59,8 @@ export interface MemoryPage {
     readonly kind: 'ram' | 'rom' | 'device' | 'nothing' | 'unmapped';
     /** What the board has at that physical address: `extended RAM`, `ioapic`. */
     readonly region?: string;
+    /** The guest has written to it on KVM since the stop before; only while that is noted (`kvm log`). */
+    readonly written?: true;
     /** What the guest's kernel has there: `stack of sh (12)`. */
     readonly use?: string;
     /** Absent for physical memory and without paging. */

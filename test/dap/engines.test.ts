@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { VcpuThread } from '../../src/kvm/vcpu-thread';
 import type { EngineBody, SwitchEngineBody } from '../../src/messages/engine';
+import type { MemoryBody } from '../../src/messages/memory';
 import { kvm, needs } from '../support/requirements';
 import { SAMPLE_END, sampleElf, sampleOutput } from '../support/sample';
 import { InProcessClient } from './in-process';
@@ -147,6 +148,18 @@ describe('the engines of a session', function () {
             await says('kvm dirty'),
             /^\d+ pages? written since the last look\nphysical +pages\n0x[0-9a-f]{9}-0x[0-9a-f]{6}fff +\d+(\n|$)/,
         );
+        // At the next stop, what has been written since then.
+        const pageOf = async (address: string): Promise<{ readonly physical: string; readonly written?: true }> => {
+            const { pages } = await session.request<MemoryBody>('hyperscope/memory', { address, count: 1 });
+            return pages[0] as { readonly physical: string; readonly written?: true };
+        };
+        assert.equal((await session.run('continue')).reason, 'function breakpoint');
+        const [stack, code] = [await pageOf('rsp'), await pageOf('rip')];
+        assert.deepEqual([stack.written, code.written], [true, undefined]);
+        assert.match(await says('kvm dirty'), /^[1-9]\d* pages? written since the last look\n/);
+        assert.equal((await pageOf('rsp')).written, true);
+        await session.run('stepIn', { threadId: 1, granularity: 'instruction' });
+        assert.equal((await pageOf('rip')).written, undefined);
         assert.match(await says('kvm counters'), /^counter +value\nkvmIo +\d+\n/);
         await says('kvm unlog');
         assert.match(await fails('kvm dirty'), /not noted/);

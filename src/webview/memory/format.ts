@@ -46,6 +46,7 @@ export function describePage(page: MemoryPage, offset = 0): string {
         page.pageSize === undefined ? undefined : `${SIZES[page.pageSize] ?? page.pageSize} page`,
         page.region ?? (page.kind === 'ram' ? undefined : page.kind),
         page.use,
+        page.written && 'written since the last stop',
         page.problem,
     ];
     return words.filter(word => word !== undefined).join(' · ');

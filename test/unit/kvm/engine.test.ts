@@ -216,8 +216,20 @@ describe('the engine on KVM', function () {
         engine.kvmEngine!.logDirtyPages(true);
         machine.processors[0].cpu.setRip(ENTRY, 0);
         machine.processors[0].cpu.stateReplaced();
-        machine.run({ instructions: 1e7 });
+        machine.memory.write(0x207000, 4, 0);
+        while (machine.memory.read(0x207000, 4) !== 1) machine.run({ instructions: 1e6 });
         assert.deepEqual(engine.kvmEngine!.takeDirtyPages(), [0x207000]);
+        assert.deepEqual(engine.kvmEngine!.takeDirtyPages(), []);
+    });
+
+    it('notes pages of memory that has another place afterwards', () => {
+        const { machine, engine } = build('c7 05 00 00 0d 00 01 00 00 00 eb fe'); // mov dword [0xd0000], 1; spin
+        machine.memory.setShadow(0xd0000, 0x4000, { readRam: true, writeRam: true });
+        engine.kvmEngine!.logDirtyPages(true);
+        while (machine.memory.read(0xd0000, 4) !== 1) machine.run({ instructions: 1e6 });
+        machine.memory.setShadow(0xd0000, 0x4000, { readRam: false, writeRam: true });
+        machine.run({ instructions: 1e6 });
+        assert.ok(engine.kvmEngine!.takeDirtyPages().includes(0xd0000));
         assert.deepEqual(engine.kvmEngine!.takeDirtyPages(), []);
     });
 });
