@@ -54,7 +54,7 @@ export interface ApicTarget {
     /** `destination` is 32 bits wide. */
     matchesPhysical(destination: number): boolean;
     matchesLogical(destination: number): boolean;
-    /** Whether it takes part in the arbitration for a lowest-priority interrupt. */
+    /** Whether it takes vectors, and part in the arbitration for a lowest-priority interrupt. */
     readonly acceptsInterrupts: boolean;
     /** Processor priority, for that arbitration. */
     readonly arbitrationPriority: number;
@@ -78,7 +78,7 @@ export class ApicBus {
         this.ioApics.push(listener);
     }
 
-    /** Sends to a destination. Returns whether anyone received it. */
+    /** Sends to a destination. Returns whether anyone accepted it. */
     send(destination: number, logical: boolean, mode: DeliveryMode, vector: number, levelTriggered: boolean): boolean {
         let winner: ApicTarget | undefined;
         let received = false;
@@ -89,7 +89,7 @@ export class ApicBus {
             if (mode === DeliveryMode.LowestPriority) {
                 winner = lower(winner, target);
             } else {
-                received = true;
+                received ||= mode !== DeliveryMode.Fixed || target.acceptsInterrupts;
                 target.receive(mode, vector, levelTriggered);
             }
         }
@@ -101,7 +101,8 @@ export class ApicBus {
     sendToAll(except: ApicTarget | undefined, mode: DeliveryMode, vector: number): void {
         let winner: ApicTarget | undefined;
         for (const target of this.targets) {
-            if (target === except) {
+            // Nothing reaches a processor whose local APIC is disabled.
+            if (target === except || !target.matchesPhysical(BROADCAST)) {
                 continue;
             }
             if (mode === DeliveryMode.LowestPriority) {
@@ -121,7 +122,10 @@ export class ApicBus {
         if (level && (data & 0x4000) === 0) {
             return false; // a level message that deasserts: nothing to deliver
         }
-        return this.send(destination, logical, (data >>> 8) & 7, data & 0xff, level);
+        const mode: DeliveryMode = (data >>> 8) & 7;
+        // The redirection hint picks one of a logical destination, as lowest priority does by itself.
+        const redirected = logical && (address & 0x08) !== 0 && mode === DeliveryMode.Fixed;
+        return this.send(destination, logical, redirected ? DeliveryMode.LowestPriority : mode, data & 0xff, level);
     }
 
     /** Tells the IOAPICs that a processor finished a level-triggered interrupt. */

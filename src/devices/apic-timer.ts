@@ -64,8 +64,13 @@ export class ApicTimer {
         // To and from TSC-deadline mode disarms the timer; the two count-down modes share the count.
         if (mode !== this.mode && (mode === TimerMode.TscDeadline || this.mode === TimerMode.TscDeadline)) {
             this.stop();
-        } else if (this.mode === TimerMode.OneShot && this.expiry <= this.options.clock.now()) {
-            this.expiry = STOPPED; // a count that ran out while masked
+        } else if (this.expiry !== STOPPED && this.expiry <= this.options.clock.now()) {
+            // A count that ran out while masked; a periodic one has begun anew.
+            if (this.mode === TimerMode.Periodic) {
+                this.skipPassedPeriods();
+            } else {
+                this.expiry = STOPPED;
+            }
         }
         this.mode = mode;
         this.masked = masked;
@@ -168,7 +173,7 @@ export class ApicTimer {
         // The machine's clock has disarmed all alarms, whatever this timer remembers.
         this.alarm.disarm();
         this.armedFor = STOPPED;
-        if (mode === TimerMode.Periodic && this.initial === 0) {
+        if (mode !== TimerMode.TscDeadline && this.initial === 0) {
             this.expiry = STOPPED;
         }
         this.schedule();

@@ -130,6 +130,16 @@ describe('IOAPIC', () => {
         assert.equal(bench.serve(), 0x5a);
     });
 
+    it('stays ready for a level that a software-disabled local APIC did not accept', () => {
+        const bench = new ApicBench();
+        bench.redirect(10, 0x5a | LEVEL, 0);
+        bench.ioApic.pin(10).set(true);
+        assert.equal(bench.ioRead(0x24) & REMOTE_IRR, 0);
+        bench.enable();
+        bench.redirect(10, 0x5a | LEVEL, 0);
+        assert.equal(bench.serve(), 0x5a);
+    });
+
     it('goes on after save and restore with a level in service', () => {
         const bench = new ApicBench().enable();
         bench.redirect(10, 0x5a | LEVEL);

@@ -45,6 +45,20 @@ describe('local APIC: timer', () => {
         assert.equal(0xffffffff - bench.read(Apic.CurrentCount), 100_000_000 / 16);
     });
 
+    it('keeps the count of a masked period when it becomes one-shot', () => {
+        const bench = new ApicBench().enable();
+        bench.write(Apic.Divide, DIVIDE_BY_1);
+        bench.write(Apic.LvtTimer, 0x30000 | 0xec);
+        bench.write(Apic.InitialCount, 10_000);
+        bench.clock.advance(34_000);
+        assert.equal(bench.read(Apic.CurrentCount), 6000);
+        bench.write(Apic.LvtTimer, 0xec);
+        assert.equal(bench.read(Apic.CurrentCount), 6000);
+        bench.clock.advance(6000);
+        assert.equal(bench.serve(), 0xec);
+        assert.equal(bench.read(Apic.CurrentCount), 0);
+    });
+
     it('keeps the count when the divisor changes, and stops at an initial count of zero', () => {
         const bench = new ApicBench().enable();
         bench.write(Apic.Divide, DIVIDE_BY_1);

@@ -213,6 +213,12 @@ describe('local APIC: interprocessor interrupts', () => {
             bench.cpus.map(cpu => cpu.log),
             [[], ['nmi'], ['nmi']],
         );
+        bench.apics[2].writeMsr(0x1b, 0xfee00000, 0);
+        bench.ipi(0xc0400, 0, 0);
+        assert.deepEqual(
+            bench.cpus.map(cpu => cpu.log),
+            [[], ['nmi', 'nmi'], ['nmi', 'base']],
+        );
     });
 
     it('gives a lowest-priority interrupt to the least busy enabled processor', () => {
@@ -234,6 +240,13 @@ describe('local APIC: interprocessor interrupts', () => {
         bench.write(Apic.Ldr, 0x01000000, 0);
         bench.bus.sendMsi(0xfee0100c, 0x0146);
         assert.deepEqual([bench.serve(0), bench.serve(1)], [0x46, -1]);
+        bench.write(Apic.Ldr, 0x02000000, 1);
+        bench.bus.sendMsi(0xfee03004, 0x0047);
+        assert.deepEqual([bench.serve(0), bench.serve(1)], [0x47, 0x47]);
+        // With the redirection hint, one of them takes it.
+        bench.write(Apic.Tpr, 0x20, 0);
+        bench.bus.sendMsi(0xfee0300c, 0x0048);
+        assert.deepEqual([bench.serve(0), bench.serve(1)], [-1, 0x48]);
     });
 });
 
