@@ -191,8 +191,8 @@ export class Rtc146818 implements Device {
     restore(record: StateRecord): void {
         const state = new StateReader(record, KIND, VERSION);
         this.cmos.set(state.bytes('cmos', CMOS_SIZE));
-        this.index = state.u8('index');
-        this.bank2Index = state.u8('bank2Index');
+        this.index = state.unsigned('index', 0x7f);
+        this.bank2Index = state.unsigned('bank2Index', 0x7f);
         this.nmiMask = state.boolean('nmiMask');
         this.flags = state.u8('flags') & FLAGS;
         this.second = state.integer('second', -NS_PER_SECOND, Number.MAX_SAFE_INTEGER);

@@ -246,6 +246,12 @@ describe('real-time clock: memory', () => {
             assert.equal(other.clock.nextDeadline(), bench.clock.nextDeadline());
         }
         assert.throws(() => other.rtc.restore({ ...record, version: 3 }), SnapshotError);
+        for (const field of ['index', 'bank2Index']) {
+            assert.throws(
+                () => other.rtc.restore({ ...record, fields: { ...record.fields, [field]: 0x80 } }),
+                SnapshotError,
+            );
+        }
         assert.throws(
             () => other.rtc.restore({ ...record, fields: { ...record.fields, cmos: new Uint8Array(5) } }),
             SnapshotError,
