@@ -87,7 +87,11 @@ export class Ps2Mouse extends Ps2Device implements Device {
 
     /** Which buttons are held now: a sum of `MouseButton`s. */
     setButtons(buttons: number): void {
-        this.buttonStates.push(buttons & 0x1f);
+        // Where the guest is too slow, old clicks are lost, and never the last state.
+        if (!this.buttonStates.push(buttons & 0x1f)) {
+            this.buttonStates.shift();
+            this.buttonStates.push(buttons & 0x1f);
+        }
         this.sendPacket();
     }
 
@@ -225,7 +229,11 @@ export class Ps2Mouse extends Ps2Device implements Device {
         this.discardMovement();
     }
 
+    /** What has happened up to now is not shown any more; the buttons are as they are. */
     private discardMovement(): void {
+        while (this.buttonStates.length > 0) {
+            this.buttons = this.buttonStates.shift();
+        }
         this.dx = 0;
         this.dy = 0;
         this.dz = 0;

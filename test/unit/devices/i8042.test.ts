@@ -343,6 +343,29 @@ describe('PS/2 mouse', () => {
         assert.deepEqual(all(), [0x08, 0, 0, 0xff]);
     });
 
+    it('shows no clicks from before it was enabled, and the last of more than a slow guest can take', () => {
+        const { mouse, mouseCommand, all, clock } = build();
+        for (let click = 0; click < 20; click++) {
+            mouse.setButtons(MouseButton.left);
+            mouse.setButtons(0);
+        }
+        mouse.setButtons(MouseButton.right);
+        assert.deepEqual(mouseCommand(0xf4), [0xfa]);
+        assert.deepEqual(all(), []);
+        mouse.move(1, 0);
+        assert.deepEqual(all(), [0x0a, 1, 0]);
+        for (let click = 0; click < 20; click++) {
+            mouse.setButtons(MouseButton.left);
+            mouse.setButtons(0);
+        }
+        let shown: number[] = [];
+        for (let packet = 0; packet < 30; packet++) {
+            clock.advance(20 * millisecond);
+            shown = [...shown, ...all()];
+        }
+        assert.deepEqual(shown.slice(-3), [0x08, 0, 0]);
+    });
+
     it('sends on request in remote mode only, and echoes in wrap mode', () => {
         const { mouse, mouseCommand, all } = build();
         mouseCommand(0xf4, 0xf0);
