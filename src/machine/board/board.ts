@@ -260,6 +260,6 @@ export class Board {
         }
         const bytes = new Uint8Array(4);
         new DataView(bytes.buffer).setUint32(0, data, true);
-        this.options.memory.writeBytes(address, bytes);
+        this.options.memory.dma.write(address, bytes);
     }
 }
