@@ -28,6 +28,9 @@ const PUSHED_RIP = 40;
 const PAGE = 0x1000;
 const HALTED: MachineStop = { reason: 'idle', deadline: undefined };
 
+type Found = Pick<Divergence, 'differences' | 'stops'>;
+type Observation = Found & Pick<Divergence, 'handlers' | 'instruction'>;
+
 export class BlockLockstep {
     /** Instructions of streams that both have executed. */
     executed = 0;
@@ -49,18 +52,47 @@ export class BlockLockstep {
         const found = this.compare(stream);
         this.executed += this.pair.translator.engine.retired() - before - HANDLER_LENGTH;
         if (!isDifferent(found)) return undefined;
+        if (this.isExplained(stream, this.whereFaulted(stream, found))) return undefined;
         const divergence = this.locate(stream, found);
-        const { instruction, differences, handlers, stops, within } = divergence;
-        if (!this.emulated || instruction === undefined || stops !== undefined || within !== 1) return divergence;
+        return divergence.within === 1 && this.isExplained(stream, divergence) ? undefined : divergence;
+    }
+
+    /** Whether a known fault explains a difference, which is counted then. */
+    private isExplained(stream: Stream, found: Observation): boolean {
+        const { instruction, differences, handlers, stops } = found;
+        if (!this.emulated || instruction === undefined || stops !== undefined) return false;
         const fault = faultThatExplains({ instruction, differences, handlers, user: stream.user });
-        if (fault === undefined) return divergence;
+        if (fault === undefined) return false;
         this.explained.set(fault, (this.explained.get(fault) ?? 0) + 1);
         // One of them may have written what the next stream does not begin with.
         copyMemory(this.pair);
-        return undefined;
+        return true;
     }
 
-    private compare(stream: Stream): Pick<Divergence, 'differences' | 'stops'> {
+    /**
+     * What is known of a difference at once: the instruction that has led KVM to a handler, and whether it has led the
+     * translator to one. Hosts may do otherwise when asked again: what KVM emulates depends on what it has at hand.
+     */
+    private whereFaulted(stream: Stream, found: Found): Observation {
+        const { translator, kvm } = this.pair;
+        const at = faultingInstruction(kvm, stream);
+        const decoded = at < 0 ? 0 : decode(stream.code, stream.starts[at], stream.code.length, stream.bits);
+        const handlers = this.handlers();
+        const isSame = faultingInstruction(translator, stream) === at;
+        return {
+            ...found,
+            instruction: typeof decoded === 'number' ? undefined : decoded,
+            handlers: isSame ? handlers : { translator: undefined, kvm: handlers.kvm },
+        };
+    }
+
+    private handlers(): Divergence['handlers'] {
+        const vector = ({ memory, processors }: Machine): number | undefined =>
+            new ExceptionTraps(memory).vectorAt(processors[0].cpu);
+        return { translator: vector(this.pair.translator), kvm: vector(this.pair.kvm) };
+    }
+
+    private compare(stream: Stream): Found {
         const { translator, kvm } = this.pair;
         startStream(translator, stream);
         startStream(kvm, stream);
@@ -82,35 +114,29 @@ export class BlockLockstep {
         };
     }
 
-    /** Number of instructions up to the one that has led KVM to a handler, or 0 if that is none of the stream. */
-    private whereKvmFaulted({ bits, starts }: Stream): number {
-        const { memory } = this.pair.kvm;
-        const rip = memory.read(INTERRUPT_STACK - PUSHED_RIP, 4) - (bits === 16 ? 0 : CODE);
-        return starts.indexOf(rip) + 1;
-    }
-
-    private locate(stream: Stream, whole: Pick<Divergence, 'differences' | 'stops'>): Divergence {
-        let count = Math.max(1, this.whereKvmFaulted(stream));
-        let found = this.compare(beginningOf(stream, count - 1));
+    private locate(stream: Stream, whole: Found): Divergence {
+        const { translator, kvm } = this.pair;
+        const cpus = [translator, kvm].map(({ processors }) => processors[0].cpu);
+        const [left, right] = cpus;
+        const saved = cpus.map(({ bytes }) => bytes.slice());
+        const handlersOfWhole = this.handlers();
         // Most differences are in the instruction that has faulted; the others are looked for from the start.
+        let count = Math.max(1, faultingInstruction(kvm, stream) + 1);
+        let found = this.compare(beginningOf(stream, count - 1));
         if (isDifferent(found)) count = 1;
         for (; count <= stream.starts.length; count++) {
             found = this.compare(beginningOf(stream, count));
             if (isDifferent(found)) break;
         }
-        // Only all of it shows the difference, or memory that was written by one of the streams before.
-        const within = count <= stream.starts.length ? 1 : stream.starts.length * MEMORY_INTERVAL;
-        if (within !== 1) {
+        const isFound = count <= stream.starts.length;
+        // KVM does not do the same again, or it is memory that was written by one of the streams before.
+        const within = isFound ? 1 : stream.starts.length * MEMORY_INTERVAL;
+        const { differences, stops } = isFound ? found : whole;
+        const handlers = isFound ? this.handlers() : handlersOfWhole;
+        if (!isFound) {
             count = stream.starts.length;
-            found = this.compare(stream);
+            cpus.forEach((cpu, index) => cpu.bytes.set(saved[index]));
         }
-        const { translator, kvm } = this.pair;
-        const [left, right] = [translator, kvm].map(({ processors }) => processors[0].cpu);
-        const differences = found.differences.length === 0 ? whole.differences : found.differences;
-        const handlers = {
-            translator: new ExceptionTraps(translator.memory).vectorAt(left),
-            kvm: new ExceptionTraps(kvm.memory).vectorAt(right),
-        };
         const after = left.bytes.slice();
         startStream(translator, beginningOf(stream, count));
         if (count > 1) translator.run({ instructions: count - 1 });
@@ -125,10 +151,15 @@ export class BlockLockstep {
         return {
             ...{ vcpu: 0, address, bytes, differences, within, handlers },
             instruction: typeof instruction === 'number' ? undefined : instruction,
-            stops: found.stops ?? whole.stops,
+            stops,
             state: before.sideBySide(left, right),
         };
     }
+}
+
+/** Index of the instruction of a stream that has led a machine to a handler; -1 if it is none of the stream's. */
+function faultingInstruction({ memory }: Machine, { bits, starts }: Stream): number {
+    return starts.indexOf(memory.read(INTERRUPT_STACK - PUSHED_RIP, 4) - (bits === 16 ? 0 : CODE));
 }
 
 function copyMemory({ translator, kvm }: Pair): void {
@@ -136,7 +167,7 @@ function copyMemory({ translator, kvm }: Pair): void {
     kvm.memory.bytes.set(translator.memory.bytes.subarray(base, base + size), kvm.memory.layout.ram.base);
 }
 
-function isDifferent({ differences, stops }: Pick<Divergence, 'differences' | 'stops'>): boolean {
+function isDifferent({ differences, stops }: Found): boolean {
     return differences.length > 0 || stops !== undefined;
 }
 
