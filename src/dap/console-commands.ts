@@ -79,6 +79,7 @@ export class ConsoleCommands {
         const lines = this.commands.map(({ name, help }) => `${name.padEnd(8)}${help}`);
         return [
             'An expression shows its value, an assignment changes it: rip, *(u32*)(rsp + 8), rax = 0.',
+            'With ,x behind it its number is hexadecimal, with ,d decimal, with ,b binary: flags,x.',
             ...lines,
             ...this.commands.map(helpOf),
         ].join('\n');

@@ -2,8 +2,9 @@
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import { ExpressionError } from '../debug/expression/error';
 import { Expression } from '../debug/expression/expression';
-import { pattern } from '../debug/expression/value';
+import { pattern, type ValueType } from '../debug/expression/value';
 import type { DebugTarget } from '../debug/target';
+import { bare } from '../symbols/types';
 import type { Activity } from './activity';
 import type { RequestArguments } from './arguments';
 import { ConsoleCommands } from './console-commands';
@@ -18,6 +19,10 @@ import type { VariableStore } from './variable-store';
 
 /** The word that ends where the cursor is. */
 const WORD = /[\w$.]*$/;
+
+/** How debuggers of C let watches be shown: `flags,x`. */
+const FORMAT = /,\s*([xhdb])\s*$/;
+const FORMAT_BASES: Readonly<Record<string, NumberBase>> = { x: 'hex', h: 'hex', d: 'decimal', b: 'binary' };
 
 export class ExpressionRequests {
     readonly handlers: RequestHandlers = {
@@ -42,8 +47,10 @@ export class ExpressionRequests {
     ): Promise<DebugProtocol.EvaluateResponse['body']> {
         const context = args.optionalString('context');
         try {
-            const text = args.string('expression');
-            const said = context === 'repl' ? await this.commands.run(text, activity) : undefined;
+            const given = args.string('expression');
+            const format = FORMAT.exec(given);
+            const text = given.slice(0, format?.index);
+            const said = context === 'repl' ? await this.commands.run(given, activity) : undefined;
             if (said !== undefined) {
                 return { result: said, variablesReference: 0 };
             }
@@ -53,12 +60,13 @@ export class ExpressionRequests {
             if (assigns) {
                 this.session.guestChanged();
             }
-            if (result.view !== undefined) {
+            if (result.view !== undefined && (format === null || !isNumber(result.value.type))) {
                 const { value, type, variablesReference, indexedVariables, namedVariables, memoryReference } =
                     this.variables.present(result.view, place);
                 return { result: value, type, variablesReference, indexedVariables, namedVariables, memoryReference };
             }
-            return presentResult(result, baseOf(args, this.session), context === 'clipboard');
+            const base = format === null ? baseOf(args, this.session) : FORMAT_BASES[format[1]];
+            return presentResult(result, base, context === 'clipboard');
         } catch (error) {
             throw shortened(error, context);
         }
@@ -111,6 +119,10 @@ export class ExpressionRequests {
             ],
         };
     }
+}
+
+function isNumber(type: ValueType): boolean {
+    return ['integer', 'enum', 'pointer'].includes(bare(type).kind);
 }
 
 /** The base that a request asks for (DAP, "ValueFormat"), or the session's. */

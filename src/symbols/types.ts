@@ -197,6 +197,12 @@ function declare(type: CType, inner: string, depth: number): string {
         case 'qualified': {
             // Behind a star a qualifier is about the pointer.
             const { target, qualifier } = type;
+            // Of arrays it is about the elements, which may say so themselves.
+            if (target.kind === 'array') {
+                const { element } = target;
+                const says = element.kind === 'qualified' && element.qualifier === qualifier;
+                return declare({ ...target, element: says ? element : { ...type, target: element } }, inner, depth + 1);
+            }
             return target.kind === 'pointer'
                 ? declare(target, qualifier + spaced, depth + 1)
                 : `${qualifier} ${declare(target, inner, depth + 1)}`;

@@ -140,6 +140,12 @@ describe('debugging with sources', () => {
         assert.match(await client.evaluate('container_of(&queue.written, struct queue, written)'), /<queue>$/);
         assert.match(await client.evaluate('collatz'), /^\{struct item \(unsigned int\)\} 0x\w+ <collatz>$/);
         assert.match(await client.evaluate('last_move.disk'), /^1 /);
+        assert.equal(await client.evaluate('queue.items[0].start,x'), '0x3');
+        assert.equal(await client.evaluate('(unsigned char)0x5a , b'), '0b1011010');
+        assert.equal(await client.evaluate('rip == pc,d'), '1');
+        // Nothing else that is behind a comma, and structures read as ever.
+        assert.match(await client.evaluate('queue.free,x'), /^\{name = /);
+        assert.match(await client.refusal('evaluate', { expression: 'queue.written,q' }), /before ','/);
         // In backquotes it is the symbol.
         assert.match(await client.evaluate('`queue`'), /^0x\w+ <queue>$/);
     });

@@ -254,7 +254,9 @@ export class Evaluation {
         }
         const unknown = parts[0] ?? name;
         const others = this.context.local === undefined ? ' or symbol' : ', variable or symbol';
-        throw this.unknownName(`there is no register${registerOnly ? '' : others} '${unknown}'`, position);
+        const isTable = name === 'gdtr' || name === 'idtr';
+        const instead = isTable ? `, but ${name}.base and ${name}.limit` : '';
+        throw this.unknownName(`there is no register${registerOnly ? '' : others} '${unknown}'${instead}`, position);
     }
 
     private simpleName(name: string, registerOnly: boolean, isRead: boolean): Value | undefined {
@@ -425,6 +427,11 @@ export class Evaluation {
             throw this.error("this must not change anything: '==' compares", position);
         }
         const target = this.evaluate(targetNode);
+        const { kind } = bare(target.type);
+        if (kind === 'record' || kind === 'array') {
+            const parts = kind === 'record' ? 'members' : 'elements';
+            throw this.error(`a value of type ${typeName(target.type)} is changed by its ${parts}`, position);
+        }
         const given = this.scalar(valueNode);
         const value = this.cast(target.type, given, position);
         const { place } = target;

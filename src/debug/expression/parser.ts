@@ -53,6 +53,12 @@ export function parseExpression(text: string): Node {
     return new Parser(text).parse();
 }
 
+/** `$sp` is the whole stack pointer to users of gdb, not the lower 16 bits of it. */
+const GDB_NAMES: ReadonlyMap<string, string> = new Map([
+    ['sp', 'rsp'],
+    ['fp', 'rbp'],
+]);
+
 class Parser {
     private readonly tokens: readonly Token[];
     private next = 0;
@@ -69,6 +75,9 @@ class Parser {
             throw this.error('an expression is missing here');
         }
         const node = this.assignment();
+        if (this.isOperator(this.next, '(')) {
+            throw this.error('functions of the guest cannot be called');
+        }
         if (this.peek().kind !== 'end') {
             throw this.error(`an operator or the end is missing before ${this.describe()}`);
         }
@@ -219,6 +228,9 @@ class Parser {
                     this.expect(')');
                     return inner;
                 }
+                if (token.text === '=' && this.isArithmetic(this.next - 1)) {
+                    throw this.error("only '=' assigns: write x = x + 1 for x += 1");
+                }
                 throw this.error(`a value is missing before '${token.text}'`);
             case 'end':
                 throw this.error('a value is missing at the end');
@@ -227,7 +239,7 @@ class Parser {
 
     private nameOrMemory(name: string, dollar: boolean, position: number): Node {
         if (dollar) {
-            return { kind: 'name', name, register: true, position };
+            return { kind: 'name', name: GDB_NAMES.get(name) ?? name, register: true, position };
         }
         switch (name) {
             case 'sizeof':
@@ -430,6 +442,11 @@ class Parser {
         if (!this.accept(text)) {
             throw this.error(`'${text}' is missing before ${this.describe()}`);
         }
+    }
+
+    private isArithmetic(index: number): boolean {
+        const token = this.tokens[index];
+        return token?.kind === 'operator' && LEVELS.some(level => level.includes(token.text));
     }
 
     private describe(): string {

@@ -122,10 +122,32 @@ describe('expressions', () => {
         ['1 + u64[0x5000]', /^4: no memory to read at linear address 0x5000/],
         ['xx:4', /^0: 'xx:' is no address space/],
         ['rax = 1', /^4: this must not change anything/],
+        ['rax += 1', /^5: only '=' assigns: write x = x \+ 1/],
+        ['1 + = 2', /^4: only '=' assigns/],
+        ['(= 2)', /^1: a value is missing before '='/],
+        ['start_kernel(1)', /^12: functions of the guest cannot be called/],
+        ['gdtr', /^0: there is no register or symbol 'gdtr', but gdtr.base and gdtr.limit$/],
     ];
     for (const [text, problem] of errors) {
         it(`${JSON.stringify(text)} is refused at the right place`, () => assert.match(refusal(text), problem));
     }
+
+    it("know gdb's names of the stack and frame pointers, which are as wide as the registers", () => {
+        const { context, registers } = machine();
+        for (const [name, value] of [
+            ['rsp', 0x12345678n],
+            ['sp', 0x5678n],
+            ['rbp', 0x9abcdef0n],
+        ] as const) {
+            registers.set(name, value);
+        }
+        const run = (text: string): bigint => new Expression(text).evaluate(context, { assignments: true }).bits;
+        assert.equal(run('$sp'), 0x12345678n);
+        assert.equal(run('sp'), 0x5678n);
+        assert.equal(run('$fp + 0'), 0x9abcdef0n);
+        run('$sp = 16');
+        assert.equal(registers.get('rsp'), 16n);
+    });
 
     it('refuse nesting and length that could exhaust the stack', () => {
         assert.match(refusal('('.repeat(1500)), /nested too deeply/);
@@ -334,6 +356,12 @@ describe("expressions over a program's variables", () => {
                 assert.deepEqual(asked, expected, text);
             }
         }
+    });
+
+    it('say by what records and arrays can be changed', () => {
+        const run = (text: string) => () => new Expression(text).evaluate(program, { assignments: true });
+        assert.throws(run('held = 1'), /a value of type struct pair is changed by its members/);
+        assert.throws(run('held.text = 1'), /a value of type byte\[8\] is changed by its elements/);
     });
 
     it('assign on the chosen side of ?: alone', () => {

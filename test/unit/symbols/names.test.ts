@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import { decodeIndex, encodeIndex, FileIndex, makeFileTable } from '../../../src/symbols/dwarf/index-file';
 import { NameCollector, NameKind } from '../../../src/symbols/dwarf/name-index';
 import { Program } from '../../../src/symbols/program';
-import { bare, declaration, findMember, type RecordType, sizeOf, typeName } from '../../../src/symbols/types';
+import {
+    bare,
+    type CType,
+    declaration,
+    findMember,
+    type RecordType,
+    sizeOf,
+    typeName,
+} from '../../../src/symbols/types';
 import { compileProgram, fileSource } from '../../support/compiled';
 import { needs, tool } from '../../support/requirements';
 
@@ -81,6 +89,16 @@ describe('names and types', () => {
             );
         });
     }
+
+    it('have qualifiers of arrays at the elements, and once', () => {
+        const character: CType = { kind: 'integer', width: 8, signed: true, name: 'char' };
+        const constant = (target: CType): CType => ({ kind: 'qualified', qualifier: 'const', target });
+        const array = (element: CType, count: number): CType => ({ kind: 'array', element, count });
+        const text: CType = { kind: 'pointer', to: constant(character), size: 8 };
+        assert.equal(typeName(constant(array(constant(text), 3))), 'const char *const[3]');
+        assert.equal(typeName(constant(array(text, 3))), 'const char *const[3]');
+        assert.equal(typeName(constant(array(array(character, 2), 3))), 'const char[3][2]');
+    });
 
     it('are found by name: variables, functions and enumerators', () => {
         const found = program('-gdwarf-5');
