@@ -1,7 +1,7 @@
 /** What the views know of debug sessions: whose guest they show, and whether it runs. */
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import * as vscode from 'vscode';
-import { STEPS } from './message-queue';
+import { MOVES } from './message-queue';
 import { RefreshClock } from './refresh-clock';
 import { Together } from './together';
 
@@ -25,10 +25,10 @@ export interface GuestEvent {
 }
 
 /** Requests after whose response the guest runs. */
-const RESUMING: ReadonlySet<string> = new Set([...STEPS, 'continue', 'reverseContinue', 'goto', 'restart']);
+const RESUMING: ReadonlySet<string> = new Set([...MOVES, 'goto', 'restart']);
 
-/** Milliseconds within which a step is over or takes long: see {@link MessageQueue}. */
-const QUICK_STEP = 50;
+/** Milliseconds within which a move is over or takes long: see {@link MessageQueue}. */
+const QUICK_MOVE = 50;
 
 /** Milliseconds that a guest runs before the views say so: a step is over sooner, and should not flicker. */
 const NOTICEABLE = 200;
@@ -39,7 +39,7 @@ export interface AdapterLine {
     request(command: string, args: object): Promise<unknown>;
     /**
      * Sees each message of the adapter's before VS Code does. Where it returns a promise, VS Code hears of that message,
-     * and of all that follow, once it is kept; of a stop before the response to the step that led to it.
+     * and of all that follow, once it is kept; of a stop before the response to the move that led to it.
      */
     preview: ((message: object) => Promise<void> | undefined) | undefined;
 }
@@ -136,11 +136,11 @@ export class GuestSessions implements vscode.Disposable {
         this.lines.delete(debug.id);
         this.sessions.set(debug.id, guest);
         let running: NodeJS.Timeout | undefined;
-        let stepped: (told?: Promise<void>) => void = () => undefined;
-        const step = (): Promise<void> =>
+        let moved: (told?: Promise<void>) => void = () => undefined;
+        const move = (): Promise<void> =>
             new Promise(resolve => {
-                const timer = setTimeout(resolve, QUICK_STEP);
-                stepped = told => {
+                const timer = setTimeout(resolve, QUICK_MOVE);
+                moved = told => {
                     clearTimeout(timer);
                     resolve(told);
                 };
@@ -153,7 +153,7 @@ export class GuestSessions implements vscode.Disposable {
             if (message.type === 'response') {
                 const { success, command } = message as DebugProtocol.Response;
                 if (success && (RESUMING.has(command) || command === 'configurationDone')) runs();
-                return success && STEPS.has(command) ? step() : undefined;
+                return success && MOVES.has(command) ? move() : undefined;
             }
             const { event, body } = message as DebugProtocol.Event;
             switch (event) {
@@ -168,7 +168,7 @@ export class GuestSessions implements vscode.Disposable {
                     this.update(guest, 'stopped');
                     // Its window is busy with the stop from then on: the views come first.
                     const told = guest === this.shown ? this.together.told() : undefined;
-                    stepped(told);
+                    moved(told);
                     return told;
                 }
                 case 'memory':

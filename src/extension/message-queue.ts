@@ -1,5 +1,5 @@
 /**
- * The adapter's messages on their way to VS Code: some come a little later, with all behind them, and a step that is over
+ * The adapter's messages on their way to VS Code: some come a little later, with all behind them, and a run that is over
  * soon is told as a stop alone.
  */
 
@@ -10,8 +10,10 @@ export interface QueuedMessage {
     readonly command?: string;
 }
 
-/** Requests whose guest has mostly stopped again when their response comes. */
-export const STEPS: ReadonlySet<string> = new Set(['next', 'stepIn', 'stepOut', 'stepBack']);
+/** Requests whose guest may well have stopped again when their response comes: steps, and ways to breakpoints nearby. */
+export const MOVES: ReadonlySet<string> = new Set([
+    ...['continue', 'next', 'stepIn', 'stepOut', 'stepBack', 'reverseContinue'],
+]);
 
 export class MessageQueue<Message extends QueuedMessage> {
     /** Undefined while VS Code hears at once. */
@@ -39,11 +41,11 @@ export class MessageQueue<Message extends QueuedMessage> {
 }
 
 /**
- * Puts the response to a step behind the stop that it has led to. VS Code takes the guest as running from the response on,
+ * Puts the response to a move behind the stop that it has led to. VS Code takes the guest as running from the response on,
  * unless it knows of the stop by then: it would draw all its buttons for a guest that runs, and again for one that does not.
  */
 function stopsFirst(messages: QueuedMessage[]): void {
-    const step = messages.findIndex(({ type, command = '' }) => type === 'response' && STEPS.has(command));
-    const stop = messages.findIndex(({ type, event }, at) => at > step && type === 'event' && event === 'stopped');
-    if (step >= 0 && stop >= 0) messages.splice(stop, 0, ...messages.splice(step, 1));
+    const move = messages.findIndex(({ type, command = '' }) => type === 'response' && MOVES.has(command));
+    const stop = messages.findIndex(({ type, event }, at) => at > move && type === 'event' && event === 'stopped');
+    if (move >= 0 && stop >= 0) messages.splice(stop, 0, ...messages.splice(move, 1));
 }
