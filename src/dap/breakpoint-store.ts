@@ -32,6 +32,8 @@ interface Stored {
     /** Requests replace all breakpoints of the same scope. */
     readonly scope: string;
     readonly source?: DebugProtocol.Source;
+    /** What the client has asked for, as text. */
+    readonly wanted: string;
     readonly locate: Locate;
     /** At the physical addresses behind its place. */
     readonly physical: boolean;
@@ -55,33 +57,41 @@ const BOOT_PROCESSOR = 0;
 export class BreakpointStore {
     private readonly byScope = new Map<string, Stored[]>();
     private lastId = 0;
+    /** Counts the changes of what is wanted. */
+    private changes = 0;
 
     /** @param changed what the client was told of a breakpoint is no longer true */
     constructor(private readonly changed: (breakpoint: DebugProtocol.Breakpoint) => void) {}
 
-    /** Replaces the breakpoints of a scope; {@link apply} tells the target. */
+    /** Replaces the breakpoints of a scope; {@link apply} tells the target. One that stays keeps its id, and so its count. */
     replace(
         kind: BreakpointKind,
         scope: string,
         requests: readonly { readonly args: RequestArguments; readonly locate: Locate }[],
         source?: DebugProtocol.Source,
     ): void {
-        this.byScope.set(
-            scope,
-            requests.map(({ args, locate }) => ({
-                id: this.nextId(),
+        const before = [...(this.byScope.get(scope) ?? [])];
+        const now = requests.map(({ args, locate }): Stored => {
+            const wanted = JSON.stringify(args.raw);
+            const found = before.findIndex(stored => stored.wanted === wanted);
+            const same = found < 0 ? undefined : before.splice(found, 1)[0];
+            return {
+                id: same?.id ?? this.nextId(),
                 kind,
                 scope,
                 source,
+                wanted,
                 locate,
                 physical: readMode(args) === 'physical',
                 condition: args.optionalString('condition'),
                 hitCondition: args.optionalString('hitCondition'),
                 logMessage: args.optionalString('logMessage'),
                 place: { problem: NO_GUEST },
-                bound: false,
-            })),
-        );
+                bound: same?.bound ?? false,
+            };
+        });
+        this.changes++;
+        this.byScope.set(scope, now);
     }
 
     /** An id that no breakpoint has. */
@@ -96,28 +106,15 @@ export class BreakpointStore {
 
     /** Sets all breakpoints in the target; what that changes for others than the scope in question is reported. */
     async apply(target: DebugTarget | undefined, scope?: string): Promise<DebugProtocol.Breakpoint[]> {
-        const { all } = this;
+        let { all } = this;
         if (target !== undefined) {
-            const requests: BreakpointRequest[] = [];
-            for (const stored of all) {
-                stored.place = await stored.locate(target);
-                const { id, condition, hitCondition, logMessage } = stored;
-                for (const offset of stored.place.addresses ?? []) {
-                    const linear = { space: stored.place.space ?? 'linear', offset };
-                    const { space, offset: address } = stored.physical ? await physicalPlace(target, linear) : linear;
-                    requests.push({ id, space, address, condition, hitCondition, logMessage });
-                    const loaded = space === 'linear' && target.loadedAt?.(offset);
-                    if (typeof loaded === 'bigint') {
-                        // Where the code runs before the guest has mapped it; afterwards the other one tells.
-                        const elsewhere = `pc != 0x${offset.toString(16)}`;
-                        const both = isBlank(condition) ? elsewhere : `(${condition}) && ${elsewhere}`;
-                        requests.push({
-                            ...{ id, hitCondition, logMessage, condition: both },
-                            ...{ space: 'physical', address: loaded, isCompanion: true },
-                        });
-                    }
-                }
-            }
+            let requests: BreakpointRequest[];
+            let changes: number;
+            // Where programs move, or come and go, this runs beside the client's requests: the last word counts.
+            do {
+                ({ all, changes } = this);
+                requests = await locateAll(all, target);
+            } while (changes !== this.changes);
             // Of several places of one breakpoint, the first decides.
             const results = (await target.setBreakpoints(requests)).reverse();
             const refusals = new Map(results.map(({ id, problem }) => [id, problem]));
@@ -205,6 +202,31 @@ export class BreakpointStore {
         stored.bound = true;
         return { ...common, verified: true, instructionReference };
     }
+}
+
+/** Where breakpoints are now, as a target takes them. */
+async function locateAll(all: readonly Stored[], target: DebugTarget): Promise<BreakpointRequest[]> {
+    const requests: BreakpointRequest[] = [];
+    for (const stored of all) {
+        stored.place = await stored.locate(target);
+        const { id, condition, hitCondition, logMessage } = stored;
+        for (const offset of new Set(stored.place.addresses ?? [])) {
+            const linear = { space: stored.place.space ?? 'linear', offset };
+            const { space, offset: address } = stored.physical ? await physicalPlace(target, linear) : linear;
+            requests.push({ id, space, address, condition, hitCondition, logMessage });
+            const loaded = space === 'linear' && target.loadedAt?.(offset);
+            if (typeof loaded === 'bigint') {
+                // Where the code runs before the guest has mapped it; afterwards the other one tells.
+                const elsewhere = `pc != 0x${offset.toString(16)}`;
+                const both = isBlank(condition) ? elsewhere : `(${condition}) && ${elsewhere}`;
+                requests.push({
+                    ...{ id, hitCondition, logMessage, condition: both },
+                    ...{ space: 'physical', address: loaded, isCompanion: true },
+                });
+            }
+        }
+    }
+    return requests;
 }
 
 function isBlank(text: string | undefined): text is undefined {

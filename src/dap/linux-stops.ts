@@ -41,7 +41,7 @@ const LINUX_SYMBOL = 'linux_banner';
 const ARGUMENTS = ['rdi', 'rsi', 'rdx', 'rcx', 'r8', 'r9', 'rsp'];
 
 export function isLinuxFilter({ filter }: ChosenFilter): boolean {
-    return filter in FILTERS;
+    return Object.hasOwn(FILTERS, filter);
 }
 
 export class LinuxStops {
@@ -65,7 +65,7 @@ export class LinuxStops {
             'linux',
             SCOPE,
             chosen.map(({ condition }, index) => ({
-                args: new RequestArguments({ condition }),
+                args: new RequestArguments({ filter: kinds[index], condition }),
                 locate: each => locateFailure(each, kinds[index]),
             })),
         );

@@ -99,6 +99,11 @@ export class BreakpointSet {
         this.host.changed();
     }
 
+    /** The guest begins anew. */
+    forgetCounts(): void {
+        for (const { decision } of this.breakpoints) decision.counter.count = 0;
+    }
+
     setTemporary(breakpoint: TemporaryBreakpoint | undefined): void {
         if (this.temporary !== breakpoint) {
             this.temporary = breakpoint;

@@ -208,6 +208,8 @@ export class Execution {
         this.placesChanged();
         this.tripleFaultShown = false;
         this.eventStops.forget();
+        this.breakpoints.forgetCounts();
+        this.watchpoints.forgetCounts();
         this.views.forEach(({ cpu }, vcpu) => (this.seen[vcpu] = programCounter(cpu)));
         this.state = 'stopped';
     }

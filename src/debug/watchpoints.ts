@@ -95,6 +95,12 @@ export class WatchpointSet implements AccessObserver {
         return problems;
     }
 
+    /** The guest begins anew. */
+    forgetCounts(): void {
+        for (const { decision } of this.watches.values()) decision.counter.count = 0;
+        this.pending = [];
+    }
+
     /** The accesses that have stopped the guest since this was last asked. */
     takeHits(): readonly WatchHit[] {
         const { hits } = this;
