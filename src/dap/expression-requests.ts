@@ -1,14 +1,15 @@
 /** Requests that take expressions. */
 import type { DebugProtocol } from '@vscode/debugprotocol';
+import { formatAddress } from '../debug/address';
 import { ExpressionError } from '../debug/expression/error';
 import { Expression } from '../debug/expression/expression';
-import { pattern, type ValueType } from '../debug/expression/value';
-import type { DebugTarget } from '../debug/target';
+import { pattern, sizeOf, type ValueType } from '../debug/expression/value';
+import type { DebugTarget, EvaluationResult } from '../debug/target';
 import { bare } from '../symbols/types';
 import type { Activity } from './activity';
 import type { RequestArguments } from './arguments';
 import { ConsoleCommands } from './console-commands';
-import { InspectionContext } from './inspection-context';
+import { InspectionContext, memoryWritten } from './inspection-context';
 import { kvmCommand } from './kvm-console';
 import { linuxCommand } from './linux-console';
 import { presentResult } from './presentation';
@@ -58,7 +59,7 @@ export class ExpressionRequests {
             const place = this.session.frame(args);
             const result = await this.session.target.evaluate(place.vcpu, text, assigns, place.depth);
             if (assigns) {
-                this.session.guestChanged();
+                assigned(this.session, result);
             }
             if (result.view !== undefined && (format === null || !isNumber(result.value.type))) {
                 const { value, type, variablesReference, indexedVariables, namedVariables, memoryReference } =
@@ -76,13 +77,12 @@ export class ExpressionRequests {
         const text = `${args.string('expression')} = ${args.string('value')}`;
         const { vcpu, depth } = this.session.frame(args);
         const changed = await this.session.target.evaluate(vcpu, text, true, depth);
+        assigned(this.session, changed);
         if (changed.view !== undefined) {
             const { value, type } = changed.view;
-            this.session.guestChanged();
             return { value, type };
         }
         const { result, ...rest } = presentResult(changed, baseOf(args, this.session));
-        this.session.guestChanged();
         return { value: result, ...rest };
     }
 
@@ -123,6 +123,16 @@ export class ExpressionRequests {
 
 function isNumber(type: ValueType): boolean {
     return ['integer', 'enum', 'pointer'].includes(bare(type).kind);
+}
+
+/** Tells the client what an assignment has changed. */
+export function assigned(session: SessionContext, { value: { place, type } }: EvaluationResult): void {
+    if (place?.kind === 'memory') {
+        const { space, address } = place;
+        memoryWritten(session, formatAddress({ space, offset: address }), 0, sizeOf(type));
+    } else {
+        session.guestChanged();
+    }
 }
 
 /** The base that a request asks for (DAP, "ValueFormat"), or the session's. */

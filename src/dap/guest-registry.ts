@@ -29,7 +29,9 @@ export class GuestRegistry {
         guest.output.write = () => undefined;
         this.guests.push(guest);
         if (this.guests.length > MOST_GUESTS) {
-            await this.guests.shift()?.guest.target.dispose();
+            const oldest = this.guests.shift()?.guest;
+            await oldest?.target.dispose();
+            oldest?.close?.();
         }
     }
 

@@ -22,10 +22,7 @@ export class InspectionContext {
 
     /** Memory was written by hand. */
     memoryChanged(at: Address, count: number): void {
-        if (this.session.client.memory) {
-            this.session.emitEvent('memory', { memoryReference: formatAddress(at), offset: 0, count });
-        }
-        this.session.guestChanged();
+        memoryWritten(this.session, formatAddress(at), 0, count);
     }
 
     vcpu(args: RequestArguments): number {
@@ -64,4 +61,12 @@ export function choice<T extends string>(args: RequestArguments, name: string, o
         throw new RequestError(`${name} has to be one of ${options.join(', ')}, not '${text}'`);
     }
     return text as T | undefined;
+}
+
+/** Tells the client that memory was written by hand. */
+export function memoryWritten(session: SessionContext, memoryReference: string, offset: number, count: number): void {
+    if (session.client.memory) {
+        session.emitEvent('memory', { memoryReference, offset, count });
+    }
+    session.guestChanged();
 }

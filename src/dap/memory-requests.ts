@@ -4,6 +4,7 @@ import { formatAddress } from '../debug/address';
 import type { DisassembledInstruction } from '../debug/disassembler';
 import type { DebugTarget } from '../debug/target';
 import type { RequestArguments } from './arguments';
+import { memoryWritten } from './inspection-context';
 import { hex } from './presentation';
 import type { RequestHandlers } from './protocol-session';
 import { RequestError } from './request-error';
@@ -44,10 +45,12 @@ export class MemoryRequests {
 
     private async writeMemory(args: RequestArguments): Promise<object> {
         const body = await writeMemory(this.session.target, this.session.focus, args);
-        if (this.session.client.memory) {
-            const { memoryReference, offset = 0 } = args.raw;
-            this.session.emitEvent('memory', { memoryReference, offset, count: body?.bytesWritten ?? 0 });
-        }
+        memoryWritten(
+            this.session,
+            args.string('memoryReference'),
+            args.optionalInteger('offset', 0),
+            body?.bytesWritten ?? 0,
+        );
         return body ?? {};
     }
 }

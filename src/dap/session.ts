@@ -62,6 +62,8 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
     /** The client has gone. */
     private over = false;
     private configured = false;
+    /** The client was told that it can set breakpoints. */
+    private isReady = false;
     private started = false;
 
     private readonly serial = new SerialRequests(this);
@@ -190,7 +192,8 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
             case 'launch':
             case 'attach':
                 // Not earlier: breakpoints by name need the symbols.
-                if (this.guest !== undefined && !this.configured) {
+                if (this.guest !== undefined && !this.configured && !this.isReady) {
+                    this.isReady = true;
                     this.emitEvent('initialized');
                 }
                 break;
@@ -201,6 +204,11 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
 
     private async adopt(running: RunningGuest, again = false): Promise<void> {
         await this.disposeGuest();
+        if (this.over) {
+            // The client has gone while there was no guest to be left, or let go of.
+            await this.giveBack(running);
+            return;
+        }
         const { guest, configuration, launched } = running;
         this.running = running;
         this.guest = guest;
@@ -225,6 +233,15 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         await this.dataBreakpoints.apply(guest.target);
         if (this.configured) {
             await this.begin(again);
+        }
+    }
+
+    private async giveBack({ output, guest, ...running }: RunningGuest): Promise<void> {
+        if (output !== undefined && this.options.registry !== undefined) {
+            await this.options.registry.leave({ ...running, guest, output });
+        } else {
+            await guest.target.dispose();
+            guest.close?.();
         }
     }
 
@@ -493,8 +510,8 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
     failed(error: unknown): void {
         this.serial.flush();
         this.reportDefect(error);
-        const vcpu = this.focus;
-        this.stopped({ reason: 'exception', vcpu, note: 'Hyperscope itself has failed: the guest is as it was left' });
+        const note = 'Hyperscope itself has failed: the guest is as it was left';
+        this.stopped({ reason: 'exception', vcpu: this.focus, note, title: 'defect of Hyperscope' });
     }
 
     protected override reportDefect(error: unknown): void {

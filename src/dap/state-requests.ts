@@ -1,7 +1,8 @@
 /** Requests about the state of a stopped vCPU: its frames, variables, and what stopped it. */
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import type { RequestArguments } from './arguments';
-import { baseOf, numberOf } from './expression-requests';
+import { assigned, baseOf, numberOf } from './expression-requests';
+import { memoryWritten } from './inspection-context';
 import { hex } from './presentation';
 import type { RequestHandlers } from './protocol-session';
 import { RequestError } from './request-error';
@@ -77,19 +78,27 @@ export class StateRequests {
         if (variable !== undefined) {
             const { vcpu, depth } = variable.place;
             const text = `${variable.expression} = ${args.string('value')}`;
-            const { view, value } = await target.evaluate(vcpu, text, true, depth);
-            this.session.guestChanged();
+            const changed = await target.evaluate(vcpu, text, true, depth);
+            const { view, value } = changed;
+            assigned(this.session, changed);
             return { value: view?.value ?? hex(value.bits), type: view?.type, variablesReference: 0 };
         }
         const value = await numberOf(target, this.store.vcpuOf(reference), args.string('value'));
         const body = await this.store.assign(target, reference, args.string('name'), value, baseOf(args, this.session));
-        this.session.guestChanged();
+        if (body.memoryReference === undefined) {
+            this.session.guestChanged();
+        } else {
+            memoryWritten(this.session, body.memoryReference, 0, Number(body.type?.slice(1)) / 8);
+        }
         return body;
     }
 
     private exceptionInfo(args: RequestArguments): DebugProtocol.ExceptionInfoResponse['body'] {
         this.session.vcpu(args);
-        const { lastStop } = this.session;
+        const { lastStop, target } = this.session;
+        if (target.state === 'running') {
+            throw new RequestError('the guest is running');
+        }
         if (lastStop?.reason !== 'exception' && lastStop?.reason !== 'event') {
             throw new RequestError('the guest has not stopped on an exception or another machine event');
         }

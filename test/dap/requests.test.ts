@@ -151,6 +151,61 @@ describe('requests', () => {
         ]);
     });
 
+    it('tell of everything that was written by hand, memory and what depends on it', async () => {
+        await start({}, { supportsMemoryEvent: true, supportsInvalidatedEvent: true });
+        const writes = async (command: string, args: object): Promise<unknown> => {
+            const invalidated = client.next('invalidated');
+            await client.request(command, args);
+            await invalidated;
+            return client.said('memory').at(-1);
+        };
+        assert.deepEqual(await writes('writeMemory', { memoryReference: '0x70000', data: base64(1, 2) }), {
+            ...{ memoryReference: '0x70000', offset: 0, count: 2 },
+        });
+        assert.deepEqual(await writes('evaluate', { expression: 'u32[0x70010] = 5', context: 'repl' }), {
+            ...{ memoryReference: '0x70010', offset: 0, count: 4 },
+        });
+        assert.deepEqual(await writes('setExpression', { expression: 'u8[phys:0x70020]', value: '7' }), {
+            ...{ memoryReference: 'phys:0x70020', offset: 0, count: 1 },
+        });
+        await client.request('evaluate', { expression: 'rsp = 0x80000', context: 'repl' });
+        const { scopes } = await client.request<{ scopes: DebugProtocol.Scope[] }>('scopes', { frameId: 1 });
+        const { variablesReference } = scopes.find(({ name }) => name === 'Stack')!;
+        assert.deepEqual(await writes('setVariable', { variablesReference, name: '+0x4', value: '1' }), {
+            ...{ memoryReference: '0x80004', offset: 0, count: 4 },
+        });
+    });
+
+    it('keep the ids and counts of breakpoints that stay', async () => {
+        await start();
+        const increment = { name: 'increment', hitCondition: '3' };
+        const ids = async (...breakpoints: object[]): Promise<unknown[]> => {
+            const body = await client.request<{ breakpoints: DebugProtocol.Breakpoint[] }>('setFunctionBreakpoints', {
+                breakpoints,
+            });
+            return body.breakpoints.map(({ id }) => id);
+        };
+        assert.deepEqual(await ids(increment, { name: 'again', hitCondition: '2' }), [1, 2]);
+        assert.deepEqual((await client.run('continue')).hitBreakpointIds, [2]);
+        assert.deepEqual(await ids({ name: 'print' }, increment, increment), [3, 1, 4]);
+        assert.deepEqual((await client.run('continue')).hitBreakpointIds, [1]);
+        assert.equal(await evaluate('eax'), '0x2');
+        // An edited one begins anew.
+        assert.deepEqual(await ids({ ...increment, hitCondition: '1' }), [5]);
+    });
+
+    it('refuse an exception filter that is none, whatever it is called', async () => {
+        await start();
+        const { breakpoints } = await client.request<{ breakpoints: DebugProtocol.Breakpoint[] }>(
+            'setExceptionBreakpoints',
+            { filters: ['constructor', 'toString'] },
+        );
+        assert.deepEqual(
+            breakpoints.map(({ message }) => message),
+            ["there is no exception filter 'constructor'", "there is no exception filter 'toString'"],
+        );
+    });
+
     it('give exactly as many instructions as are asked for, also where there is no memory', async () => {
         await start();
         for (const [memoryReference, instructionOffset, instructionCount] of [
