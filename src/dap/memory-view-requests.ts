@@ -97,7 +97,8 @@ async function memory(context: InspectionContext, args: RequestArguments): Promi
 
 /** A page, with whether it is among those that were written. */
 function marked(page: MemoryPage, written: ReadonlySet<number>): MemoryPage {
-    const physical = Number(page.physical ?? -1);
+    if (page.physical === undefined) return page;
+    const physical = Number(page.physical);
     return written.has(physical - (physical % Number(PAGE))) ? { ...page, written: true } : page;
 }
 

@@ -152,6 +152,8 @@ export class MachineTarget implements DebugTarget {
             this.execution.eventStopsChanged();
             this.machine.reset();
             this.views.forEach((_, vcpu) => this.engine.stateChanged(vcpu));
+            // What was written in the run before says nothing of this one.
+            this.written?.stopped();
         });
     }
 
