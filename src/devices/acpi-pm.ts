@@ -28,6 +28,8 @@ import { StateReader } from './state-reader';
 
 const KIND = 'acpi-pm';
 const VERSION = 2;
+/** From before there was S3. */
+const VERSION_WITHOUT_SUSPEND = 1;
 
 export const PM_TIMER_HZ = 3_579_545;
 
@@ -167,6 +169,7 @@ export class AcpiPm implements Device {
             this.suspended = false;
             this.status |= Event.Wake;
             this.options.wake?.();
+            this.update();
         }
     }
 
@@ -217,7 +220,8 @@ export class AcpiPm implements Device {
     }
 
     restore(record: StateRecord): void {
-        const state = new StateReader(record, KIND, VERSION);
+        const isOld = record.version === VERSION_WITHOUT_SUSPEND;
+        const state = new StateReader(record, KIND, isOld ? VERSION_WITHOUT_SUSPEND : VERSION);
         this.status = state.u16('pm1Status');
         this.enable = state.u16('pm1Enable');
         this.control = state.u16('pm1Control');
@@ -227,7 +231,7 @@ export class AcpiPm implements Device {
         this.timerHalves = state.count('timerHalves');
         this.apmControl = state.u8('apmControl');
         this.apmStatus = state.u8('apmStatus');
-        this.suspended = state.boolean('suspended');
+        this.suspended = !isOld && state.boolean('suspended');
         this.update();
     }
 

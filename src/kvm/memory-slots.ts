@@ -42,7 +42,7 @@ export class MemorySlots {
     private stale = true;
     logsDirtyPages = false;
     /** Written pages of slots that are no more. */
-    private readonly kept: number[] = [];
+    private readonly kept = new Set<number>();
 
     constructor(
         private readonly vm: number,
@@ -68,7 +68,7 @@ export class MemorySlots {
         // Slots must not overlap at any time: old ones go first.
         for (const [key, { number, slot }] of this.present) {
             if (!wanted.has(key)) {
-                if (this.logsDirtyPages) this.collect(number, slot, this.kept);
+                if (this.logsDirtyPages) this.collect(number, slot, page => this.kept.add(page));
                 this.set(number, { ...slot, size: 0 });
                 this.present.delete(key);
                 this.free.push(number);
@@ -91,7 +91,7 @@ export class MemorySlots {
     logDirtyPages(on: boolean): void {
         if (this.logsDirtyPages !== on) {
             this.logsDirtyPages = on;
-            this.kept.length = 0;
+            this.kept.clear();
             for (const { number, slot } of this.present.values()) this.set(number, slot);
         }
     }
@@ -102,12 +102,13 @@ export class MemorySlots {
      * @throws KvmError
      */
     takeDirtyPages(): number[] {
-        const pages = this.kept.splice(0);
-        for (const { number, slot } of this.present.values()) this.collect(number, slot, pages);
+        const pages = [...this.kept];
+        this.kept.clear();
+        for (const { number, slot } of this.present.values()) this.collect(number, slot, page => pages.push(page));
         return pages;
     }
 
-    private collect(number: number, slot: Slot, pages: number[]): void {
+    private collect(number: number, slot: Slot, found: (page: number) => void): void {
         if (slot.readOnly) return;
         // The kernel writes whole 64-bit words.
         const bitmap = new NativeBuffer(Math.ceil(slot.size / PAGE / 64) * 8);
@@ -117,7 +118,7 @@ export class MemorySlots {
         ioctl(this.vm, Ioctl.GetDirtyLog, request.address, describe(slot));
         bitmap.bytes.forEach((byte, index) => {
             for (let bit = 0; byte !== 0; bit++, byte >>= 1) {
-                if (byte & 1) pages.push(slot.physical + (index * 8 + bit) * PAGE);
+                if (byte & 1) found(slot.physical + (index * 8 + bit) * PAGE);
             }
         });
     }

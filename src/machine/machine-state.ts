@@ -48,9 +48,11 @@ function machineRecord(machine: Machine): StateRecord {
     };
 }
 
-function romHash({ memory }: Machine): string {
+/** Of the firmware: what else is in a ROM comes with the program, not with the machine. */
+function romHash({ memory, options }: Machine): string {
     const { base, size } = memory.layout.rom;
-    return new StateHash().update(memory.bytes.subarray(base, base + size)).digest();
+    const end = options.firmware === undefined ? base : base + size;
+    return new StateHash().update(memory.bytes.subarray(base, end)).digest();
 }
 
 function ramOf({ memory }: Machine): Uint8Array {

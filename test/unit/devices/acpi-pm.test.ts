@@ -111,6 +111,27 @@ describe('ACPI power management', () => {
             assert.deepEqual(bench.log, ['suspend', 'wake']);
         });
 
+        it('interrupts only once it is awake, for what has woken it', () => {
+            const bench = suspended();
+            bench.write(CONTROL, SUSPEND);
+            bench.write(ENABLE, 0x100);
+            bench.pm.rtcAlarm();
+            assert.equal(bench.sci.asserted, false);
+            bench.pm.pressPowerButton();
+            assert.equal(bench.sci.asserted, true);
+        });
+
+        it('takes a record from before there was S3', () => {
+            const bench = suspended();
+            bench.write(ENABLE, 0x400);
+            const { kind, fields } = bench.pm.save();
+            const { suspended: _, ...old } = fields;
+            const other = suspended();
+            other.write(CONTROL, SUSPEND);
+            other.pm.restore({ kind, version: 1, fields: old });
+            assert.deepEqual([other.pm.asleep, other.read(ENABLE)], [false, 0x400]);
+        });
+
         it('keeps that through save and restore, not through a reset', () => {
             const bench = suspended();
             bench.write(CONTROL, SUSPEND);

@@ -506,6 +506,23 @@ describe('saved machine state', () => {
         assert.equal(machine.stateHash(), hash);
     });
 
+    it('is that of a machine with the same firmware, whatever the ROM of one without any holds', () => {
+        const file = save(build().machine);
+        const { machine } = build();
+        machine.memory.bytes[machine.memory.layout.rom.base] ^= 1;
+        machine.restoreState(file);
+        const firmware = (byte: number) => {
+            const data = new Uint8Array(0x10000).fill(0xea, 0xfff0, 0xfff5);
+            data[0] = byte;
+            return { name: 'bios', data };
+        };
+        const other = save(build({ firmware: firmware(1) }).machine);
+        for (const options of [{ firmware: firmware(2) }, {}]) {
+            assert.throws(() => build(options).machine.restoreState(other), /other firmware/);
+        }
+        build({ firmware: firmware(1) }).machine.restoreState(other);
+    });
+
     it('goes on with the reset that the guest has asked for', () => {
         const first = build().machine;
         first.bus.write(0xcf9, 1, 6);
