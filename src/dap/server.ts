@@ -3,6 +3,7 @@ import net, { type AddressInfo } from 'node:net';
 import { parseArgs } from 'node:util';
 import { type Endpoint, parseEndpoint } from '../common/endpoint';
 import { HyperscopeError } from '../common/errors';
+import { listeningProblem } from '../common/listening';
 import { GuestRegistry } from './guest-registry';
 import { HyperscopeSession } from './session';
 import { describeError } from './session-log';
@@ -87,7 +88,7 @@ function listen({ host, port }: Endpoint): Promise<number> {
             session.start(socket, socket);
         });
         server.on('error', (error: NodeJS.ErrnoException) =>
-            reject(new DapArgumentError(`cannot listen at ${host}:${port}: ${error.code ?? error.message}`)),
+            reject(new DapArgumentError(`cannot listen at ${host}:${port}: ${listeningProblem(error)}`)),
         );
         server.listen(port, host, () => {
             const address = server.address() as AddressInfo;

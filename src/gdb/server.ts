@@ -5,6 +5,7 @@
 import net, { type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Endpoint } from '../common/endpoint';
 import { HyperscopeError } from '../common/errors';
+import { listeningProblem } from '../common/listening';
 import type { DebugTarget, End, Stop } from '../debug/target';
 import { GdbSession, type SessionHost } from './session';
 
@@ -50,7 +51,7 @@ export class GdbServer {
         const server = net.createServer();
         return new Promise((resolve, reject) => {
             server.once('error', (error: NodeJS.ErrnoException) =>
-                reject(new GdbServerError(`cannot listen for gdb at ${host}:${port}: ${error.code ?? error.message}`)),
+                reject(new GdbServerError(`cannot listen for gdb at ${host}:${port}: ${listeningProblem(error)}`)),
             );
             server.listen(port, host, () => resolve(new GdbServer(target, options, server)));
         });

@@ -84,7 +84,9 @@ describe('a session with a server for gdb', function () {
         await new Promise<void>(resolve => busy.listen(0, '127.0.0.1', resolve));
         try {
             const { port } = busy.address() as AddressInfo;
-            const told = outputHas(`cannot listen for gdb at 127.0.0.1:${port}: EADDRINUSE`);
+            const told = outputHas(
+                `cannot listen for gdb at 127.0.0.1:${port}: EADDRINUSE: something else listens there, choose another port`,
+            );
             await launch(port);
             await told;
             const { stackFrames } = (await client.stackTraceRequest({ threadId: 1 })).body;

@@ -11,6 +11,9 @@ const MULTIBOOT2_SEARCH = 0x8000;
 const MZ = 0x5a4d;
 const PE_POINTER = 0x3c;
 const PE = 0x4550;
+/** What a BIOS wants to see at the end of a disk's first sector. */
+const BOOT_SIGNATURE = 0xaa55;
+const BOOT_SIGNATURE_AT = 0x1fe;
 
 export type KernelKind = 'linux' | 'multiboot' | 'pvh';
 
@@ -41,6 +44,12 @@ export function detectKernel(file: ImageFile): KernelKind {
     }
     if (isPortableExecutable(reader)) {
         throw reader.error('an EFI program: only an EFI firmware can start it');
+    }
+    if (reader.size >= BOOT_SIGNATURE_AT + 2 && reader.u16(BOOT_SIGNATURE_AT) === BOOT_SIGNATURE) {
+        throw reader.error(
+            "a boot sector or disk image, not a kernel: a BIOS as firmware starts it with SYSLINUX' memdisk as kernel, " +
+                'and this file as initrd',
+        );
     }
     throw reader.error('not a kernel: neither a Linux bzImage, nor Multiboot, nor an ELF file with a PVH entry note');
 }

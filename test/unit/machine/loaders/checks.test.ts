@@ -42,6 +42,18 @@ describe('kernel detection', () => {
         assert.match(refusal(() => detectKernel({ name: 'k', data: efi })).message, /^k: an EFI program/);
     });
 
+    it('says what starts a boot sector', () => {
+        const data = new Uint8Array(512);
+        data.set([0xfa, 0xf4]);
+        data.set([0x55, 0xaa], 510);
+        const { message } = refusal(() => detectKernel({ name: 'boot.bin', data }));
+        assert.match(message, /^boot\.bin: a boot sector or disk image.*memdisk as kernel, and this file as initrd$/);
+        assert.match(
+            refusal(() => detectKernel({ name: 'k', data: data.subarray(0, 511) })).message,
+            /^k: not a kernel/,
+        );
+    });
+
     for (const data of [
         new Uint8Array(0),
         Uint8Array.of(1),
