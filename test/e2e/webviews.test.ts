@@ -360,7 +360,8 @@ describe('the pages of the views', function () {
                 matches: ['0x1000', '0x1010', '0x1020'].map(address => ({ ...search.matches[0], address })),
             },
         });
-        await page.locator('.number').first().waitFor();
+        // Until it is known where to go, the cursor is at zero.
+        await page.locator('.number.cursor.goal').waitFor();
         await page.locator('.scroller').focus();
         const cursor = (): Promise<string | null> => page.locator('.number.cursor').getAttribute('data-address');
         const start = BigInt((await cursor())!);

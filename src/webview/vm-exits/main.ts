@@ -160,7 +160,7 @@ async function look(atOnce = false): Promise<void> {
         show(answer);
     } catch (error) {
         if (mine !== turn) return;
-        status.textContent = (error as Error).message;
+        say((error as Error).message);
     }
     looking = false;
     if (again) {
@@ -199,10 +199,14 @@ function show(answer: VmExitsResponse): void {
         state.state === 'running' ? 'live' : undefined,
     ];
     // Of a guest that runs they change all the time: nobody wants to be read them.
-    const live = state.state === 'running' ? 'off' : 'polite';
+    say(notes.filter(note => note !== undefined).join(' · '), state.state === 'running' ? 'off' : 'polite');
+}
+
+/** Says something below the table, and to screen readers unless they are to be left alone. */
+function say(text: string, live: 'off' | 'polite' = 'polite'): void {
     if (status.ariaLive !== live) status.ariaLive = live;
-    const text = notes.filter(note => note !== undefined).join(' · ');
     setText(status, text);
+    // For where it is too narrow.
     if (status.title !== text) status.title = text;
 }
 
@@ -403,7 +407,7 @@ async function perform(method: string, args?: unknown): Promise<void> {
         await host.request(method, args);
         void look();
     } catch (error) {
-        status.textContent = (error as Error).message;
+        say((error as Error).message);
     }
 }
 
@@ -425,7 +429,7 @@ function receive(event: PanelEvent): void {
         // Single exits are kept from now on.
         void perform('hyperscope/vmExitsWatch', { watch: true });
     }
-    if (state.state === 'ended') status.textContent = 'the guest has ended';
+    if (state.state === 'ended') say('the guest has ended');
     void look(true);
 }
 
