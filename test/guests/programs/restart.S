@@ -111,7 +111,7 @@ running:
 # The same for one that should stand still.
 standing:
         mov     COUNTER, %edx
-        mov     $1000000, %ecx
+        mov     $50000, %ecx
 1:      pause
         loop    1b
         cmp     COUNTER, %edx
