@@ -2,6 +2,7 @@
 import { type CodeSize, Segment } from '../isa/x86/instruction';
 import type { CpuState } from '../machine/cpu/cpu-state';
 import { ModeKey } from '../machine/state';
+import { TargetError } from './errors';
 import type { AddressSpace } from './expression/value';
 
 export interface Address {
@@ -44,6 +45,23 @@ export function segmentLinear(state: CpuState, segment: number, offset: bigint):
         return BigInt.asUintN(64, base + offset);
     }
     return BigInt.asUintN(32, BigInt(state.segmentBase(segment)) + offset);
+}
+
+/**
+ * The offset in the code segment that a linear address is at.
+ * @throws TargetError if the instruction pointer, as wide as the code is, does not get there
+ */
+export function codeOffset(state: CpuState, linear: bigint): bigint {
+    const base = segmentLinear(state, Segment.Cs, 0n);
+    const size = codeSize(state);
+    const offset = BigInt.asUintN(size, linear - base);
+    if (segmentLinear(state, Segment.Cs, offset) !== linear) {
+        throw new TargetError(
+            `0x${linear.toString(16)} cannot be reached: ${size}-bit code goes on in its segment, ` +
+                `which begins at 0x${base.toString(16)}`,
+        );
+    }
+    return offset;
 }
 
 /** Width of the code that the vCPU is executing. */

@@ -8,10 +8,9 @@ import {
 } from '../machine/engine';
 import type { Machine } from '../machine/machine';
 import { ActivityState } from '../machine/state';
-import { Segment } from '../isa/x86/instruction';
 import { type LoadSegment, readMovedSegments } from '../symbols/load-segments';
 import type { SymbolTable } from '../symbols/symbol-table';
-import { type Address, codeSize, halves, segmentLinear } from './address';
+import { type Address, codeOffset, halves } from './address';
 import type { BreakpointRequest } from './breakpoints';
 import type { CodeRegion } from './code-region';
 import type { DisassembledInstruction } from './disassembler';
@@ -137,8 +136,7 @@ export class MachineTarget implements DebugTarget {
     async setProgramCounter(vcpu: number, linear: bigint): Promise<void> {
         const { cpu } = this.view(vcpu);
         this.execution.requireStopped();
-        const offset = linear - segmentLinear(cpu, Segment.Cs, 0n);
-        cpu.setRip(...halves(BigInt.asUintN(codeSize(cpu), offset)));
+        cpu.setRip(...halves(codeOffset(cpu, linear)));
         if (cpu.activity === ActivityState.Halted) {
             cpu.activity = ActivityState.Active;
         }

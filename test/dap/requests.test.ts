@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import { Activity } from '../../src/dap/activity';
-import { sampleElf } from '../support/sample';
+import { sampleElf, sampleRom } from '../support/sample';
 import { guestImage } from './guest';
 import { InProcessClient } from './in-process';
 
@@ -192,6 +192,26 @@ describe('requests', () => {
         assert.equal(await evaluate('eax'), '0x2');
         // An edited one begins anew.
         assert.deepEqual(await ids({ ...increment, hitCondition: '1' }), [5]);
+    });
+
+    it('refuse to go where the code segment does not reach', async () => {
+        // Real mode at the reset vector, CS at 0xffff0000.
+        await start({ kernel: undefined, firmware: sampleRom });
+        const before = await evaluate('pc');
+        const targets = async (name: string): Promise<number> =>
+            (
+                await client.request<{ targets: DebugProtocol.GotoTarget[] }>('gotoTargets', {
+                    source: { name },
+                    line: 1,
+                })
+            ).targets[0].id;
+        assert.match(
+            await client.refusal('goto', { threadId: 1, targetId: await targets('0x7c00') }),
+            /^0x7c00 cannot be reached: 16-bit code goes on in its segment, which begins at 0xffff0000$/,
+        );
+        assert.equal(await evaluate('pc'), before);
+        await client.run('goto', { threadId: 1, targetId: await targets('0xffff7c00') });
+        assert.match(await evaluate('pc'), /^0xffff7c00/);
     });
 
     it('refuse an exception filter that is none, whatever it is called', async () => {

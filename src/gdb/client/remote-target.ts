@@ -1,6 +1,6 @@
 /** A guest behind a gdb stub, such as QEMU's, as the debugger sees it. */
 import type { Endpoint } from '../../common/endpoint';
-import { type Address, codeSize, halves, segmentLinear } from '../../debug/address';
+import { type Address, codeOffset, halves } from '../../debug/address';
 import type { StopDecision } from '../../debug/breakpoint-conditions';
 import type { BreakpointRequest } from '../../debug/breakpoints';
 import type { CodeRegion } from '../../debug/code-region';
@@ -33,7 +33,6 @@ import type {
 } from '../../debug/target';
 import type { VcpuView } from '../../debug/vcpu-view';
 import type { WatchpointRequest } from '../../debug/watchpoints';
-import { Segment } from '../../isa/x86/instruction';
 import { ActivityState } from '../../machine/state';
 import type { SymbolTable } from '../../symbols/symbol-table';
 import { PointKind } from '../point-kind';
@@ -167,8 +166,7 @@ export class RemoteTarget implements DebugTarget {
         this.execution.requireStopped();
         await this.exclusive(vcpu, () =>
             this.guest.changing(vcpu, () => {
-                const offset = linear - segmentLinear(cpu, Segment.Cs, 0n);
-                cpu.setRip(...halves(BigInt.asUintN(codeSize(cpu), offset)));
+                cpu.setRip(...halves(codeOffset(cpu, linear)));
             }),
         );
     }
