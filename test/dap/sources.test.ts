@@ -192,6 +192,21 @@ describe('debugging with sources', () => {
         );
     });
 
+    it('reads parts of registers in the frame that is asked about', async () => {
+        await start();
+        await client.breakAt('return value % 2', 'value == 16');
+        await client.run('continue');
+        // A callee that has saved it has its own by now.
+        await client.request('evaluate', { expression: 'rbx = 0x1122334455667788', context: 'repl' });
+        const depth = (await client.frames()).findIndex(({ name }) => name === 'task_first');
+        assert.match(await client.evaluate('ebx'), /^0x55667788 /);
+        assert.equal(await client.evaluate('rbx', depth), '0x0');
+        for (const name of ['ebx', 'bx', 'bl', 'bh']) {
+            assert.equal(await client.evaluate(name, depth), '0x0', name);
+        }
+        assert.equal(await client.evaluate('ebp == (u32)rbp && eip == (u32)rip && rip == pc', depth), '0x1');
+    });
+
     it('maps sources to where they are here', async () => {
         await start({ sourceMap: { 'kernel/': '/elsewhere/src' } });
         await client.ask('setBreakpoints', {

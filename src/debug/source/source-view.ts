@@ -5,6 +5,7 @@ import type { GlobalName, Program, ProgramSet, TypeSource } from '../../symbols/
 import type { SymbolTable } from '../../symbols/symbol-table';
 import type { CType } from '../../symbols/types';
 import { AMD64, type FrameState, lookupAddress, numberOf, type RegisterNumbering } from '../../symbols/unwind';
+import { GPR_NAMES, HIGH_BYTE_NAMES } from '../../isa/x86';
 import { codeSize } from '../address';
 import type { EvaluationContext } from '../expression/context';
 import { EvaluationProblem } from '../expression/error';
@@ -24,6 +25,24 @@ import type { VariableScope, VariableView } from './variable-view';
 /** The general registers in DWARF's order, as `Gpr` numbers them. */
 const AMD64_GPRS = [0, 2, 1, 3, 6, 7, 5, 4, 8, 9, 10, 11, 12, 13, 14, 15];
 const I386_GPRS = [0, 1, 2, 3, 4, 5, 6, 7];
+
+/** Names of the instruction pointer, by their width in bytes. */
+const POINTER_NAMES: Readonly<Record<number, string>> = { 8: 'rip', 4: 'eip', 2: 'ip' };
+
+/** The bits of a general register, or of the instruction pointer, that a name stands for; `of`: names of the whole one. */
+function partOf(name: string): { readonly of: readonly string[]; shift: bigint; width: number } | undefined {
+    const high = HIGH_BYTE_NAMES.indexOf(name);
+    if (high >= 0) {
+        return { of: [GPR_NAMES[8][high], GPR_NAMES[4][high]], shift: 8n, width: 8 };
+    }
+    for (const bytes of [8, 4, 2, 1]) {
+        const index = GPR_NAMES[bytes].indexOf(name);
+        const width = 8 * bytes;
+        if (index >= 0) return { of: [GPR_NAMES[8][index], GPR_NAMES[4][index]], shift: 0n, width };
+        if (POINTER_NAMES[bytes] === name) return { of: ['rip', 'eip'], shift: 0n, width };
+    }
+    return undefined;
+}
 
 export class SourceView {
     readonly presenter: ValuePresenter;
@@ -158,9 +177,21 @@ export class SourceView {
             return undefined;
         }
         const { numbering, state } = physical;
-        const number = name === 'pc' ? numbering.programCounter : numbering.names.indexOf(name);
+        const { names, programCounter: pc, addressSize } = numbering;
+        const part = partOf(name);
+        const number =
+            name === 'pc'
+                ? pc
+                : part === undefined
+                  ? names.indexOf(name)
+                  : names.findIndex(one => part.of.includes(one));
         const value = number < 0 ? undefined : state.registers[number];
-        return value === undefined ? undefined : { value, width: numbering.addressSize * 8 };
+        if (value === undefined) {
+            return undefined;
+        }
+        return part === undefined
+            ? { value, width: addressSize * 8 }
+            : { value: BigInt.asUintN(part.width, value >> part.shift), width: part.width };
     }
 
     private variables(depth: number): FrameVariable[] {
