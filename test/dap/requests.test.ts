@@ -194,6 +194,14 @@ describe('requests', () => {
         assert.deepEqual(await ids({ ...increment, hitCondition: '1' }), [5]);
     });
 
+    it('know FLAGS as the lower half of EFLAGS', async () => {
+        await start();
+        await evaluate('rflags = 0x40247', { context: 'repl' });
+        assert.equal(await evaluate('flags', { context: 'clipboard' }), '0x247');
+        await evaluate('flags = 0x202', { context: 'repl' });
+        assert.equal(await evaluate('rflags', { context: 'clipboard' }), '0x40202');
+    });
+
     it('refuse to go where the code segment does not reach', async () => {
         // Real mode at the reset vector, CS at 0xffff0000.
         await start({ kernel: undefined, firmware: sampleRom });

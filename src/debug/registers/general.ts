@@ -45,7 +45,7 @@ const NARROW: readonly Register[] = [
     bits('eip', RIP, 0, 32),
     bits('ip', RIP, 0, 16),
     { ...RFLAGS, name: 'eflags', width: 32 },
-    { ...RFLAGS, name: 'flags', width: 16 },
+    bits('flags', RFLAGS, 0, 16),
 ];
 
 /** Registers of our own making, which views and conditions want. */
