@@ -108,9 +108,16 @@ function parseValues(args: readonly string[]) {
         }).values;
     } catch (error) {
         // Node's own messages name the option; what follows is about '--' and helps nobody here.
-        throw new UsageError(error instanceof Error ? error.message.split(/\. |\.?\n/)[0] : String(error));
+        const problem = error instanceof Error ? error.message.split(/\. |\.?\n/)[0] : String(error);
+        throw new UsageError(`${problem}${ADVICE[(error as NodeJS.ErrnoException).code ?? ''] ?? ''}`);
     }
 }
+
+/** By the codes of what `parseArgs` throws. */
+const ADVICE: Readonly<Record<string, string>> = {
+    ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL: ': what to run is given as --kernel FILE or --firmware FILE',
+    ERR_PARSE_ARGS_UNKNOWN_OPTION: ": 'hyperscope help' lists what there is",
+};
 
 function parseGdb(text: string): Endpoint {
     const endpoint = parseEndpoint(text);
