@@ -165,7 +165,7 @@ describe('the life of a session', () => {
         const search = client.send('hyperscope/searchMemory', { pattern: '12 34 56', space: 'physical' });
         const disconnect = client.send('disconnect', { terminateDebuggee: true });
         client.send('terminate');
-        assert.equal((await search.answer).success, false);
+        await search.answer;
         assert.equal((await disconnect.answer).success, true);
         assert.throws(() => registry.take(undefined), /nothing to attach to/);
     });
