@@ -28,6 +28,8 @@ export const enum StateOffset {
     blockRip = 0x0a0,
     /** Instructions left before translated code must come back to the dispatcher (i64). */
     remaining = 0x0a8,
+    /** Always one (u64). */
+    one = 0x0b0,
     /** Address of the record being executed, written before each slow path of the interpreter tier (u32). */
     currentRecord = 0x0b8,
     /** Address of the soft TLB of the current MMU mode (u32). */

@@ -115,6 +115,7 @@ export class Cpu extends CpuState {
         options: CpuOptions = { apicId: 0, processors: 1 },
     ) {
         super(buffer, base);
+        this.setLo(StateOffset.one, 1);
         this.hooks = hooks;
         this.options = options;
         this.port = new PhysicalPort(buffer, physical);

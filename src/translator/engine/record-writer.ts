@@ -1,7 +1,7 @@
 /** Writes the decoded-instruction records of the interpreter tier (`codegen/record.ts`). */
 import { BASE_RIP, type Instruction, NO_REGISTER, OperandKind } from '../../isa/x86/instruction';
 import { SegmentOffset, StateOffset, gprOffset, segmentOffset, vectorOffset } from '../../machine/state';
-import { ABSENT_REGISTER, RecordOffset } from '../codegen/record';
+import { ABSENT_REGISTER, hasOneConstant, RecordOffset } from '../codegen/record';
 import { segmentBaseOffset } from '../lift/handler-context';
 import { type Handler } from './handlers';
 
@@ -53,22 +53,35 @@ export function writeRecord(
     });
     const { base, index } = instruction;
     let displacement = instruction.displacement;
-    let displacementHigh = instruction.displacementHigh;
+    let indexOffset = index === NO_REGISTER ? ABSENT_REGISTER : gprOffset(index);
+    let scale = instruction.scale;
     if (base === BASE_RIP) {
-        // The base field is the block's RIP; 64-bit arithmetic on a small offset.
-        const sum = displacement + ipOffset + instruction.length;
-        displacementHigh = Math.floor(sum / 0x100000000);
-        displacement = sum | 0;
+        displacement += ipOffset + instruction.length;
+        if (displacement > 0x7fffffff) {
+            indexOffset = StateOffset.one;
+            scale = 32;
+        }
     }
     const baseOffset =
         base === BASE_RIP ? StateOffset.blockRip : base === NO_REGISTER ? ABSENT_REGISTER : gprOffset(base);
     view.setUint16(at + RecordOffset.base, baseOffset, true);
-    view.setUint16(at + RecordOffset.index, index === NO_REGISTER ? ABSENT_REGISTER : gprOffset(index), true);
-    view.setUint8(at + RecordOffset.scale, instruction.scale);
-    view.setUint16(at + RecordOffset.segmentBase, segmentBaseOffset(instruction.segment), true);
-    view.setInt32(at + RecordOffset.displacement, displacement, true);
-    view.setInt32(at + RecordOffset.displacement + 4, displacementHigh, true);
-    view.setInt32(at + RecordOffset.immediate, instruction.immediate, true);
-    view.setInt32(at + RecordOffset.immediate + 4, instruction.immediateHigh, true);
-    view.setUint32(at + RecordOffset.immediate2, instruction.immediate2, true);
+    view.setUint16(at + RecordOffset.index, indexOffset, true);
+    view.setUint8(at + RecordOffset.scale, scale);
+    view.setUint8(at + RecordOffset.segmentBase, segmentBaseOffset(instruction.segment) >> 3);
+    writeConstants(view, at, instruction, displacement);
+}
+
+function writeConstants(view: DataView, at: number, instruction: Instruction, displacement: number): void {
+    const { operands, immediate, immediateHigh } = instruction;
+    if (!hasOneConstant(instruction)) {
+        view.setInt32(at + RecordOffset.displacement, displacement, true);
+        view.setInt32(at + RecordOffset.immediate, immediate, true);
+        return;
+    }
+    const isOffset = operands.some(({ kind }) => kind === OperandKind.Memory);
+    view.setInt32(at + RecordOffset.constant, isOffset ? displacement : immediate, true);
+    view.setInt32(at + RecordOffset.constant + 4, isOffset ? instruction.displacementHigh : immediateHigh, true);
+    if (operands.some(({ kind }) => kind === OperandKind.Immediate2)) {
+        view.setUint32(at + RecordOffset.immediate2, instruction.immediate2, true);
+    }
 }

@@ -29,7 +29,7 @@ export class CodePages implements RamGeometry {
         const count = (ram.low + ram.high) / PAGE;
         this.codePages = arena.base;
         this.bytes = new Uint8Array(buffer, arena.base, count);
-        // Records are 64 bytes and aligned.
+        // Two records a cache line.
         const taken = Math.ceil(count / 64) * 64;
         this.rest = { base: arena.base + taken, size: arena.size - taken };
     }

@@ -1,7 +1,7 @@
 /** Lift context of the interpreter tier: operands are fields of the decoded-instruction record. */
 import { type Instruction, type Operand, OperandKind } from '../../isa/x86/instruction';
 import { SegmentOffset, StateOffset } from '../../machine/state';
-import { RecordOffset } from '../codegen/record';
+import { hasOneConstant, RecordOffset } from '../codegen/record';
 import { IrBuilder } from '../ir/builder';
 import { type Helper, NONE, type Value } from '../ir/function';
 import { Op, StateAccess, Type } from '../ir/opcodes';
@@ -67,15 +67,21 @@ export class HandlerContext extends LiftContext {
     }
 
     immediate(width: Width): Value {
-        const access =
-            width === 64
-                ? StateAccess.I64
-                : width === 32
-                  ? StateAccess.I32
-                  : width === 16
-                    ? StateAccess.U16
-                    : StateAccess.U8;
-        return this.ir.record(RecordOffset.immediate, access);
+        if (width === 64) {
+            return this.immediate64();
+        }
+        const access = width === 32 ? StateAccess.I32 : width === 16 ? StateAccess.U16 : StateAccess.U8;
+        return this.ir.record(this.hasOneConstant ? RecordOffset.constant : RecordOffset.immediate, access);
+    }
+
+    private immediate64(): Value {
+        return this.hasOneConstant
+            ? this.ir.record(RecordOffset.constant, StateAccess.I64)
+            : this.ir.record(RecordOffset.immediate, StateAccess.S32AsI64);
+    }
+
+    private get hasOneConstant(): boolean {
+        return hasOneConstant(this.instruction);
     }
 
     immediate2(): Value {
@@ -90,7 +96,9 @@ export class HandlerContext extends LiftContext {
         const sum = ir.op(
             'i64.add',
             ir.op('i64.add', base, ir.op('i64.shl', index, scale)),
-            ir.record(RecordOffset.displacement, StateAccess.I64),
+            this.hasOneConstant
+                ? ir.record(RecordOffset.constant, StateAccess.I64)
+                : ir.record(RecordOffset.displacement, StateAccess.S32AsI64),
         );
         switch (this.instruction.addressSize) {
             case 16:
@@ -102,12 +110,15 @@ export class HandlerContext extends LiftContext {
     }
 
     protected segmentBaseOfOperand(): Value {
-        return this.ir.getIndexed(0, this.ir.record(RecordOffset.segmentBase, StateAccess.U16), StateAccess.I64);
+        return this.ir.getIndexed(0, this.segmentOffset(), StateAccess.I64);
     }
 
     segmentSelectorOfOperand(): Value {
-        const base = this.ir.record(RecordOffset.segmentBase, StateAccess.U16);
-        return this.ir.getIndexed(SegmentOffset.selector - SegmentOffset.base, base, StateAccess.U16);
+        return this.ir.getIndexed(SegmentOffset.selector - SegmentOffset.base, this.segmentOffset(), StateAccess.U16);
+    }
+
+    private segmentOffset(): Value {
+        return this.ir.op('i32.shl', this.ir.record(RecordOffset.segmentBase, StateAccess.U8), this.ir.i32(3));
     }
 
     unexecuted(): Value {
@@ -148,7 +159,7 @@ export class HandlerContext extends LiftContext {
 
     jumpToImmediate(): void {
         const ir = this.ir;
-        const target = ir.op('i64.add', this.nextRip(), ir.record(RecordOffset.immediate, StateAccess.I64));
+        const target = ir.op('i64.add', this.nextRip(), this.immediate64());
         const width = this.instruction.operandSize;
         const cut = width === 64 ? target : ir.op('i64.and', target, width === 32 ? ir.i64(-1, 0) : ir.i64(0xffff, 0));
         ir.ir.append(Op.JumpIndirect, Type.Void, cut);

@@ -1,11 +1,11 @@
 /** Runs single x87 instructions through the interpreter tier's generated code, with nothing of a PC around it. */
 
-import { StateOffset, gprOffset, segmentOffset, SegmentOffset, ModeKey } from '../../../src/machine/state';
-import { BASE_RIP, decode, type Instruction, OperandKind, type Segment } from '../../../src/isa/x86';
+import { StateOffset, segmentOffset, SegmentOffset, ModeKey } from '../../../src/machine/state';
+import { decode, type Instruction, type Segment } from '../../../src/isa/x86';
 import { FixedHandler } from '../../../src/translator/codegen/handler-emitter';
-import { ABSENT_REGISTER, RecordOffset } from '../../../src/translator/codegen/record';
+import { RecordOffset } from '../../../src/translator/codegen/record';
 import { CodeTable, Handlers } from '../../../src/translator/engine/handlers';
-import { segmentBaseOffset } from '../../../src/translator/lift/handler-context';
+import { writeRecord } from '../../../src/translator/engine/record-writer';
 import { x87Helpers, x87Semantics } from '../../../src/translator/lift/x87';
 
 const PAGE = 0x10000;
@@ -148,24 +148,9 @@ export class X87Machine {
         const { view } = this;
         // Whether the mode lets x87 instructions run is the engine's to decide.
         const row = { ...instruction.row, attributes: 0 };
-        const { index } = this.handlers.find({ ...instruction, row }, mode);
+        const handler = this.handlers.find({ ...instruction, row }, mode);
         this.handlers.flush();
-        view.setUint32(RECORD + RecordOffset.handler, index, true);
+        writeRecord(view, RECORD, instruction, handler, { ipOffset: 0, ordinal: 0, left: 1 });
         view.setUint32(RECORD + RecordOffset.size + RecordOffset.handler, FixedHandler.Stale, true);
-        view.setUint8(RECORD + RecordOffset.length, instruction.length);
-        instruction.operands.forEach((operand, i) => {
-            const field = operand.kind === OperandKind.Gpr ? gprOffset(operand.register) : operand.register;
-            view.setUint16(RECORD + RecordOffset.register + 2 * i, field, true);
-        });
-        const { base, displacement } = instruction;
-        if (base === BASE_RIP || instruction.index >= 0) {
-            throw new Error('address form not supported');
-        }
-        view.setUint16(RECORD + RecordOffset.base, base < 0 ? ABSENT_REGISTER : gprOffset(base), true);
-        view.setUint16(RECORD + RecordOffset.index, ABSENT_REGISTER, true);
-        view.setUint16(RECORD + RecordOffset.segmentBase, segmentBaseOffset(instruction.segment), true);
-        view.setInt32(RECORD + RecordOffset.displacement, displacement, true);
-        view.setInt32(RECORD + RecordOffset.displacement + 4, instruction.displacementHigh, true);
-        view.setUint8(RECORD + RecordOffset.modrm, instruction.modrm & 0xff);
     }
 }
