@@ -253,7 +253,11 @@ export class Machine {
         board.uarts.forEach((uart, index) =>
             queue.connect(
                 `serial${index}`,
-                data => uart.receive(data as Uint8Array),
+                data => {
+                    // As a modem that rings does. It is what users can always do.
+                    board.acpiPm.wake();
+                    uart.receive(data as Uint8Array);
+                },
                 data => data instanceof Uint8Array,
             ),
         );

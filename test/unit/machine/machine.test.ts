@@ -183,6 +183,14 @@ describe('machine', () => {
             assert.deepEqual(start(machine), [0, 0x123456, 1]);
         });
 
+        it('a character at a serial port wakes it', () => {
+            const { machine } = suspended(0x9a123, 0, { serial: [() => undefined] });
+            machine.sendSerial(0, Uint8Array.of(13));
+            machine.run({ instructions: 5 });
+            assert.deepEqual(start(machine), [0x9a120, 3, 0]);
+            assert.equal(machine.bus.read(0x600, 2), 0x8000, 'for none of the reasons that have an event');
+        });
+
         it('without an address to go on at it starts anew', () => {
             const { machine } = suspended(0, 0);
             machine.pressPowerButton();
