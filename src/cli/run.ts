@@ -166,7 +166,7 @@ async function runToEnd(
             const started = performance.now();
             const stop = machine.run({ time: machine.clock.now() + slice, idleSkips: IDLE_SKIPS });
             slice = nextSlice(slice, performance.now() - started);
-            const status = await endStatus(stop, machine, terminal);
+            const status = await endStatus(stop, machine, terminal, options.kernel);
             if (status !== undefined) {
                 return status;
             }
@@ -266,6 +266,7 @@ async function endStatus(
     stop: MachineStop,
     machine: Machine,
     terminal: Console | undefined,
+    kernel: string | undefined,
 ): Promise<number | undefined> {
     switch (stop.reason) {
         case 'poweredOff':
@@ -274,7 +275,7 @@ async function endStatus(
         case 'debugExit':
             return stop.status & 0xff;
         case 'tripleFault':
-            process.stderr.write(describeTripleFault(machine, stop.vcpu, stop.report));
+            process.stderr.write(describeTripleFault(machine, stop.vcpu, stop.report, kernel));
             return Status.TripleFault;
         case 'engineFailed':
             process.stderr.write(`hyperscope: vCPU ${stop.vcpu} cannot go on: ${stop.problem}\n`);

@@ -1,8 +1,10 @@
 /** The report of a triple fault: what was executing, the registers, and the chain of faults. */
 import { formatInstruction, decode, type CodeSize, MAX_INSTRUCTION_LENGTH } from '../isa/x86';
+import { HyperscopeError } from '../common/errors';
+import { SymbolFiles } from '../dap/symbol-files';
 import type { ShutdownReport } from '../machine/cpu/interrupts';
 import type { Cpu } from '../machine/cpu/cpu';
-import { walkLinear } from './linear-bytes';
+import { linearRip, walkLinear } from './linear-bytes';
 import type { Machine } from '../machine/machine';
 import { ModeKey, StateOffset } from '../machine/state';
 
@@ -14,7 +16,13 @@ const GPR_NAMES = [
     'rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15',
 ]; // prettier-ignore
 
-export function describeTripleFault(machine: Machine, vcpu: number, report: ShutdownReport | undefined): string {
+/** @param kernel file of the kernel, whose symbols name the instruction's place where it is an ELF file */
+export function describeTripleFault(
+    machine: Machine,
+    vcpu: number,
+    report: ShutdownReport | undefined,
+    kernel: string | undefined,
+): string {
     const { cpu } = machine.processors[vcpu];
     const lines = [`hyperscope: triple fault on vCPU ${vcpu}`];
     for (const [i, fault] of (report?.chain ?? []).entries()) {
@@ -23,7 +31,7 @@ export function describeTripleFault(machine: Machine, vcpu: number, report: Shut
         const address = fault.address === undefined ? '' : ` at linear address 0x${fault.address.toString(16)}`;
         lines.push(`  ${i === 0 ? 'first' : 'while delivering that'}: ${name}${code}${address}`);
     }
-    lines.push(`  at ${cpu.selector(1).toString(16).padStart(4, '0')}:${instructionAt(cpu)}`);
+    lines.push(`  at ${cpu.selector(1).toString(16).padStart(4, '0')}:${instructionAt(cpu, kernel)}`);
     for (let i = 0; i < 16; i += 4) {
         lines.push(
             `  ${GPR_NAMES.slice(i, i + 4)
@@ -46,14 +54,30 @@ function hex64(value: bigint): string {
     return BigInt.asUintN(64, value).toString(16).padStart(16, '0');
 }
 
-/** RIP and the instruction there, as far as its bytes can be read. */
-function instructionAt(cpu: Cpu): string {
+/** RIP, what is there by the kernel's symbols, and the instruction, as far as its bytes can be read. */
+function instructionAt(cpu: Cpu, kernel: string | undefined): string {
     const rip = (BigInt(cpu.ripHi) << 32n) | BigInt(cpu.ripLo);
+    const name = kernel === undefined ? undefined : symbolAt(linearRip(cpu), kernel);
+    const place = name === undefined ? hex64(rip) : `${hex64(rip)} <${name}>`;
     const bytes = walkLinear(cpu, MAX_INSTRUCTION_LENGTH);
     const codeSize = (16 << (cpu.mode & ModeKey.CodeSizeMask)) as CodeSize;
     const decoded = bytes.length === 0 ? 1 : decode(bytes, 0, bytes.length, codeSize);
     if (typeof decoded === 'number') {
-        return `${hex64(rip)}  (bytes ${Buffer.from(bytes).toString('hex') || 'not mapped'})`;
+        return `${place}  (bytes ${Buffer.from(bytes).toString('hex') || 'not mapped'})`;
     }
-    return `${hex64(rip)}  ${formatInstruction(decoded, rip)}`;
+    return `${place}  ${formatInstruction(decoded, rip)}`;
+}
+
+function symbolAt(address: bigint, kernel: string): string | undefined {
+    const files = new SymbolFiles();
+    try {
+        files.add('kernel', kernel);
+        return files.table.format(address);
+    } catch (error) {
+        if (!(error instanceof HyperscopeError)) throw error;
+        // The report is not the place to complain about its file.
+        return undefined;
+    } finally {
+        files.close();
+    }
 }
