@@ -5,7 +5,7 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import * as vscode from 'vscode';
 import type { AdapterLine } from './guest-sessions';
-import { MessageQueue } from './message-queue';
+import { MessageQueue, MOVES } from './message-queue';
 
 interface Message {
     readonly seq: number;
@@ -147,6 +147,10 @@ export class AdapterProcess implements vscode.DebugAdapter, AdapterLine {
                 this.refuse(request);
                 return;
             }
+            if (MOVES.has(request.command) && this.queue.hidesMove) {
+                this.ignoreMove(request);
+                return;
+            }
             this.unanswered.set(request.seq, request);
         }
         this.write(request.command === 'initialize' ? withAbilities(message) : message);
@@ -255,6 +259,13 @@ export class AdapterProcess implements vscode.DebugAdapter, AdapterLine {
         // The message of `end` tells everything: no dialog for each request besides.
         const body = success ? undefined : { error: { id: 1, format: GONE, showUser: false } };
         this.send({ type: 'response', request_seq: seq, command, success, message: success ? undefined : GONE, body });
+    }
+
+    /** A key that is held down: the guest has moved already, which its button would say by now. */
+    private ignoreMove({ seq, command }: Request): void {
+        this.queue.pass({
+            ...{ seq: ++this.sequence, type: 'response', request_seq: seq, command, success: true, body: {} },
+        } as Message);
     }
 
     private send(message: object): void {

@@ -171,7 +171,7 @@ export class GuestSessions implements vscode.Disposable {
                     moved(told);
                     return told;
                 }
-                case 'memory':
+                // What writes memory by hand tells of this too: once is enough for the views to ask for everything.
                 case 'invalidated':
                     if (guest === this.shown) this.changes.fire('values');
                     break;

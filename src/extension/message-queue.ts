@@ -21,6 +21,11 @@ export class MessageQueue<Message extends QueuedMessage> {
 
     constructor(private readonly deliver: (message: Message) => void) {}
 
+    /** VS Code has not heard yet that the guest has gone on: to its user it still is where it was. */
+    get hidesMove(): boolean {
+        return this.held?.some(isMove) === true;
+    }
+
     /** @param ready if it is kept, this message may be delivered; what comes meanwhile waits behind it */
     pass(message: Message, ready?: Promise<void>): void {
         if (this.held !== undefined) {
@@ -45,7 +50,11 @@ export class MessageQueue<Message extends QueuedMessage> {
  * unless it knows of the stop by then: it would draw all its buttons for a guest that runs, and again for one that does not.
  */
 function stopsFirst(messages: QueuedMessage[]): void {
-    const move = messages.findIndex(({ type, command = '' }) => type === 'response' && MOVES.has(command));
+    const move = messages.findIndex(isMove);
     const stop = messages.findIndex(({ type, event }, at) => at > move && type === 'event' && event === 'stopped');
     if (move >= 0 && stop >= 0) messages.splice(stop, 0, ...messages.splice(move, 1));
+}
+
+function isMove({ type, command = '' }: QueuedMessage): boolean {
+    return type === 'response' && MOVES.has(command);
 }

@@ -60,6 +60,26 @@ describe('messages on their way to VS Code', () => {
         assert.deepEqual(seen, [RESPONSE, OUTPUT, STOP]);
     });
 
+    it('hide a move as long as its response waits, whether or not the stop has come', async () => {
+        const { queue: messages, wait } = queue();
+        const [told, tell] = wait();
+        messages.pass(STOP, told);
+        messages.pass({ type: 'response', command: 'threads' });
+        assert.equal(messages.hidesMove, false);
+        tell();
+        await told;
+        const [ready, go] = wait();
+        messages.pass(RESPONSE, ready);
+        assert.equal(messages.hidesMove, true);
+        messages.pass(STOP);
+        assert.equal(messages.hidesMove, true);
+        go();
+        await ready;
+        assert.equal(messages.hidesMove, false);
+        messages.pass(RESPONSE);
+        assert.equal(messages.hidesMove, false);
+    });
+
     it('keep what comes while those are passed on behind them', async () => {
         const seen: QueuedMessage[] = [];
         const messages: MessageQueue<QueuedMessage> = new MessageQueue(message => {
