@@ -399,6 +399,28 @@ describe('the pages of the views', function () {
         await page.close();
     });
 
+    it('leave no marks of a search whose list was closed', async () => {
+        const endless = { ...searchBody(), remaining: 1 << 30, next: '0x2000' };
+        const { page } = await open('memory', false, { ...ANSWERS, 'hyperscope/searchMemory': endless });
+        await page.locator('.number.cursor.goal').waitFor();
+        await page.locator('input.search').fill('x');
+        await page.locator('input.search').press('Enter');
+        await page.locator('.matches button').nth(1).waitFor();
+        await page.locator('.matches button').first().focus();
+        await page.keyboard.press('Escape');
+        const sent = (): Promise<number> => page.evaluate('window.sent.length');
+        // Its last answer comes before that of a request made now.
+        await page.locator('.scroller').focus();
+        for (let before = -1; before !== (await sent());) {
+            before = await sent();
+            await page.waitForTimeout(50);
+        }
+        await page.keyboard.press('Home');
+        assert.equal(await page.locator('.number.cursor').count(), 1);
+        assert.equal(await page.locator('.match').count(), 0);
+        await page.close();
+    });
+
     it('have the roles that screen readers go by', async () => {
         const { page: exits } = await open('vm-exits');
         await exits.locator('tbody tr').first().waitFor();

@@ -24,17 +24,25 @@ export class Results {
     readonly element = element('aside', { class: 'results', hidden: true, 'aria-label': 'Results' });
     /** What is to be marked in memory. */
     matches: Matches | undefined;
-    /** A search is underway. */
-    searching = false;
+    /** Searches that are underway; one that nobody wants any more ends at its next answer. */
+    private underway = 0;
     /** The search that is wanted: others end. */
     private wanted = 0;
+    /** The search whose list is shown, or 0. */
+    private shown = 0;
 
     constructor(private readonly page: ResultsPage) {
         this.element.addEventListener('keydown', event => this.key(event));
     }
 
+    /** A search is underway. */
+    get searching(): boolean {
+        return this.underway > 0;
+    }
+
     close(): void {
         this.wanted++;
+        this.shown = 0;
         this.matches = undefined;
         const focused = this.element.contains(document.activeElement);
         this.element.hidden = true;
@@ -45,7 +53,8 @@ export class Results {
     async search(pattern: string): Promise<void> {
         const { host, place } = this.page;
         const mine = ++this.wanted;
-        this.searching = true;
+        this.shown = mine;
+        this.underway++;
         const space = place.space === 'physical' ? 'physical' : 'linear';
         const found: SearchMemoryBody['matches'][number][] = [];
         const list = element('ol', { class: 'matches' });
@@ -70,7 +79,10 @@ export class Results {
                     found.push(match);
                     list.append(this.matchItem(match, space));
                 }
-                this.matches = { starts: new Set(found.map(({ address }) => BigInt(address))), length: body.length };
+                if (this.shown === mine) {
+                    const starts = new Set(found.map(({ address }) => BigInt(address)));
+                    this.matches = { starts, length: body.length };
+                }
                 first = body.next;
                 const part = searched + body.remaining === 0 ? 1 : searched / (searched + body.remaining);
                 heading.textContent = `${found.length} found, ${Math.floor(part * 100)} % searched`;
@@ -89,13 +101,15 @@ export class Results {
             heading.classList.add('wrong');
         }
         cancel.remove();
-        this.searching = false;
+        this.underway--;
         this.page.redraw();
     }
 
     /** Lists what maps the page of an address. */
     async showMappings(address: string, space: MemorySpace): Promise<void> {
         const { host, place } = this.page;
+        this.wanted++;
+        this.shown = 0;
         const heading = element('span', { role: 'status' }, `who maps ${address}`);
         const list = element('ol', { class: 'matches' });
         this.show(heading, undefined, list);
