@@ -1,20 +1,12 @@
 # A Multiboot kernel that goes back to real mode and calls the BIOS, where there is none: INT 15h is refused, INT 12h
 # answered, an interrupt acknowledged. It ends by the debug exit: 1 for success, else the step that went wrong.
 
-        .set    MAGIC, 0x1badb002
         .set    REAL, 0x7000                    # where the real-mode code runs
 
-        .text
-        .balign 4
-        .long   MAGIC, 0, -MAGIC
-
-        .globl  start
+        .include "multiboot.inc"
 start:  cli
         cld
-        mov     $real, %esi
-        mov     $REAL, %edi
-        mov     $real_end - real, %ecx
-        rep     movsb
+        copy    real, REAL
         lidt    real_idt
         lgdt    gdt_pointer
         ljmp    $8, $REAL

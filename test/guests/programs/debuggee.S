@@ -23,10 +23,7 @@ again:  call    count
         jne     again
 
 # Code that was not there when the breakpoint was set.
-        mov     $body, %esi
-        mov     $COPY, %edi
-        mov     $body_end - body, %ecx
-        rep movsb
+        copy    body, COPY
         mov     $COPY, %eax
         call    *%eax
 
@@ -95,10 +92,7 @@ compat: mov     %cr0, %eax
         mov     %eax, %cr0
 
 # Real mode, with CS.base = REAL.
-        mov     $real, %esi
-        mov     $REAL, %edi
-        mov     $real_end - real, %ecx
-        rep movsb
+        copy    real, REAL
         ljmp    $0x20, $0
         .code16
 real:   mov     %cr0, %eax

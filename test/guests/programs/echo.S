@@ -1,15 +1,10 @@
 # A Multiboot kernel that greets, then answers each character from the first serial port with how many there were
 # ('1', '2', …) and the character; it ends by the debug exit port after a 'q'.
 
-        .set    MAGIC, 0x1badb002
         .set    LINE_STATUS, 5
         .set    DATA_READY, 1
 
-        .text
-        .balign 4
-        .long   MAGIC, 0, -MAGIC
-
-        .globl  start
+        .include "multiboot.inc"
 start:  mov     $stack, %esp
         cld
         mov     $ready, %esi

@@ -14,14 +14,8 @@
         .include "start.inc"
 
 # Two functions of the same length: one adds 1 to EBX, the other 0x100.
-        mov     $add_one, %esi
-        mov     $ONE, %edi
-        mov     $add_one_end - add_one, %ecx
-        rep movsb
-        mov     $add_other, %esi
-        mov     $OTHER, %edi
-        mov     $add_other_end - add_other, %ecx
-        rep movsb
+        copy    add_one, ONE
+        copy    add_other, OTHER
 
 # Paging: the first 4 MiB identical; FUNCTION is ONE, in the second address space OTHER.
         xor     %ecx, %ecx

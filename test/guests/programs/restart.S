@@ -2,7 +2,6 @@
 # status saying where to go on; the second by INIT and start-up IPIs. It ends by the debug exit: 1 for success, else the step
 # that went wrong.
 
-        .set    MAGIC, 0x1badb002
         .set    SHUTDOWN_STATUS, 0x8f           # CMOS index, with NMI masked
         .set    JUMP, 0x0a                      # shutdown status: jump to where 40:67 leads
         .set    JUMP_AFTER_EOI, 0x05
@@ -16,22 +15,12 @@
         .set    STARTED, 0x510                  # how often it has started
         .set    PATIENCE, 1000000000
 
-        .text
-        .balign 4
-        .long   MAGIC, 0, -MAGIC
-
-        .globl  start
+        .include "multiboot.inc"
 start:  cli
         cld
         mov     $stack, %esp
-        mov     $real, %esi
-        mov     $REAL, %edi
-        mov     $real_end - real, %ecx
-        rep     movsb
-        mov     $other, %esi
-        mov     $OTHER, %edi
-        mov     $other_end - other, %ecx
-        rep     movsb
+        copy    real, REAL
+        copy    other, OTHER
 
         mov     $2, %bl                         # started by INIT and SIPI
         movl    $0, STARTED

@@ -1,7 +1,6 @@
 # A Multiboot kernel that suspends to RAM (ACPI S3), wakes by the alarm of the real-time clock, and goes on in real mode. It
 # ends by the debug exit: 1 for success, else the step that went wrong.
 
-        .set    MAGIC, 0x1badb002
         .set    REAL, 0x7000                    # where the real-mode code runs
         .set    RSDP, 0xf0000
         .set    PM_STATUS, 0x600
@@ -19,17 +18,10 @@
         out     %al, $0x71
         .endm
 
-        .text
-        .balign 4
-        .long   MAGIC, 0, -MAGIC
-
-        .globl  start
+        .include "multiboot.inc"
 start:  cli
         cld
-        mov     $real, %esi
-        mov     $REAL, %edi
-        mov     $real_end - real, %ecx
-        rep     movsb
+        copy    real, REAL
 
         mov     $2, %bl                         # the FADT is among the tables that the RSDT names
         mov     RSDP + 16, %esi

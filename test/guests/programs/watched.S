@@ -1,7 +1,6 @@
 # A Multiboot kernel for tests of watchpoints: goes to long mode and accesses memory in every way there is. Labels name
 # the instructions. Ends by the debug exit port with 21.
 
-        .set    MAGIC, 0x1badb002
         .set    PML4, 0x310000
         .set    PDPT, 0x311000
         .set    DIRECTORY, 0x312000
@@ -16,11 +15,7 @@
         .set    OWN, DATA + 0x3200      # for the guest's debug registers
         .set    ROUNDS, 5000
 
-        .text
-        .balign 4
-        .long   MAGIC, 0, -MAGIC
-
-        .globl  start
+        .include "multiboot.inc"
 start:  mov     $stack, %esp
         cld
         lgdt    gdtr
