@@ -44,7 +44,7 @@ export class TranslatorView extends GuestTree {
                 key: 'tier',
                 label: tier === 'region' ? 'Region' : 'Interpreter tier',
                 value,
-                tooltip: `${value}\nClick to see guest code, IR and WebAssembly`,
+                tooltip: `${value === '' ? '' : `${value}\n`}Click to see guest code, IR and WebAssembly`,
                 icon: tier === 'region' ? 'zap' : 'list-flat',
                 unmarked: true,
                 command: {
