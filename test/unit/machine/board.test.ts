@@ -1,13 +1,11 @@
 import assert from 'node:assert/strict';
 import { LoadError } from '../../../src/machine/errors';
-import { Machine, type MachineOptions } from '../../../src/machine/machine';
-import { bzImage, elf, multibootHeader } from './images';
-import { enableInterrupts, ScriptedEngine } from './scripted-engine';
+import type { MachineOptions } from '../../../src/machine/machine';
+import { elf, multibootHeader } from './images';
+import { enableInterrupts } from './scripted-engine';
+import { build as buildMachine, LAPIC, MIB } from './scripted-machine';
 
-const MIB = 0x100000;
-const KERNEL = { kernel: { name: 'vmlinuz', data: bzImage() }, modules: [], commandLine: '' };
 const BIOS = { name: 'bios', data: new Uint8Array(0x20000).fill(0xea, 0x1fff0, 0x1fff5) };
-const LAPIC = 0xfee00000;
 const IOAPIC = 0xfec00000;
 const HOST_BRIDGE = 0;
 const ISA_BRIDGE = 1 << 3;
@@ -15,8 +13,7 @@ const POWER_MANAGEMENT = (1 << 3) | 3;
 const RNG = 3 << 3;
 
 function build(options: Partial<MachineOptions> = {}) {
-    const engine = new ScriptedEngine();
-    const machine = new Machine({ memory: 16 * MIB, kernel: KERNEL, ...options, engine: () => engine });
+    const { machine, engine } = buildMachine(options);
     const { bus, memory } = machine;
     const pci = (devfn: number, offset: number): void =>
         bus.write(0xcf8, 4, (0x80000000 | (devfn << 8) | (offset & 0xfc)) >>> 0);
