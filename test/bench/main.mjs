@@ -23,7 +23,7 @@ ${Object.entries(BENCHMARKS)
     .join('\n')}
 
   --runs N         runs of each engine, taken in turns (3)
-  --only ENGINE    qemu or hyperscope alone; for symbols: lookups, lines, stacks or layouts
+  --only ENGINE    qemu or hyperscope alone; for symbols: lookups, lines, stacks, layouts or memory
   --cpus N         virtual CPUs (1)
   --memory MIB     guest memory (256)`;
 
