@@ -53,7 +53,9 @@ const enum Event {
     Wake = 1 << 15,
 }
 
-const ENABLES = Event.Timer | Event.Global | Event.PowerButton | Event.SleepButton | Event.Rtc;
+/** What ends S3 besides general-purpose events; the PM timer and the global lock only interrupt. */
+const WAKE_EVENTS = Event.PowerButton | Event.SleepButton | Event.Rtc;
+const ENABLES = Event.Timer | Event.Global | WAKE_EVENTS;
 
 const EVENT_NAMES: readonly [Event, string][] = [
     [Event.Timer, 'timer'],
@@ -328,7 +330,7 @@ export class AcpiPm implements Device {
         } else if (type === (this.options.suspendType ?? 1) && this.options.suspend !== undefined) {
             this.suspended = true;
             this.options.suspend();
-            if ((this.status & this.enable) !== 0 || (this.gpeStatus & this.gpeEnable) !== 0) {
+            if ((this.status & this.enable & WAKE_EVENTS) !== 0 || (this.gpeStatus & this.gpeEnable) !== 0) {
                 this.wake();
             }
         } else {

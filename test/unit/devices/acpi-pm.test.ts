@@ -111,6 +111,18 @@ describe('ACPI power management', () => {
             assert.deepEqual(bench.log, ['suspend', 'wake']);
         });
 
+        it('stays there although the PM timer has run over', () => {
+            const bench = suspended();
+            bench.clock.advance(3e9);
+            assert.equal(bench.read(STATUS), 0x01);
+            bench.write(ENABLE, 0x421);
+            bench.write(CONTROL, SUSPEND);
+            bench.clock.advance(3e9);
+            assert.deepEqual([bench.log, bench.pm.asleep], [['suspend'], true]);
+            bench.pm.rtcAlarm();
+            assert.deepEqual(bench.log, ['suspend', 'wake']);
+        });
+
         it('interrupts only once it is awake, for what has woken it', () => {
             const bench = suspended();
             bench.write(CONTROL, SUSPEND);
