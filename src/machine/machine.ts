@@ -427,10 +427,10 @@ export class Machine {
         }
     }
 
-    /** A reset that the guest asked for, after which it may want to go on by itself. */
+    /** Resets the machine, after which the guest may want to go on by itself. */
     private restart(): void {
         for (const processor of this.processors) {
-            processor.reset();
+            this.resetProcessor(processor);
         }
         this.powerOn();
     }
@@ -438,7 +438,7 @@ export class Machine {
     /** Enters S3: nothing runs until the power management wakes the machine. */
     private suspend(): void {
         for (const processor of this.processors) {
-            processor.reset();
+            this.resetProcessor(processor);
             processor.cpu.activity = ActivityState.WaitForSipi;
         }
         this.board.suspend();
@@ -446,7 +446,7 @@ export class Machine {
 
     /** Leaves S3. */
     private wake(): void {
-        this.processors[0].reset();
+        this.resetProcessor(this.processors[0]);
         if (this.options.firmware !== undefined) {
             announceResume(this.board.rtc);
         } else if (resumeDirectBoot(this.directBootTarget())) {
@@ -454,6 +454,11 @@ export class Machine {
         } else {
             this.restart();
         }
+    }
+
+    private resetProcessor(processor: Processor): void {
+        processor.reset();
+        this.engine.stateChanged(processor.index);
     }
 
     private directBootTarget(): DirectBootTarget {

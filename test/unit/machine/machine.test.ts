@@ -82,6 +82,17 @@ describe('machine', () => {
         });
     }
 
+    it('tells the engine of every vCPU that a reset has changed', () => {
+        const { machine, engine, out } = build({ cpus: 3 });
+        const told = () => [...new Set(engine.replaced.splice(0))].sort();
+        told();
+        engine.at(0, 10, out(0x64, 1, 0xfe));
+        machine.run({ instructions: 11 });
+        assert.deepEqual(told(), [0, 1, 2]);
+        machine.reset();
+        assert.deepEqual(told(), [0, 1, 2]);
+    });
+
     it('goes on after a reset where the guest wants to, but not after one by the user', () => {
         const { machine, engine, out } = build();
         engine.at(0, 8, out(0x70, 1, 0x8f));

@@ -17,6 +17,8 @@ export class ScriptedEngine implements Engine {
     readonly interrupts: string[] = [];
     readonly slices: string[] = [];
     readonly invalidated: number[] = [];
+    /** vCPUs whose state was replaced, as the machine has told. */
+    readonly replaced: number[] = [];
     mapChanges = 0;
     /** Called for each interrupt: a guest's handler. */
     onInterrupt: (processor: Processor, vector: number) => void = () => undefined;
@@ -91,8 +93,8 @@ export class ScriptedEngine implements Engine {
         this.mapChanges++;
     }
 
-    stateChanged(): void {
-        // Nothing is cached.
+    stateChanged(vcpu: number): void {
+        this.replaced.push(vcpu);
     }
 
     statistics(): EngineStatistics {

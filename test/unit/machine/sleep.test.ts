@@ -17,8 +17,10 @@ describe('a machine in S3', () => {
         machine.memory.write(facs + 24, 4, extended);
         machine.processors[1].cpu.activity = ActivityState.Active;
         engine.at(0, 100, out(0x604, 2, SUSPEND));
+        engine.replaced.length = 0;
         assert.deepEqual(machine.run(), { reason: 'idle', deadline: undefined });
         assert.equal(engine.count(0), 101);
+        assert.deepEqual(engine.replaced, [0, 1], 'the engine knows that both were reset');
         return guest;
     };
     const start = (machine: Machine) => {
@@ -95,8 +97,10 @@ describe('a machine in S3', () => {
         engine.at(0, 5, out(0x604, 2, SUSPEND));
         machine.run();
         assert.equal(engine.count(0), 6);
+        engine.replaced.length = 0;
         machine.pressPowerButton();
         machine.run({ instructions: 1 });
+        assert.deepEqual(engine.replaced, [0]);
         assert.deepEqual(start(machine), [0xffff0000, 0xfff0, 0]);
         assert.equal(machine.board.rtc.readCmos(0x0f), 0xfe);
         assert.equal(machine.memory.read(0xf1234, 1), 0x5a);
