@@ -4,6 +4,7 @@
  * Reference, section 5, "shutdown"; MultiProcessor Specification 1.4, B.4.1 "INIT IPI"), and resets the machine otherwise.
  */
 import type { Rtc146818 } from '../../devices/rtc146818';
+import { word } from '../loaders/option-rom';
 import type { GuestMemory } from '../memory';
 import { BoardMap } from './board-map';
 
@@ -38,7 +39,7 @@ const CODE = [
     0x74, 0x14,                         // je   jump
     0x80, 0xfc, JUMP_AFTER_EOI,         // cmp  ah, JUMP_AFTER_EOI
     0x74, 0x09,                         // je   eoi
-    0xba, BoardMap.resetControl & 0xff, BoardMap.resetControl >> 8, // mov dx, 0cf9h
+    0xba, ...word(BoardMap.resetControl), // mov dx, 0cf9h
     0xb0, 0x06,                         // mov  al, 6       ; reset the machine
     0xee,                               // out  dx, al
     0xf4,                               // hlt
@@ -48,7 +49,7 @@ const CODE = [
     0xe6, 0x20,                         // out  20h, al
     0x31, 0xc0,                         // jump: xor ax, ax
     0x8e, 0xd8,                         // mov  ds, ax
-    0xff, 0x2e, WARM_RESET_VECTOR & 0xff, WARM_RESET_VECTOR >> 8, // jmp far [467h]
+    0xff, 0x2e, ...word(WARM_RESET_VECTOR), // jmp far [467h]
 ];
 
 /** Bytes that {@link mapResetRom} needs of the memory reserved for ROMs. */
@@ -79,8 +80,4 @@ export function announceResume(rtc: Rtc146818): void {
 /** Has the machine start afresh, whatever the guest wanted. */
 export function forgetShutdownStatus(rtc: Rtc146818): void {
     rtc.writeCmos(SHUTDOWN_STATUS, 0);
-}
-
-function word(value: number): [number, number] {
-    return [value & 0xff, (value >> 8) & 0xff];
 }
