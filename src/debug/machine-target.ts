@@ -149,7 +149,6 @@ export class MachineTarget implements DebugTarget {
             void this.programs.restart();
             this.execution.eventStopsChanged();
             this.machine.reset();
-            this.views.forEach((_, vcpu) => this.engine.stateChanged(vcpu));
             // What was written in the run before says nothing of this one.
             this.written?.stopped();
         });
