@@ -4,7 +4,6 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { KvmVcpu } from '../../../src/kvm/vcpu';
-import type { VcpuThread } from '../../../src/kvm/vcpu-thread';
 import type { Machine } from '../../../src/machine/machine';
 import { projectRoot } from '../../support/project';
 import { ENTRY } from './kernel';
@@ -25,10 +24,26 @@ describe('two vCPUs on KVM', function () {
 
     const start = (work: Work, limit: number): KvmMachine => startTwo(build, work, limit);
 
+    /** What the engine has for each vCPU, and how it was built. */
+    function insideOf({ engine }: KvmMachine): { options: { threadProgram?: string }; vcpus: readonly KvmVcpu[] } {
+        return (engine.kvmEngine as unknown as { state: ReturnType<typeof insideOf> }).state;
+    }
+
     /** The thread of a vCPU. */
-    function threadOf({ engine }: KvmMachine, vcpu: number): { terminate(): Promise<number> } {
-        const { state } = engine.kvmEngine as unknown as { state: { vcpus: readonly { thread: VcpuThread }[] } };
-        return (state.vcpus[vcpu].thread as unknown as { worker: { terminate(): Promise<number> } }).worker;
+    function threadOf(built: KvmMachine, vcpu: number): { terminate(): Promise<number> } {
+        const { thread } = insideOf(built).vcpus[vcpu];
+        return (thread as unknown as { worker: { terminate(): Promise<number> } }).worker;
+    }
+
+    /** Starts a vCPU and interrupts it at once. */
+    function startAndInterrupt(vcpu: KvmVcpu, round: number): void {
+        vcpu.load();
+        vcpu.start();
+        vcpu.interrupt();
+        // An interrupt that is lost does not come by waiting.
+        for (let waits = 0; waits < 20_000 && !vcpu.thread!.isDone; waits++) Atomics.wait(sleeper, 0, 0, 1);
+        assert.ok(vcpu.thread!.isDone, `round ${round}`);
+        vcpu.leave();
     }
 
     it('run at the same time: they hand a ball back and forth without anybody in between', () => {
@@ -101,34 +116,17 @@ describe('two vCPUs on KVM', function () {
     it('come out of the guest when they are interrupted as soon as they are started', () => {
         const built = start(Work.Spin, 0);
         untilSpinning(built);
-        const { state } = built.engine.kvmEngine as unknown as { state: { vcpus: readonly KvmVcpu[] } };
-        const vcpu = state.vcpus[1];
-        for (let round = 0; round < 200; round++) {
-            vcpu.load();
-            vcpu.start();
-            vcpu.interrupt();
-            // An interrupt that is lost does not come by waiting.
-            for (let waits = 0; waits < 20_000 && !vcpu.thread!.isDone; waits++) Atomics.wait(sleeper, 0, 0, 1);
-            assert.ok(vcpu.thread!.isDone, `round ${round}`);
-            vcpu.leave();
-        }
+        const vcpu = insideOf(built).vcpus[1];
+        for (let round = 0; round < 200; round++) startAndInterrupt(vcpu, round);
     });
 
     it('go on when their threads have been told to enter the guest 2^31 times', () => {
         const built = start(Work.Spin, 0);
         untilSpinning(built);
-        const { state } = built.engine.kvmEngine as unknown as { state: { vcpus: readonly KvmVcpu[] } };
-        const vcpu = state.vcpus[1];
+        const vcpu = insideOf(built).vcpus[1];
         const thread = vcpu.thread as unknown as { command: number };
         thread.command = 0x7ffffffd;
-        for (let round = 0; round < 5; round++) {
-            vcpu.load();
-            vcpu.start();
-            vcpu.interrupt();
-            for (let waits = 0; waits < 20_000 && !vcpu.thread!.isDone; waits++) Atomics.wait(sleeper, 0, 0, 1);
-            assert.ok(vcpu.thread!.isDone, `round ${round}`);
-            vcpu.leave();
-        }
+        for (let round = 0; round < 5; round++) startAndInterrupt(vcpu, round);
         assert.equal(thread.command, 3);
         assert.equal(built.machine.run({ instructions: 1e6 }).reason, 'budget');
     });
@@ -146,9 +144,8 @@ describe('two vCPUs on KVM', function () {
         assert.throws(() => nextStop(machine), /^Error: unexpected$/);
         assert.equal(machine.loop.executing, -1);
         assert.equal(machine.loop.mayExecute(0), false);
-        const { state } = engine.kvmEngine as unknown as { state: { vcpus: readonly KvmVcpu[] } };
         assert.deepEqual(
-            state.vcpus.map(({ thread }) => thread!.isDone),
+            insideOf(built).vcpus.map(({ thread }) => thread!.isDone),
             [true, true],
         );
         engine.runTogether = runTogether;
@@ -159,10 +156,8 @@ describe('two vCPUs on KVM', function () {
         const folder = mkdtempSync(path.join(tmpdir(), 'hyperscope-'));
         try {
             const built = start(Work.Spin, 0);
-            const { machine, engine } = built;
-            const { state } = engine.kvmEngine as unknown as {
-                state: { options: { threadProgram?: string }; vcpus: readonly KvmVcpu[] };
-            };
+            const { machine } = built;
+            const { options, vcpus } = insideOf(built);
             const missing = path.join(folder, 'missing.js');
             // The thread's program, where the native part of koffi cannot be loaded.
             const failing = path.join(folder, 'failing.js');
@@ -187,15 +182,15 @@ describe('two vCPUs on KVM', function () {
                     /^the thread of vCPU 0 cannot begin \(.*no native part.*\); the guest can go on on the translator$/,
                 ],
             ] as const) {
-                state.options.threadProgram = program;
+                options.threadProgram = program;
                 for (let attempt = 0; attempt < 2; attempt++) {
                     const stop = nextStop(machine);
                     assert.equal(stop.reason, 'engineFailed');
                     assert.match(stop.problem, reason);
-                    assert.ok(state.vcpus.every(({ thread }) => thread === undefined));
+                    assert.ok(vcpus.every(({ thread }) => thread === undefined));
                 }
             }
-            delete state.options.threadProgram;
+            delete options.threadProgram;
             untilSpinning(built);
         } finally {
             rmSync(folder, { recursive: true });
