@@ -1,23 +1,13 @@
 /** Breakpoints at instructions where a vCPU stands without having been stopped there. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
-import { guestImage } from './guest';
+import { guestFolder } from './guest-folder';
 import { InProcessClient } from './in-process';
 
 const bytes = (hex: string): string => Buffer.from(hex.replace(/ /g, ''), 'hex').toString('base64');
 
 describe('breakpoints where a vCPU stands', () => {
-    let folder: string;
+    const at = guestFolder();
     let client: InProcessClient;
-
-    before(() => {
-        folder = mkdtempSync(path.join(os.tmpdir(), 'hyperscope-arrivals-'));
-        writeFileSync(path.join(folder, 'spin.elf'), guestImage('spin'));
-    });
-
-    after(() => rmSync(folder, { recursive: true, force: true }));
 
     beforeEach(() => {
         client = new InProcessClient();
@@ -25,8 +15,7 @@ describe('breakpoints where a vCPU stands', () => {
 
     afterEach(() => client.close());
 
-    const launch = (attributes: object): Promise<void> =>
-        client.launch({ kernel: path.join(folder, 'spin.elf'), ...attributes });
+    const launch = (attributes: object): Promise<void> => client.launch({ kernel: at('spin.elf'), ...attributes });
 
     it('stop a guest that does not stop on entry at its first instruction, once', async () => {
         await launch({ stopOnEntry: false });
@@ -34,7 +23,7 @@ describe('breakpoints where a vCPU stands', () => {
         assert.deepEqual((await client.run('configurationDone', {})).hitBreakpointIds, [1]);
         assert.deepEqual((await client.run('continue')).hitBreakpointIds, [2]);
         const again = await client.run('restart', {
-            arguments: { kernel: path.join(folder, 'spin.elf'), memory: '2M', stopOnEntry: false },
+            arguments: { kernel: at('spin.elf'), memory: '2M', stopOnEntry: false },
         });
         assert.deepEqual(again.hitBreakpointIds, [1]);
     });

@@ -1,21 +1,11 @@
 /** Data breakpoints in a session, on the engine that has them. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
 import { TestClient } from './client';
 import { GoldenLog } from './golden-log';
-import { guestImage } from './guest';
+import { guestFolder } from './guest-folder';
 
 describe('data breakpoints in a session', () => {
-    let folder: string;
+    const at = guestFolder();
     let client: TestClient | undefined;
-
-    before(() => {
-        folder = mkdtempSync(path.join(os.tmpdir(), 'hyperscope-dap-'));
-        writeFileSync(path.join(folder, 'exit.elf'), guestImage('exit'));
-    });
-
-    after(() => rmSync(folder, { recursive: true, force: true }));
 
     afterEach(async () => {
         await client?.stop();
@@ -24,10 +14,10 @@ describe('data breakpoints in a session', () => {
 
     it('watches memory: by address, expression and variable, linear and physical', async () => {
         const log = new GoldenLog('data-breakpoints');
-        log.scrub(folder, '<folder>');
+        log.scrub(at(), '<folder>');
         const session = new TestClient(log);
         client = session;
-        await session.launch({ kernel: path.join(folder, 'exit.elf'), memory: '16M' });
+        await session.launch({ kernel: at('exit.elf'), memory: '16M' });
         await session.run('configurationDone', {});
         const { scopes } = (await session.request<{ scopes: { name: string; variablesReference: number }[] }>(
             'scopes',

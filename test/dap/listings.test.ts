@@ -1,33 +1,29 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
+import { writeFileSync } from 'node:fs';
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import type { ListingBody } from '../../src/messages/listing';
 import { TestClient } from './client';
 import { GoldenLog } from './golden-log';
 import { guestImage } from './guest';
+import { guestFolder } from './guest-folder';
 
 describe('listings', () => {
-    let folder: string;
+    const at = guestFolder();
     let client: TestClient;
 
     before(() => {
-        folder = mkdtempSync(path.join(os.tmpdir(), 'hyperscope-dap-'));
-        writeFileSync(path.join(folder, 'guest.elf'), guestImage('exit'));
+        writeFileSync(at('guest.elf'), guestImage('exit'));
         // 64 KiB: a jump from the reset vector to F000:E05B, where 16-bit code switches to 32 bits.
         const rom = new Uint8Array(0x10000).fill(0x90);
         rom.set([0xea, 0x5b, 0xe0, 0x00, 0xf0], 0xfff0);
         rom.set([0xfa, 0x31, 0xc0, 0x8e, 0xd8, 0xf4], 0xe05b);
-        writeFileSync(path.join(folder, 'rom.bin'), rom);
+        writeFileSync(at('rom.bin'), rom);
     });
-
-    after(() => rmSync(folder, { recursive: true, force: true }));
 
     afterEach(() => client.stop());
 
     const start = async (attributes: object, log?: GoldenLog): Promise<void> => {
-        log?.scrub(folder, '<folder>');
+        log?.scrub(at(), '<folder>');
         client = new TestClient(log);
         await client.launch({ memory: '16M', ...attributes });
         await client.run('configurationDone', {});
@@ -38,7 +34,7 @@ describe('listings', () => {
 
     it('are the sources of frames, take breakpoints by line, and places to go to', async () => {
         const log = new GoldenLog('listings');
-        await start({ kernel: path.join(folder, 'guest.elf') }, log);
+        await start({ kernel: at('guest.elf') }, log);
         const { source } = await top();
         await client.request('source', { source, sourceReference: source!.sourceReference });
         await client.request('loadedSources');
@@ -66,7 +62,7 @@ describe('listings', () => {
     });
 
     it('stay as they are when the code changes, which then has another one', async () => {
-        await start({ kernel: path.join(folder, 'guest.elf') });
+        await start({ kernel: at('guest.elf') });
         const before = await top();
         const text = async (sourceReference: number): Promise<string> =>
             (await client.request<{ content: string }>('source', { sourceReference }))!.content;
@@ -85,7 +81,7 @@ describe('listings', () => {
     it('show 16-bit code at the reset vector, forwards and backwards, and count lines as the client does', async () => {
         client = new TestClient();
         await client.launch(
-            { firmware: path.join(folder, 'rom.bin'), memory: '16M' },
+            { firmware: at('rom.bin'), memory: '16M' },
             { linesStartAt1: false, columnsStartAt1: false },
         );
         await client.run('configurationDone', {});

@@ -1,25 +1,17 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
+import { writeFileSync } from 'node:fs';
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import { Activity } from '../../src/dap/activity';
 import { sampleElf, sampleRom } from '../support/sample';
 import { guestImage } from './guest';
+import { guestFolder } from './guest-folder';
 import { InProcessClient } from './in-process';
 
 const base64 = (...bytes: readonly number[]): string => Buffer.from(bytes).toString('base64');
 
 describe('requests', () => {
-    let folder: string;
+    const at = guestFolder();
     let client: InProcessClient;
-
-    before(() => {
-        folder = mkdtempSync(path.join(os.tmpdir(), 'hyperscope-dap-'));
-        writeFileSync(path.join(folder, 'guest.elf'), guestImage('spin'));
-    });
-
-    after(() => rmSync(folder, { recursive: true, force: true }));
 
     beforeEach(() => {
         client = new InProcessClient();
@@ -28,7 +20,7 @@ describe('requests', () => {
     afterEach(() => client.close());
 
     const start = async (attributes: object = {}, initialize: object = {}): Promise<void> => {
-        await client.launch({ kernel: path.join(folder, 'guest.elf'), ...attributes }, initialize);
+        await client.launch({ kernel: at('spin.elf'), ...attributes }, initialize);
         await client.run('configurationDone', {});
     };
     const evaluate = async (expression: string, more: object = {}): Promise<string> =>
@@ -297,7 +289,7 @@ describe('requests', () => {
     });
 
     it('stop at a function of a kernel that still runs where it was loaded, not where it is linked', async () => {
-        const kernel = path.join(folder, 'high.elf');
+        const kernel = at('high.elf');
         writeFileSync(kernel, guestImage('spin', 0xc0000000));
         await start({ kernel });
         const { breakpoints } = await client.request<{ breakpoints: DebugProtocol.Breakpoint[] }>(

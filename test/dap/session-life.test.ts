@@ -1,33 +1,24 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
+import { readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import { createGuest } from '../../src/dap/guest';
 import { GuestRegistry } from '../../src/dap/guest-registry';
 import { projectRoot } from '../support/project';
-import { ENDINGS, guestImage } from './guest';
+import { type ENDINGS } from './guest';
+import { guestFolder } from './guest-folder';
 import { InProcessClient } from './in-process';
 
 describe('the life of a session', () => {
-    let folder: string;
+    const at = guestFolder();
     let clients: InProcessClient[] = [];
-    const kernel = (ending: keyof typeof ENDINGS): string => path.join(folder, `${ending}.elf`);
+    const kernel = (ending: keyof typeof ENDINGS): string => at(`${ending}.elf`);
     const connect = (...args: ConstructorParameters<typeof InProcessClient>): InProcessClient => {
         const client = new InProcessClient(...args);
         clients.push(client);
         return client;
     };
-
-    before(() => {
-        folder = mkdtempSync(path.join(os.tmpdir(), 'hyperscope-dap-'));
-        for (const ending of Object.keys(ENDINGS) as (keyof typeof ENDINGS)[]) {
-            writeFileSync(kernel(ending), guestImage(ending));
-        }
-    });
-
-    after(() => rmSync(folder, { recursive: true, force: true }));
 
     afterEach(async () => {
         await Promise.all(clients.map(client => client.close()));
@@ -237,9 +228,9 @@ describe('the life of a session', () => {
     });
 
     it('writes a log if asked for', async () => {
-        const logFile = path.join(folder, 'session.log');
+        const logFile = at('session.log');
         const client = connect();
-        assert.match(await client.refusal('launch', { kernel: kernel('spin'), logFile: folder }), /^logFile: /);
+        assert.match(await client.refusal('launch', { kernel: kernel('spin'), logFile: at() }), /^logFile: /);
         await client.launch({ kernel: kernel('spin'), logFile });
         await client.run('configurationDone', {});
         await client.close();
@@ -251,7 +242,7 @@ describe('the life of a session', () => {
 
     it('survives a defect of the emulator: reports it with the log, and the guest can still be looked at', async () => {
         let fail = false;
-        const logFile = path.join(folder, 'defect.log');
+        const logFile = at('defect.log');
         const client = connect({
             createGuest: (...args) => {
                 const guest = createGuest(...args);

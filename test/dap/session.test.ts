@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
 import { kvm, needs } from '../support/requirements';
 import { TestClient } from './client';
 import { GoldenLog } from './golden-log';
-import { ENDINGS, guestImage } from './guest';
+import { type ENDINGS } from './guest';
+import { guestFolder } from './guest-folder';
 
 /** Both engines have to say the same; what differs in the requests is scrubbed. */
 const ENGINES = {
@@ -18,30 +16,21 @@ for (const [name, attributes] of Object.entries(ENGINES)) {
         before(function () {
             if ('engine' in attributes) needs(this, kvm);
         });
-        let folder: string;
+        const at = guestFolder();
         let client: TestClient | undefined;
-        const kernel = (ending: keyof typeof ENDINGS): string => path.join(folder, `${ending}.elf`);
+        const kernel = (ending: keyof typeof ENDINGS): string => at(`${ending}.elf`);
         const launch = async (
             log: GoldenLog | undefined,
             ending: keyof typeof ENDINGS,
             more: Readonly<Record<string, unknown>> = {},
             initialize: Readonly<Record<string, unknown>> = {},
         ): Promise<TestClient> => {
-            log?.scrub(folder, '<folder>');
+            log?.scrub(at(), '<folder>');
             log?.scrub(',"engine":"kvm"', '');
             client = new TestClient(log);
             await client.launch({ kernel: kernel(ending), memory: '16M', ...attributes, ...more }, initialize);
             return client;
         };
-
-        before(() => {
-            folder = mkdtempSync(path.join(os.tmpdir(), 'hyperscope-dap-'));
-            for (const ending of Object.keys(ENDINGS) as (keyof typeof ENDINGS)[]) {
-                writeFileSync(kernel(ending), guestImage(ending));
-            }
-        });
-
-        after(() => rmSync(folder, { recursive: true, force: true }));
 
         afterEach(async () => {
             await client?.stop();
@@ -240,15 +229,15 @@ for (const [name, attributes] of Object.entries(ENGINES)) {
 
         it('names the launch attribute that is wrong and what it takes', async () => {
             const log = new GoldenLog('launch-errors');
-            log.scrub(folder, '<folder>');
+            log.scrub(at(), '<folder>');
             log.scrub(process.cwd(), '<cwd>');
             client = new TestClient(log);
             await client.start();
             for (const attributes of [
                 {},
                 { kernel: 7 },
-                { kernel: path.join(folder, 'missing.elf') },
-                { kernel: folder },
+                { kernel: at('missing.elf') },
+                { kernel: at() },
                 { kernel: kernel('exit'), memory: 'lots' },
                 { kernel: kernel('exit'), memory: '1K' },
                 { kernel: kernel('exit'), cpus: 0 },
