@@ -24,6 +24,8 @@ export function kvmCommand(session: SessionContext): ConsoleCommand {
                 ...{ name: 'log', help: 'notes from now on which pages the guest writes on KVM' },
                 run: async () => {
                     await dirty('start');
+                    // The marks of the last stop are gone.
+                    session.guestChanged();
                     return 'written pages are noted from now on: kvm dirty lists them, the Memory view marks them, kvm unlog ends it';
                 },
             },
@@ -36,6 +38,7 @@ export function kvmCommand(session: SessionContext): ConsoleCommand {
                 ...{ name: 'unlog', help: 'notes no more pages' },
                 run: async () => {
                     await dirty('end');
+                    session.guestChanged();
                     return 'written pages are noted no more';
                 },
             },

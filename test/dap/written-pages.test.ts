@@ -30,4 +30,28 @@ describe('pages written since the last stop', () => {
             await client.close();
         }
     });
+
+    it('are asked for again once they are noted, or no more', async () => {
+        const client = new InProcessClient();
+        try {
+            await client.launch({ kernel: sampleElf }, { supportsInvalidatedEvent: true });
+            const actions: string[] = [];
+            client.session.target.dirtyPages = async action => {
+                actions.push(action);
+                return [];
+            };
+            const says = (line: string): Promise<unknown> =>
+                client.request('evaluate', { expression: line, context: 'repl' });
+            for (const line of ['kvm log', 'kvm unlog']) {
+                const invalidated = client.next('invalidated');
+                await says(line);
+                await invalidated;
+            }
+            await says('kvm dirty');
+            assert.deepEqual(actions, ['start', 'end', 'take']);
+            assert.equal(client.said('invalidated').length, 2);
+        } finally {
+            await client.close();
+        }
+    });
 });
