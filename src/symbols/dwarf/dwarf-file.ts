@@ -6,7 +6,7 @@ import { ElfFile } from '../elf-file';
 import { SymbolFileError } from '../errors';
 import { openSharedDebugFile } from '../separate-debug';
 import { AbbreviationTable } from './abbreviations';
-import { At, UnitType } from './constants';
+import { At } from './constants';
 import type { Die } from './die';
 import { type Contributions, contributionsOf, readPackageIndex } from './package-index';
 import { type DwarfSection, DwarfSections } from './sections';
@@ -341,13 +341,4 @@ export class DwarfFile {
 
 function directoryOf(path: string): string {
     return path.slice(0, path.lastIndexOf('/') + 1);
-}
-
-/** Whether a unit holds code and variables, not only types for others. */
-export function isCompileUnit({ header }: Unit): boolean {
-    return (
-        header.unitType === (UnitType.Compile as number) ||
-        header.unitType === (UnitType.Skeleton as number) ||
-        header.unitType === (UnitType.Partial as number)
-    );
 }
