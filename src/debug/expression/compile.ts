@@ -12,6 +12,7 @@ import {
     INT,
     type IntegerType,
     isTyped,
+    literal,
     makeValue,
     pattern,
     type PointerType,
@@ -69,10 +70,7 @@ class Compilation {
     compile(node: Node): Term {
         switch (node.kind) {
             case 'number':
-                return known({
-                    ...makeValue(node.value, node.unsigned ? U64 : I64),
-                    constant: { bits: node.value, type: node.type },
-                });
+                return known(literal(node.value, node.unsigned, node.type));
             case 'name':
                 return node.symbol === true ? this.symbol(node.name) : this.name(node.name, node.register);
             case 'unary': {

@@ -13,8 +13,8 @@ import {
     encodeFloat,
     FLOAT,
     floatOf,
-    I64,
     INTEGER_TYPES,
+    literal,
     makeValue,
     pattern,
     type Place,
@@ -67,10 +67,7 @@ export class Evaluation {
     evaluate(node: Node): Value {
         switch (node.kind) {
             case 'number':
-                return {
-                    ...makeValue(node.value, node.unsigned ? U64 : I64),
-                    constant: { bits: node.value, type: node.type },
-                };
+                return literal(node.value, node.unsigned, node.type);
             case 'float':
                 return node.single
                     ? makeValue(encodeFloat(node.value, 4), FLOAT)

@@ -136,6 +136,11 @@ export function makeValue(bits: bigint, type: ValueType, space: AddressSpace = '
     return { bits: wrap(bits, type), type, space, place };
 }
 
+/** What is written as a number, with C's type for it. */
+export function literal(bits: bigint, unsigned: boolean, type: IntegerType): Value {
+    return { ...makeValue(bits, unsigned ? U64 : I64), constant: { bits, type } };
+}
+
 /** A value as C has it: constants have types there, and no more bits. */
 export function inC(value: Value): Value {
     return value.constant === undefined ? value : makeValue(value.constant.bits, value.constant.type, value.space);
