@@ -1,6 +1,6 @@
 /** Guests that a client has left, for another to attach to: those of one `hyperscope dap --listen`. */
 import path from 'node:path';
-import type { Guest, GuestOutput } from './guest';
+import { disposeOf, type Guest, type GuestOutput } from './guest';
 import type { LaunchConfiguration, SessionConfiguration } from './launch-configuration';
 import { RequestError } from './request-error';
 
@@ -29,9 +29,8 @@ export class GuestRegistry {
         guest.output.write = () => undefined;
         this.guests.push(guest);
         if (this.guests.length > MOST_GUESTS) {
-            const oldest = this.guests.shift()?.guest;
-            await oldest?.target.dispose();
-            oldest?.close?.();
+            const [oldest] = this.guests.splice(0, 1);
+            await disposeOf(oldest.guest);
         }
     }
 

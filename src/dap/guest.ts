@@ -64,6 +64,12 @@ export interface Guest {
     readonly thenTranslate?: boolean;
 }
 
+/** Ends a guest that nobody wants any more, and lets go of its files. */
+export async function disposeOf(guest: Guest): Promise<void> {
+    await guest.target.dispose();
+    guest.close?.();
+}
+
 /**
  * @throws HyperscopeError for files that cannot be read or loaded, and for a machine that cannot be built
  */

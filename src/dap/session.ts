@@ -10,7 +10,7 @@ import { EngineRequests } from './engine-requests';
 import { EventStopStore } from './event-stop-store';
 import { ExecutionRequests } from './execution-requests';
 import { ExpressionRequests } from './expression-requests';
-import { createGuest, type Guest, type GuestOutput } from './guest';
+import { createGuest, disposeOf, type Guest, type GuestOutput } from './guest';
 import { InspectionRequests } from './inspection';
 import { guestName, GuestRegistry, type OwnGuest, type RunningGuest } from './guest-registry';
 import {
@@ -240,8 +240,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         if (output !== undefined && this.options.registry !== undefined) {
             await this.options.registry.leave({ ...running, guest, output });
         } else {
-            await guest.target.dispose();
-            guest.close?.();
+            await disposeOf(guest);
         }
     }
 
@@ -392,8 +391,7 @@ export class HyperscopeSession extends ProtocolSession implements SessionContext
         this.release();
         if (guest !== undefined) {
             guest.target.listener = undefined;
-            await guest.target.dispose();
-            guest.close?.();
+            await disposeOf(guest);
         }
     }
 
