@@ -84,11 +84,12 @@ export class StateRequests {
             return { value: view?.value ?? hex(value.bits), type: view?.type, variablesReference: 0 };
         }
         const value = await numberOf(target, this.store.vcpuOf(reference), args.string('value'));
-        const body = await this.store.assign(target, reference, args.string('name'), value, baseOf(args, this.session));
-        if (body.memoryReference === undefined) {
+        const base = baseOf(args, this.session);
+        const { body, memory } = await this.store.assign(target, reference, args.string('name'), value, base);
+        if (memory === undefined) {
             this.session.guestChanged();
         } else {
-            memoryWritten(this.session, body.memoryReference, 0, Number(body.type?.slice(1)) / 8);
+            memoryWritten(this.session, memory.memoryReference, 0, memory.count);
         }
         return body;
     }

@@ -42,6 +42,13 @@ export interface Paging {
     readonly count: number;
 }
 
+/** What an assignment by name has changed. */
+interface Assigned {
+    readonly body: DebugProtocol.SetVariableResponse['body'];
+    /** What was written, if it is in memory; `count` in bytes. */
+    readonly memory?: { readonly memoryReference: string; readonly count: number };
+}
+
 /** Words of the stack that a frame shows. */
 const STACK_WORDS = 64;
 
@@ -143,7 +150,7 @@ export class VariableStore {
         name: string,
         value: bigint,
         base: NumberBase,
-    ): Promise<DebugProtocol.SetVariableResponse['body']> {
+    ): Promise<Assigned> {
         const container = this.container(reference);
         if (container.kind === 'frame') {
             throw new RequestError('registers of outer frames cannot be changed');
@@ -159,7 +166,7 @@ export class VariableStore {
             throw new RequestError(`there is no '${name}' here`);
         }
         const register = await target.writeRegister(container.vcpu, name, value);
-        return { value: registerText(register, base), type: `u${register.width}`, variablesReference: 0 };
+        return { body: { value: registerText(register, base), type: `u${register.width}`, variablesReference: 0 } };
     }
 
     /** A value of the program's with a reference to its parts, if it has any. */
@@ -257,7 +264,7 @@ export class VariableStore {
         name: string,
         value: bigint,
         base: NumberBase,
-    ): Promise<DebugProtocol.SetVariableResponse['body']> {
+    ): Promise<Assigned> {
         const { first, width } = await stackOf(target, container);
         const offset = /^\+0x([0-9a-f]{1,4})$/.exec(name)?.[1];
         if (offset === undefined || parseInt(offset, 16) >= STACK_WORDS * width) {
@@ -270,11 +277,10 @@ export class VariableStore {
         if (written < width) {
             throw new RequestError(`there is no memory to write to at ${hex(address)}`);
         }
+        const memoryReference = hex(address);
         return {
-            value: inBase(bits, base),
-            type: `u${8 * width}`,
-            variablesReference: 0,
-            memoryReference: hex(address),
+            body: { value: inBase(bits, base), type: `u${8 * width}`, variablesReference: 0, memoryReference },
+            memory: { memoryReference, count: width },
         };
     }
 

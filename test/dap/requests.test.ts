@@ -166,6 +166,10 @@ describe('requests', () => {
         assert.deepEqual(await writes('setVariable', { variablesReference, name: '+0x4', value: '1' }), {
             ...{ memoryReference: '0x80004', offset: 0, count: 4 },
         });
+        const before = client.said('memory').length;
+        const registers = scopes.find(({ name }) => name === 'General')!.variablesReference;
+        await writes('setVariable', { variablesReference: registers, name: 'rax', value: '1' });
+        assert.equal(client.said('memory').length, before);
     });
 
     it('keep the ids and counts of breakpoints that stay', async () => {
