@@ -1,14 +1,14 @@
 /** Requests that make the guest run, and end where it stops. */
 import type { DebugProtocol } from '@vscode/debugprotocol';
-import { HyperscopeError } from '../common/errors';
 import { pattern } from '../debug/expression/value';
-import type { DebugTarget, StepKind } from '../debug/target';
+import type { StepKind } from '../debug/target';
 import type { RequestArguments } from './arguments';
 import { hex } from './presentation';
 import type { RequestHandlers } from './protocol-session';
 import { RequestError } from './request-error';
 import type { SessionContext } from './session-context';
 import type { SourceRequests } from './source-requests';
+import { whatIsKnown } from './what-is-known';
 
 const MOST_GOTO_TARGETS = 256;
 
@@ -37,7 +37,8 @@ export class ExecutionRequests {
         const target = this.session.guest?.target;
         const threads: DebugProtocol.Thread[] = [];
         for (let vcpu = 0; vcpu < (target?.vcpus ?? 0); vcpu++) {
-            const halted = await isHalted(target!, vcpu);
+            // Clients cannot show a stop without its thread, whatever has become of that.
+            const halted = await whatIsKnown(() => target!.isHalted(vcpu), false);
             threads.push({ id: vcpu + 1, name: `vCPU ${vcpu}${halted ? ' (halted)' : ''}` });
         }
         return { threads };
@@ -93,15 +94,5 @@ export class ExecutionRequests {
         }
         await this.session.target.setProgramCounter(vcpu, address);
         this.session.stopSoon({ reason: 'goto', vcpu });
-    }
-}
-
-/** Clients cannot show a stop without its thread, whatever has become of that. */
-async function isHalted(target: DebugTarget, vcpu: number): Promise<boolean> {
-    try {
-        return await target.isHalted(vcpu);
-    } catch (error) {
-        if (!(error instanceof HyperscopeError)) throw error;
-        return false;
     }
 }

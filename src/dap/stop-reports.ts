@@ -1,5 +1,4 @@
 /** Tells the client where and why the guest has stopped. */
-import { HyperscopeError } from '../common/errors';
 import type { Stop } from '../debug/target';
 import type { BreakpointRequests } from './breakpoint-requests';
 import type { DataBreakpointRequests } from './data-breakpoint-requests';
@@ -7,6 +6,7 @@ import type { EngineRequests } from './engine-requests';
 import { presentStop } from './presentation';
 import type { SessionContext } from './session-context';
 import type { SourceRequests } from './source-requests';
+import { whatIsKnown } from './what-is-known';
 
 /** Who has a say in what a stop is called, or something to do at one. */
 export interface StopReportParts {
@@ -43,6 +43,7 @@ export class StopReports {
         const { session } = this;
         const { breakpoints, dataBreakpoints, engines, sources } = this.parts;
         const { guest, target } = session;
+        // A guest that is out of reach has stopped all the same.
         const stop = await whatIsKnown(() => breakpoints.explain(reported), reported);
         if (this.last === reported) this.last = stop;
         await engines.stopped(target, stop);
@@ -54,15 +55,5 @@ export class StopReports {
         session.emitEvent('stopped', hidden ? { ...body, reason: 'instruction breakpoint' } : body);
         await whatIsKnown(() => breakpoints.stopped(target, ids), undefined);
         await whatIsKnown(() => dataBreakpoints.stopped(target), undefined);
-    }
-}
-
-/** A guest that nothing can be asked of any more, as behind a lost connection, has stopped all the same. */
-async function whatIsKnown<T>(look: () => Promise<T>, otherwise: T): Promise<T> {
-    try {
-        return await look();
-    } catch (error) {
-        if (!(error instanceof HyperscopeError)) throw error;
-        return otherwise;
     }
 }
