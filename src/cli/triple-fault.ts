@@ -1,12 +1,14 @@
 /** The report of a triple fault: what was executing, the registers, and the chain of faults. */
-import { formatInstruction, decode, type CodeSize, MAX_INSTRUCTION_LENGTH } from '../isa/x86';
+import { formatInstruction, decode } from '../isa/x86';
 import { HyperscopeError } from '../common/errors';
 import { SymbolFiles } from '../dap/symbol-files';
+import { codeSize } from '../debug/address';
+import { programCounter } from '../debug/stack';
+import { codeAt } from '../machine/cpu/code-bytes';
 import type { ShutdownReport } from '../machine/cpu/interrupts';
 import type { Cpu } from '../machine/cpu/cpu';
-import { linearRip, walkLinear } from './linear-bytes';
 import type { Machine } from '../machine/machine';
-import { ModeKey, StateOffset } from '../machine/state';
+import { StateOffset } from '../machine/state';
 
 const VECTOR_NAMES: Readonly<Record<number, string>> = {
     0: '#DE', 1: '#DB', 3: '#BP', 4: '#OF', 5: '#BR', 6: '#UD', 7: '#NM', 8: '#DF', 10: '#TS', 11: '#NP', 12: '#SS',
@@ -57,11 +59,11 @@ function hex64(value: bigint): string {
 /** RIP, what is there by the kernel's symbols, and the instruction, as far as its bytes can be read. */
 function instructionAt(cpu: Cpu, kernel: string | undefined): string {
     const rip = (BigInt(cpu.ripHi) << 32n) | BigInt(cpu.ripLo);
-    const name = kernel === undefined ? undefined : symbolAt(linearRip(cpu), kernel);
+    const linear = programCounter(cpu);
+    const name = kernel === undefined ? undefined : symbolAt(linear, kernel);
     const place = name === undefined ? hex64(rip) : `${hex64(rip)} <${name}>`;
-    const bytes = walkLinear(cpu, MAX_INSTRUCTION_LENGTH);
-    const codeSize = (16 << (cpu.mode & ModeKey.CodeSizeMask)) as CodeSize;
-    const decoded = bytes.length === 0 ? 1 : decode(bytes, 0, bytes.length, codeSize);
+    const bytes = codeAt(cpu, linear);
+    const decoded = bytes.length === 0 ? 1 : decode(bytes, 0, bytes.length, codeSize(cpu));
     if (typeof decoded === 'number') {
         return `${place}  (bytes ${Buffer.from(bytes).toString('hex') || 'not mapped'})`;
     }

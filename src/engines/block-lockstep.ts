@@ -3,14 +3,15 @@
  * single steps there are beyond a KVM without hardware beneath it, which has the host's processor execute user code as it
  * is. Where the two differ, shorter and shorter beginnings tell after which instruction they do.
  */
-import { decode, MAX_INSTRUCTION_LENGTH } from '../isa/x86';
+import { decode } from '../isa/x86';
 import { ExceptionTraps } from '../kvm/exception-traps';
 import { linearRip } from '../kvm/vcpu';
+import { codeAt } from '../machine/cpu/code-bytes';
 import type { Machine } from '../machine/machine';
 import type { MachineStop } from '../machine/stop';
 import { ActivityState } from '../machine/state';
 import { faultThatExplains } from './emulator-faults';
-import { codeAt, codeSize, type Divergence, type Explained } from './lockstep';
+import { codeSize, type Divergence, type Explained } from './lockstep';
 import type { Pair } from './lockstep-pair';
 import { type Difference, differentByte, restDifferences, sharedDifferences, StateBefore } from './lockstep-state';
 import { beginningOf, CODE, DATA, DATA_SIZE, INTERRUPT_STACK, startStream, type Stream } from './random-streams';
@@ -143,7 +144,7 @@ export class BlockLockstep {
         const before = new StateBefore();
         before.keep(left);
         const address = linearRip(left);
-        const bytes = codeAt(left, address).subarray(0, MAX_INSTRUCTION_LENGTH);
+        const bytes = codeAt(left, address);
         const instruction = decode(bytes, 0, bytes.length, codeSize(left));
         left.bytes.set(after);
         left.stateReplaced();

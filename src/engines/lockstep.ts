@@ -6,12 +6,12 @@
  * differently is left out of the comparison: flags that the manual leaves undefined, and instructions that read the time.
  */
 import type { Cpu } from '../machine/cpu/cpu';
+import { codeAt } from '../machine/cpu/code-bytes';
 import { readRflags, storeRflags } from '../machine/cpu/flags';
-import { mappingAt } from '../machine/cpu/page-walk';
 import type { Machine } from '../machine/machine';
 import type { MachineStop } from '../machine/stop';
 import { StateOffset } from '../machine/state';
-import { decode, type Instruction, MAX_INSTRUCTION_LENGTH, RepeatPrefix } from '../isa/x86';
+import { decode, type Instruction, RepeatPrefix } from '../isa/x86';
 import type { KvmEngine } from '../kvm/engine';
 import { ExceptionTraps } from '../kvm/exception-traps';
 import { linearRip } from '../kvm/vcpu';
@@ -207,18 +207,6 @@ export class Lockstep {
 
 export function codeSize(cpu: Cpu): 16 | 32 | 64 {
     return ([16, 32, 64] as const)[cpu.mode & 3];
-}
-
-/** The bytes of the instruction at a linear address, as many as can be read. */
-export function codeAt(cpu: Cpu, address: bigint): Uint8Array {
-    const bytes: number[] = [];
-    for (let index = 0; index < MAX_INSTRUCTION_LENGTH; index++) {
-        const mapping = mappingAt(cpu, address + BigInt(index));
-        if (mapping === undefined || cpu.port.physical.ramAddress(mapping.physical - (mapping.physical % 0x1000)) < 0)
-            break;
-        bytes.push(cpu.port.read(mapping.physical, 1));
-    }
-    return Uint8Array.from(bytes);
 }
 
 export function isDivergence(outcome: MachineStop | Divergence): outcome is Divergence {
