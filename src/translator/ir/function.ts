@@ -61,6 +61,7 @@ export class IrFunction {
     /** 16-byte constants. */
     readonly vectors: Uint8Array[] = [];
     readonly helpers: Helper[] = [];
+
     append(op: number, type: Type, a = 0, b = 0, c = 0, d = 0): Value {
         const index = this.length;
         if (index === this.op.length) {
